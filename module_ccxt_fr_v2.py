@@ -271,8 +271,11 @@ def annexe(nom: str, usage: str) -> Any:
 
 
 def annexe_ou_rien(nom: str) -> Any:
-    """La même, là où l'on s'en passe (de la vitesse, un affichage, un confort) ; None si le module a été copié seul."""
-    with contextlib.suppress(DependanceAbsente):
+    """La même, là où l'on s'en passe (de la vitesse, un affichage, un confort) ; None si le module a été copié seul.
+
+    None aussi quand trop de fichiers sont ouverts pour la lire.
+    """
+    with contextlib.suppress(DependanceAbsente, OSError):
         return annexe(nom, nom)
     return None
 
@@ -281,7 +284,6 @@ if TYPE_CHECKING:
     import argparse
     import asyncio
     import bisect
-    import csv
     import email.utils as email_utils
     import gzip
     import hashlib
@@ -302,7 +304,6 @@ else:
     argparse = _ModuleParesseux("argparse")
     asyncio = _ModuleParesseux("asyncio")
     bisect = _ModuleParesseux("bisect")
-    csv = _ModuleParesseux("csv")
     email_utils = _ModuleParesseux("email.utils")
     futures = _ModuleParesseux("concurrent.futures")
     gzip = _ModuleParesseux("gzip")
@@ -908,8 +909,6 @@ class Fiche:
         `source` : d'où viennent les lignes ; None, d'une lecture sans ligne nouvelle : elle n'y change rien.
         """
         couverts = unir(couverts)
-        if not trous and len(couverts) == 1 and source in (None, API) and self._prolonger(*couverts[0]):
-            return
         for debut, fin in couverts if source is not None else ():
             _effacer(self.sources, debut, fin)
             if source != API:
@@ -923,15 +922,6 @@ class Fiche:
             self.couverts[place] = unir(self.couverts[place], [intervalle])
         for trou in trous:
             _inserer(self.trous, trou)
-
-    def _prolonger(self, debut: int, fin: int) -> bool:
-        """D'un flux, presque toujours : couvre cet intervalle s'il suit tout ce qu'on sait ; faux sinon."""
-        if any(suite and suite[-1][1] > debut for suite in (self.couverts, self.trous, self.sources)):
-            return False
-        if self.couverts and self.couverts[-1][1] == debut:
-            debut = self.couverts.pop()[0]
-        self.couverts.append((debut, fin))
-        return True
 
     def dits(self) -> list[Intervalle]:
         """Les intervalles dont elle dit quelque chose."""
@@ -1042,27 +1032,16 @@ def cribler(brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str) ->
     un prix <= 0 (sauf premiumIndex, qui est un écart), un volume négatif, high < low, une ouverture hors de la
     grille. Une ligne sans aucun prix ni volume (backpack les laisse vides, poloniex écrit zéro) dit l'absence.
     """
-    table = en_colonnes(brutes)
-    if len(brutes) <= PEU_DE_LIGNES and _sont_saines(brutes, timeframe, prix):
-        return Page(table, [], 0, [], {})
-    return cribler_table(table, timeframe, prix)
-
-
-def _sont_saines(brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str) -> bool:
-    """Vrai de lignes croissantes dont aucune n'enfreint de règle : de quelques-unes, Arrow ne le dit pas si vite."""
-    if not all(ligne and type(ligne[0]) is int for ligne in brutes):
-        return False
-    croissantes = all(a[0] < b[0] for a, b in itertools.pairwise(brutes))
-    return croissantes and not any(regle_enfreinte(ligne, timeframe, prix) for ligne in brutes)
+    return cribler_table(en_colonnes(brutes), timeframe, prix)
 
 
 def cribler_table(table: pa.Table, timeframe: Timeframe, prix: str) -> Page:
     """`cribler`, d'une page déjà en colonnes ; ses lignes sont la table même, si rien n'est à y reprendre."""
     instants, vrais = table["timestamp"], prix_possibles(table, prix)
-    saine = pc.all(vrais).as_py() is not False and _est_croissante(instants)
-    if saine and (
-        timeframe.sans_lacune(instants.to_pylist()) or pc.all(sur_grille(instants, timeframe)).as_py() is not False
-    ):
+    lus = instants.to_pylist()
+    dates = None not in lus and all(0 <= bout < INSTANT_MAX_MS for bout in lus[:1] + lus[-1:])  # ni des µs
+    saine = dates and pc.all(vrais).as_py() is not False and se_succedent(instants)
+    if saine and (timeframe.sans_lacune(lus) or pc.all(sur_grille(instants, timeframe)).as_py() is not False):
         return Page(table, [], 0, [], {})
     return _cribler_lentement(table, vrais, timeframe)
 
@@ -1073,7 +1052,7 @@ def page_vide() -> Page:
     return Page(en_colonnes([]), [], 0, [], {})
 
 
-PEU_DE_LIGNES = 12  # de ce qu'un flux clôt, ou de ce qu'une relecture demande
+PEU_DE_LIGNES = 12  # de ce qu'un flux clôt
 SUR_AU_MILLIARDIEME = 9  # moins d'une chance sur un milliard que le hasard d'un marché rare ait fait cela
 # Les pas que servent les classes de ccxt : hors d'eux (sept minutes), c'est le marché qui est régulier, pas l'exchange.
 PAS_SERVIS_MS = frozenset(
@@ -1121,8 +1100,11 @@ def cribler_lignes(
     brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str
 ) -> tuple[list[tuple[Any, ...]], int]:
     """`cribler`, de ce qu'un flux clôt : les lignes gardées, et combien ne peuvent être vraies."""
-    if len(brutes) <= PEU_DE_LIGNES and _sont_saines(brutes, timeframe, prix):
-        return list(map(_valeurs_de, brutes)), 0
+    # De quelques lignes, Arrow ne dirait pas si vite qu'elles se suivent et n'enfreignent aucune règle.
+    if all(ligne and type(ligne[0]) is int for ligne in brutes):
+        croissantes = all(a[0] < b[0] for a, b in itertools.pairwise(brutes))
+        if croissantes and not any(regle_enfreinte(ligne, timeframe, prix) for ligne in brutes):
+            return list(map(_valeurs_de, brutes)), 0
     page = cribler(brutes, timeframe, prix)
     return list(en_tuples(page.lignes, page.lignes.column_names)), len(page.impossibles)
 
@@ -1192,14 +1174,6 @@ def prix_possibles(table: pa.Table, prix: str) -> pa.ChunkedArray:
     volume = pc.and_(pc.is_finite(table["volume"]), pc.greater_equal(table["volume"], constante(0.0)))
     conditions.append(volume if prix == "last" else pc.fill_null(volume, constante(True)))
     return pc.fill_null(functools.reduce(pc.and_, conditions), constante(False))
-
-
-def _est_croissante(instants: pa.ChunkedArray) -> bool:
-    if instants.null_count:
-        return False
-    if len(instants) and (instants[0].as_py() < 0 or instants[-1].as_py() >= INSTANT_MAX_MS):
-        return False  # des µs, par exemple : aucun calendrier ne va jusque-là
-    return len(instants) < 2 or bool(pc.all(pc.greater(instants[1:], instants[:-1])).as_py())
 
 
 def sur_grille(instants: pa.ChunkedArray, timeframe: Timeframe) -> pa.ChunkedArray:
@@ -1282,18 +1256,13 @@ def defaut_de_carnet(bids: Sequence[Niveau], asks: Sequence[Niveau]) -> str:
     """Ce qui empêche un carnet d'être vrai ; rien s'il peut l'être."""
     if not (bids or asks):
         return "vide"  # d'un seul côté, c'est un état : une option, un marché suspendu
-    if not all(_niveau_possible(niveau) for niveau in (*bids, *asks)):
+    if not all(0 < (_en_nombre(nombre) or 0.0) < math.inf for niveau in (*bids, *asks) for nombre in niveau):
         return "niveau impossible"
     prix = [[niveau[0] or 0.0 for niveau in cote] for cote in (bids, asks)]
     if bids and asks and prix[0][0] >= prix[1][0]:
         return "croisé"
     ranges = all(a > b for a, b in itertools.pairwise(prix[0])) and all(a < b for a, b in itertools.pairwise(prix[1]))
     return "" if ranges else "mal trié"
-
-
-def _niveau_possible(niveau: Niveau) -> bool:
-    prix, quantite = map(_en_nombre, niveau)
-    return prix is not None and quantite is not None and 0 < prix < math.inf and 0 < quantite < math.inf
 
 
 def habiller(cle: CleSerie, lignes: pa.Table) -> pa.Table:
@@ -1321,14 +1290,6 @@ def entre(lignes: pa.Table, debut: int, fin: int) -> pa.Table:
     return lignes.slice(gauche, bisect.bisect_left(instants, fin) - gauche)
 
 
-def concatener(tables: Sequence[pa.Table]) -> pa.Table:
-    """Une seule table, triée ; les morceaux sont disjoints."""
-    pleines = sorted((t for t in tables if t.num_rows), key=lambda t: t["timestamp"][0].as_py())
-    if len(pleines) < 2:
-        return pleines[0] if pleines else page_vide().lignes
-    return pa.concat_tables(pleines).sort_by("timestamp")
-
-
 def instants_de(lignes: pa.Table) -> list[int]:
     """Les instants d'une table écrite, en ms."""
     return list(lignes["timestamp"].cast(pa.int64()).to_pylist())
@@ -1339,15 +1300,7 @@ def manquants(instants: Sequence[int], timeframe: Timeframe, debut: int, fin: in
     debut, fin = timeframe.plafond(debut), timeframe.plafond(fin)
     if len(instants) == timeframe.compter(debut, fin):
         return []  # le cas courant : autant d'instants distincts que de points
-    trous: list[Intervalle] = []
-    attendu = debut
-    for instant in instants:
-        if (ouverture := timeframe.plancher(instant)) > attendu:
-            trous.append((attendu, ouverture))
-        attendu = timeframe.avancer(instant, 1)
-    if attendu < fin:
-        trous.append((attendu, fin))
-    return trous
+    return oter([(debut, fin)], plages(pa.array(instants, pa.int64()), timeframe))
 
 
 def comparer(anciennes: pa.Table, lues: pa.Table, type_donnee: TypeDonnee = OHLCV) -> tuple[pa.Table, int]:
@@ -1448,10 +1401,9 @@ def trier(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
     return table.take(gardees.take(ordre)).combine_chunks()
 
 
-def se_succedent(table: pa.Table) -> bool:
-    """Vrai de lignes d'une même série dont chacune est datée après la précédente : dix fois plus vite su."""
-    instants = table["timestamp"]
-    return table.num_rows < 2 or bool(pc.all(pc.greater(instants[1:], instants[:-1])).as_py())
+def se_succedent(instants: pa.ChunkedArray) -> bool:
+    """Vrai d'instants dont chacun suit le précédent : de lignes d'une série, dix fois plus vite su que `est_triee`."""
+    return len(instants) < 2 or bool(pc.all(pc.greater(instants[1:], instants[:-1])).as_py())
 
 
 def est_triee(table: pa.Table, donnee: TypeDonnee) -> bool:
@@ -1533,16 +1485,6 @@ def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: T
         while reste.table is not None:
             yield reste.table
             reste.suivre()
-
-
-def paquets(comptes: Mapping[str, int], place: int) -> Iterator[list[str]]:
-    """Les symboles, triés, par paquets qui tiennent dans `place` lignes ; un symbole qui n'y tient pas est seul."""
-    restent = sorted(comptes)
-    while restent:
-        cumul = list(itertools.accumulate(comptes[symbole] for symbole in restent))
-        nombre = max(1, bisect.bisect_right(cumul, place))
-        yield restent[:nombre]
-        restent = restent[nombre:]
 
 
 def regrouper(flot: Iterable[pa.Table], taille: int) -> Iterator[pa.Table]:
@@ -1683,6 +1625,7 @@ RECENTS_AGREGES = 500
 RECENTS_AU_MOINS = 64
 RECENTS_MS = 10 * SECONDE_MS  # le reste du temps : des trades réunis en REST ont un seul instant, au bord d'une coupure
 PERDUS_RETENUS = 10
+BOUGIES_PLATES = ("bougies_plates", "--bougies-vides")
 # Somme sans arrondi de tout ce qu'un double sait dire, de 5e-324 à 1,8e308 : jamais plus de 700 chiffres.
 _EXACT = decimal.Context(prec=700)
 _DIVISION = decimal.Context(prec=60)
@@ -1825,44 +1768,30 @@ class SuitesVues:
 class _Redites:
     """Les trades qu'une voie (le flux, le REST) peut redire : les siens, et ceux de l'autre."""
 
-    def __init__(
-        self, siens: Iterable[Trade], autres: Iterable[Trade], grain_ms: int, reconnus: Container[str] = ()
-    ) -> None:
-        self._grain_ms = grain_ms
-        self._siens: dict[tuple[bool, Contenu], list[Trade]] = collections.defaultdict(list)
-        self._autres: dict[tuple[bool, Contenu], list[Trade]] = collections.defaultdict(list)
+    def __init__(self, siens: Iterable[Trade], autres: Iterable[Trade], reconnus: Container[str] = ()) -> None:
+        self._siens: dict[tuple[Any, ...], list[Trade]] = collections.defaultdict(list)
+        self._autres: dict[tuple[Any, ...], list[Trade]] = collections.defaultdict(list)
         for ou, trades in ((self._siens, siens), (self._autres, autres)):
             for trade in trades:
-                anonyme = trade.est_anonyme and trade.id not in reconnus
-                ou[anonyme, trade.contenu_au(grain_ms)].append(trade)
+                ou[(trade.est_anonyme and trade.id not in reconnus, *trade[2:5])].append(trade)
 
     def attendre(self, trade: Trade) -> None:
         """Un de plus, de l'autre voie."""
-        self._autres[trade.est_anonyme, trade.contenu_au(self._grain_ms)].append(trade)
+        self._autres[(trade.est_anonyme, *trade[2:5])].append(trade)
 
-    def affiner(self, grain_ms: int) -> None:
-        """Les deux voies disent plus que la seconde : deux identiques n'y sont plus le même trade."""
-        if grain_ms == self._grain_ms:
-            return
-        self._grain_ms = grain_ms
-        for ou in (self._siens, self._autres):
-            restes = [(anonyme, trade) for (anonyme, _), trades in ou.items() for trade in trades]
-            ou.clear()
-            for anonyme, trade in restes:
-                ou[anonyme, trade.contenu_au(grain_ms)].append(trade)
-
-    def reconnaitre(self, trade: Trade, natures: Iterable[bool], *, exact: bool = False) -> Trade | None:
-        """Celui, anonyme ou non, qu'est ce trade : du même instant ou (sauf `exact`), de l'autre voie, au grain près.
+    def reconnaitre(self, trade: Trade, natures: Iterable[bool], grain_ms: int) -> Trade | None:
+        """Celui, anonyme ou non, qu'est ce trade : du même instant ou, de l'autre voie, du même grain.
 
         Il n'est reconnu qu'une fois.
         """
-        cles = [(nature, trade.contenu_au(self._grain_ms)) for nature in natures]
-        for cle, ou in itertools.product(cles, (self._siens, self._autres)):
-            for rang, connu in enumerate(ou.get(cle, ())):
-                if connu.timestamp == trade.timestamp:
-                    return ou[cle].pop(rang)
-        arrondis = next((self._autres[cle] for cle in cles if self._autres.get(cle)), None)
-        return arrondis.pop(0) if arrondis and not exact else None
+        cles = [(nature, *trade[2:5]) for nature in natures]
+        candidats = [(ou.get(cle, []), 1) for cle in cles for ou in (self._siens, self._autres)]
+        candidats += [(self._autres.get(cle, []), grain_ms) for cle in cles]
+        for pareils, grain in candidats:
+            for rang, connu in enumerate(pareils):
+                if connu.timestamp // grain == trade.timestamp // grain:
+                    return pareils.pop(rang)
+        return None
 
 
 class Dedoublonneur:
@@ -1938,13 +1867,11 @@ class Dedoublonneur:
             self._precise[relecture] |= trade.timestamp % SECONDE_MS > 0
             self._nomme[relecture] |= not trade.est_anonyme
             self._tait[relecture] |= trade.est_anonyme
-        if self._redites is not None:
-            self._redites.affiner(self.grain_ms)
         redites = self._que_peut_redire(relecture) if relecture or self._redites is None else self._redites
         candidats = [trade if trade.est_anonyme else self._homonyme_ou_inedit(trade, relecture) for trade in trades]
         restes = [trade for trade in candidats if trade]
-        for exact in (True, False):  # un identique de la même seconde ne doit pas prendre la place du vrai
-            restes = [trade for trade in restes if not self._est_redit(trade, redites, relecture, exact=exact)]
+        for grain_ms in (1, self.grain_ms):  # un identique de la même seconde ne doit pas prendre la place du vrai
+            restes = [trade for trade in restes if not self._est_redit(trade, redites, relecture, grain_ms)]
         nommes = (self._nommer(trade) if trade.est_anonyme else trade for trade in restes)
         neufs = [trade for trade in nommes if trade]
         self._ranger(neufs, relecture=relecture)
@@ -1967,19 +1894,19 @@ class Dedoublonneur:
 
     def _que_peut_redire(self, relecture: bool) -> _Redites:
         if not (any(self._tait) or self._tait_ecrit):
-            return _Redites((), (), self.grain_ms)  # tout est nommé : les ids suffisent
+            return _Redites((), ())  # tout est nommé : les ids suffisent
         siens, autres = (self.relus, self.recents) if relecture else (self.recents, self.relus)
-        return _Redites(siens.values(), autres.values(), self.grain_ms, self._reconnus)
+        return _Redites(siens.values(), autres.values(), self._reconnus)
 
-    def _est_redit(self, trade: Trade, redites: _Redites, relecture: bool, *, exact: bool) -> bool:
+    def _est_redit(self, trade: Trade, redites: _Redites, relecture: bool, grain_ms: int) -> bool:
         """Vrai d'un trade dont l'id n'a rien dit, et que son contenu fait reconnaître.
 
         Celui d'une voie qui nomme tout peut être l'anonyme d'une voie qui tait tout, et l'inverse.
         """
         if trade.est_anonyme:
             natures = (True,) if self._nomme[relecture] else (True, False)
-            return redites.reconnaitre(trade, natures, exact=exact) is not None
-        connu = None if self._tait[relecture] else redites.reconnaitre(trade, (True,), exact=exact)
+            return redites.reconnaitre(trade, natures, grain_ms) is not None
+        connu = None if self._tait[relecture] else redites.reconnaitre(trade, (True,), grain_ms)
         if connu is not None:
             self._reconnus.add(connu.id or "")
         return connu is not None
@@ -2099,13 +2026,6 @@ class BougieTrades(NamedTuple):
     revision: bool = False
 
 
-def plates(debut: int, fin: int, prix: float, timeframe: Timeframe) -> Iterator[BougieTrades]:
-    """Des minutes sans trade, de [debut, fin[, à la clôture de celle d'avant : ce que « reporter » veut dire."""
-    while debut < fin:
-        yield BougieTrades(debut, prix, prix, prix, prix, 0.0)
-        debut = timeframe.avancer(debut, 1)
-
-
 class _BougieVive:
     """Une bougie que des trades peuvent encore changer."""
 
@@ -2155,11 +2075,10 @@ class Agregateur:
         volume: Callable[[Trade], Decimal] | None = None,
         depuis_ms: int = 0,
     ) -> None:
-        if bougies_vides not in ("omettre", "reporter"):
-            raise ErreurDemande(f"bougies_vides : « omettre » ou « reporter », pas « {bougies_vides} »")
         self.retards = self.perdus = self.doublons = self.impossibles = 0
         self.derniers_perdus: collections.deque[Trade] = collections.deque(maxlen=PERDUS_RETENUS)
-        self._timeframe, self._grace_ms, self._reporter = timeframe, grace_ms, bougies_vides == "reporter"
+        self._timeframe, self._grace_ms = timeframe, grace_ms
+        self._plates = annexe(*BOUGIES_PLATES).suites(bougies_vides) if bougies_vides != "omettre" else None
         self._volume = volume or mesure_en_base()
         self._depuis = self._frontiere = timeframe.plafond(depuis_ms)
         self._vu = 0
@@ -2237,19 +2156,11 @@ class Agregateur:
             if bougie.a_rendre:
                 rendues.append(bougie.figer(bougie.ouverture < avant))
                 bougie.a_rendre = False
-            if self._reporter:
-                rendues += self._plates(bougie, limite, avant)
+            if self._plates is not None:
+                rendues += self._plates(bougie, limite, avant, self._timeframe)
         for ouverture in [b.ouverture for b in self._vives.values() if b.fin + self._grace_ms < self._vu]:
             del self._vives[ouverture]
         return rendues
-
-    def _plates(self, bougie: _BougieVive, limite: int, avant: int) -> Iterator[BougieTrades]:
-        """Les bougies sans trade entre celle-ci et la limite : les nouvelles, ou toutes si la clôture a changé."""
-        prix = bougie.dernier.price
-        depuis = max(bougie.fin, avant) if bougie.reportee == prix else bougie.fin
-        bougie.reportee = prix
-        for plate in plates(depuis, limite, prix, self._timeframe):
-            yield plate._replace(revision=plate.timestamp < avant)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -2429,8 +2340,9 @@ class Essais:
 #
 # Une sortie de fichier compose : un codec (des octets aux lignes, sans état), un tableau (les lignes, lues triées,
 # écrites d'un coup), une feuille (ce que le fichier dit de lui), un journal de reprise, et, d'un flux en CSV, son bout.
-# Ce qui ne sert qu'à un fichier abîmé, étranger ou d'avant est dans les annexes `remise_en_ordre`, `octets_douteux`,
-# `fichiers_etrangers` et `origines`.
+# Ce qui ne sert qu'à un fichier abîmé, ôté, étranger ou d'avant est dans les annexes `remise_en_ordre`,
+# `mises_de_cote`, `octets_douteux`, `fichiers_etrangers` et `origines` ; ce qui n'est que de la vitesse, dans `queues`
+# et `reperage`.
 
 pq: Any = _ModuleParesseux("pyarrow.parquet", "Lire et écrire du Parquet")
 pa_csv: Any = _ModuleParesseux("pyarrow.csv", "Lire et écrire du CSV")
@@ -2461,6 +2373,7 @@ MARQUE_DE_LOT = b"\xf3lot\r\n\x1a\n"
 TETE_DE_LOT = struct.Struct("<8sIII")  # marque, octets de la note, octets des lignes, somme de contrôle
 REMISE_EN_ORDRE = ("remise_en_ordre", "Remettre en ordre une sortie qu'un autre outil a touchée")
 JOURNAL_DOUTEUX = ("octets_douteux", "Reprendre un journal abîmé, ou d'une version d'avant,")
+MISES_DE_COTE = ("mises_de_cote", "Continuer sans une sortie illisible, ou ôtée,")
 ORIGINES_MELEES = ("origines", "Séparer ce qui est réel de ce qui ne l'est pas")
 FICHIERS_ETRANGERS = ("fichiers_etrangers", "Dire ce que contient un fichier qui n'est pas le nôtre")
 
@@ -2476,35 +2389,13 @@ class PasLeNotre(ErreurDemande):
 # --- Disque
 
 CONSEIL_PLACE = "Libérez de la place, puis relancez : ce qui est reçu est gardé."
-_CAUSES_DISQUE = {
-    errno.ENOSPC: ("le disque est plein", CONSEIL_PLACE),
-    errno.EDQUOT: ("le quota de disque est atteint", CONSEIL_PLACE),
-    errno.EACCES: ("l'accès est refusé", "Vérifiez les droits du dossier et du fichier."),
-    errno.EPERM: ("l'accès est refusé", "Vérifiez les droits du dossier et du fichier."),
-    errno.EROFS: ("le disque est en lecture seule", "Choisissez une sortie sur un disque où l'on peut écrire."),
-    errno.EISDIR: ("c'est un dossier", "Donnez un nom de fichier."),
-    errno.ENOTDIR: ("un des dossiers du chemin est un fichier", "Corrigez le chemin de la sortie."),
-    errno.EEXIST: ("un des dossiers du chemin est un fichier", "Corrigez le chemin de la sortie."),
-    errno.EFBIG: ("le fichier dépasse la taille permise", "Relevez la limite (ulimit -f), ou changez de disque."),
-    errno.ELOOP: ("ses liens symboliques tournent en rond", "Corrigez le chemin de la sortie."),
-    errno.ENAMETOOLONG: ("le nom est trop long", "Donnez un nom de sortie plus court."),
-    errno.ENOENT: ("il n'existe pas", "Vérifiez le chemin de la sortie."),
-    errno.EIO: ("le disque rend une erreur", "Contrôlez ce disque, ou choisissez-en un autre."),
-    errno.EBUSY: ("il est occupé", "Attendez, ou fermez ce qui le tient."),
-    errno.EMFILE: ("trop de fichiers sont ouverts", "Relevez la limite (ulimit -n)."),
-    errno.ENFILE: ("trop de fichiers sont ouverts", "Fermez d'autres programmes."),
-    errno.ENOMEM: ("la mémoire manque", "Fermez d'autres programmes."),
-    errno.EINVAL: ("le système n'admet pas ce nom, ou pas cette opération", "Choisissez une autre sortie."),
-    errno.ENOLCK: ("ce disque ne sait pas verrouiller", "Choisissez une sortie sur un autre disque."),
-    errno.ESTALE: ("le disque du réseau l'a perdu", "Vérifiez le partage, puis relancez."),
-}
+CONSEIL_DISQUE = "Vérifiez le disque et les droits."
 
 
 def _cause_et_conseil(erreur: OSError) -> tuple[str, str]:
-    """En français, et non ce qu'en dit le système ; d'une cause qu'on ne connaît pas, son nom."""
-    numero = erreur.errno or 0
-    nom = errno.errorcode.get(numero, f"erreur {numero}") if numero else str(erreur)
-    return _CAUSES_DISQUE.get(numero, (f"le système le refuse ({nom})", "Vérifiez le disque et les droits."))
+    """Ce qui ne va pas, et que faire ; copié seul, ce qu'en dit le système."""
+    causes = annexe_ou_rien("causes")
+    return causes.cause_disque(erreur) if causes else (erreur.strerror or str(erreur), CONSEIL_DISQUE)
 
 
 def cause_disque(erreur: OSError) -> str:
@@ -2513,7 +2404,7 @@ def cause_disque(erreur: OSError) -> str:
 
 
 @contextlib.contextmanager
-def _disque(action: str, chemin: Path) -> Iterator[None]:
+def disque(action: str, chemin: Path) -> Iterator[None]:
     """Une erreur du système devient une ErreurSortie qui dit quoi, sur quoi et que faire."""
     try:
         yield
@@ -2524,9 +2415,9 @@ def _disque(action: str, chemin: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def en_lisant(chemin: Path) -> Iterator[None]:
-    """Comme `_disque`, et ce qu'Arrow ne sait pas lire (pas d'errno) est une SortieIllisible."""
+    """Comme `disque`, et ce qu'Arrow ne sait pas lire (pas d'errno) est une SortieIllisible."""
     try:
-        with _disque("Lire", chemin):
+        with disque("Lire", chemin):
             try:
                 yield
             except OSError as erreur:
@@ -2552,7 +2443,7 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None
         raise ErreurSortie(objection, "Donnez un nom de fichier.")
     chemin = _sans_lien(chemin)  # /dev/stdout, vers un fichier, deviendrait lui-même un fichier
     temporaire = chemin.with_name(f"{chemin.name}.{os.getpid()}.tmp")
-    with _disque("Écrire", chemin):
+    with disque("Écrire", chemin):
         chemin.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporaire.open("w+b") as fichier:
@@ -2574,7 +2465,7 @@ def effacer_temporaires(chemin: Path) -> None:
     motif = re.compile(re.escape(chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp(-wal|-shm|-journal)?")
     for voisin in chemin.parent.iterdir():
         if motif.fullmatch(voisin.name):
-            with _disque("Effacer", voisin):
+            with disque("Effacer", voisin):
                 voisin.unlink()
 
 
@@ -2583,7 +2474,7 @@ def _objection(chemin: Path) -> str:
     try:
         mode = chemin.stat().st_mode
     except OSError as erreur:
-        cause = _CAUSES_DISQUE[erreur.errno][0] if erreur.errno in (errno.ELOOP, errno.ENAMETOOLONG) else ""
+        cause = cause_disque(erreur) if erreur.errno in (errno.ELOOP, errno.ENAMETOOLONG) else ""
         return f"« {chemin} » ne se trouve pas : {cause}" if cause else ""  # le reste se verra en l'écrivant
     if stat.S_ISDIR(mode):
         return f"« {chemin} » est un dossier"
@@ -2596,7 +2487,7 @@ def _sans_lien(chemin: Path) -> Path:
         vise = chemin.resolve() if chemin.is_symlink() else chemin
         return vise if vise.exists() or not chemin.exists() else chemin  # un tube n'a que le nom du lien
     except (OSError, RuntimeError) as erreur:  # RuntimeError : une boucle de liens, jusqu'à Python 3.12
-        cause, conseil = _CAUSES_DISQUE.get(getattr(erreur, "errno", errno.ELOOP), (str(erreur), ""))
+        cause, conseil = _cause_et_conseil(erreur if isinstance(erreur, OSError) else OSError(errno.ELOOP, str(erreur)))
         raise ErreurDemande(f"« {chemin} » ne se trouve pas : {cause}", conseil) from None
 
 
@@ -2610,31 +2501,9 @@ def _synchroniser_dossier(dossier: Path) -> None:
             os.close(descripteur)
 
 
-def nom_de_cote(chemin: Path, motif: str) -> Path:
-    """Un nom libre, daté, à côté de celui-ci."""
-    date = (EPOQUE + dt.timedelta(milliseconds=maintenant_ms())).strftime("%Y%m%dT%H%M%SZ")
-    suffixes = (f".{motif}-{date}{f'-{n}' if n else ''}" for n in itertools.count())
-    return next(c for s in suffixes if not (c := chemin.with_name(chemin.name + s)).exists())
-
-
-def mettre_de_cote(
-    chemin: Path, *annexes: Path, avant: Sequence[Path] = (), motif: str = "corrompu", constat: str = ""
-) -> Path:
-    """Renomme un fichier en `<nom>.<motif>-<date>`, et dit pourquoi ; ses annexes le suivent, ou le précèdent."""
-    cible = nom_de_cote(chemin, motif)
-    suffixe = cible.name.removeprefix(chemin.name)
-    with _disque("Mettre de côté", chemin):
-        for fichier in (*avant, chemin, *annexes):
-            if fichier.exists():
-                fichier.rename(fichier.with_name(fichier.name + suffixe))
-    constat = constat or f"« {chemin} » est illisible"
-    journal.warning("%s : mis de côté sous « %s », rien n'en est perdu.", constat, cible.name)
-    return cible
-
-
 def _exiger_place(chemin: Path, octets: int) -> None:
     """Refuse d'entamer une écriture qui n'aurait pas la place de finir."""
-    with _disque("Écrire", chemin):
+    with disque("Écrire", chemin):
         libres = shutil.disk_usage(chemin.parent).free
     if libres < octets + MARGE_DISQUE:
         raise ErreurSortie(
@@ -2654,17 +2523,37 @@ def octets_de(chemin: Path) -> int:
         return 0
 
 
-def _ajouter_octets(fichier: io.FileIO, octets: bytes) -> int:
-    """Écrit tout ou rien (disque plein) au bout du fichier, et rend la position d'avant."""
-    position, reste = fichier.seek(0, os.SEEK_END), memoryview(octets)
-    try:
-        while reste:
-            reste = reste[fichier.write(reste) :]
-    except OSError:
-        with contextlib.suppress(OSError):
-            fichier.truncate(position)
-        raise
-    return position
+class Allonge:
+    """Un fichier au bout duquel on écrit ; il est ouvert, ou créé, au premier ajout."""
+
+    def __init__(self, chemin: Path) -> None:
+        self.chemin = chemin
+        self._fichier: io.FileIO | None = None
+
+    def au_bout(self, octets: bytes) -> int:
+        """Écrit tout ou rien (disque plein) au bout du fichier, et rend la position d'avant."""
+        with disque("Écrire", self.chemin):
+            fichier = self._fichier = self._fichier or io.FileIO(self.chemin, "ab")
+            position, reste = fichier.seek(0, os.SEEK_END), memoryview(octets)
+            try:
+                while reste:
+                    reste = reste[fichier.write(reste) :]
+            except OSError:
+                with contextlib.suppress(OSError):
+                    fichier.truncate(position)
+                raise
+        return position
+
+    def synchroniser(self) -> None:
+        """Ce qui fut ajouté survit à une coupure de courant."""
+        if self._fichier is not None:
+            os.fsync(self._fichier.fileno())
+
+    def fermer(self) -> None:
+        """Laisse le fichier en place ; idempotent."""
+        if self._fichier is not None:
+            self._fichier.close()
+            self._fichier = None
 
 
 class Verrou:
@@ -2695,7 +2584,7 @@ class Verrou:
     def prendre(self, attente_s: float = 0.0) -> None:
         """Prend le verrou ; lève SortieOccupee, en nommant le processus qui le tient, s'il ne vient pas à temps."""
         filelock, limite = importer("filelock", "Tenir une sortie"), time.monotonic() + attente_s
-        with _disque("Verrouiller", self._sortie):
+        with disque("Verrouiller", self._sortie):
             self._sortie.parent.mkdir(parents=True, exist_ok=True)
             for _ in range(self._DEPARTS_MAX):
                 temoin = self._ouvrir()
@@ -2821,7 +2710,7 @@ def note_du_lot(fiche: Fiche, lot: Lot, *, fichier: bool) -> dict[str, Any]:
     return note
 
 
-class JournalDeReprise:
+class JournalDeReprise(Allonge):
     """Les lots reçus, à la suite, dans un fichier à côté de la sortie ; leur note dit ce qu'ils prouvent.
 
     Un lot ajouté survit à `kill -9`. Chacun a sa somme de contrôle, et Arrow ne lit que des octets dont la somme est
@@ -2829,7 +2718,7 @@ class JournalDeReprise:
     """
 
     def __init__(self, chemin: Path, donnee: TypeDonnee, avant_synchro: Callable[[], None] = lambda: None) -> None:
-        self.chemin = chemin
+        super().__init__(chemin)
         self._avant_synchro = avant_synchro  # ce qui doit être durable avant lui
         self.entrees: dict[str, list[_Entree]] = {}  # par symbole
         self.lignes = self.octets = 0
@@ -2838,7 +2727,6 @@ class JournalDeReprise:
         self._aucune = pa.RecordBatch.from_pylist([], self._schema)
         self._entete = self._schema.serialize().to_pybytes()
         self._graine = zlib.crc32(repr(donnee.colonnes).encode())  # la somme d'un autre type n'est jamais juste
-        self._fichier: io.FileIO | None = None
         self._synchro = 0.0
 
     def reprendre(self) -> Iterator[dict[str, Any]]:
@@ -2849,10 +2737,6 @@ class JournalDeReprise:
                 self._indexer(position, self._decoder(lignes))
             self.octets = position + TETE_DE_LOT.size + len(note) + len(lignes)
             yield json.loads(note)
-
-    def notes(self) -> Iterator[dict[str, Any]]:
-        """Ses notes, sans rien retenir ni modifier."""
-        yield from (json.loads(note) for _, note, _ in self.lots())
 
     def lots(self, position: int = 0, *, reprise: bool = False) -> Iterator[tuple[int, bytes, bytes]]:
         """(position, note, lignes) de chaque lot entier ; une annexe saute ce qui est abîmé, ou l'ôte (`reprise`)."""
@@ -2899,39 +2783,17 @@ class JournalDeReprise:
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
         lot = next(iter(lignes.combine_chunks().to_batches()), self._aucune)
-        octets = self._emballer(note, self._coder(lot) if lot.num_rows else b"")
-        with _disque("Écrire", self.chemin):
-            if self._fichier is None:
-                self._fichier = io.FileIO(self.chemin, "ab")
-            position = _ajouter_octets(self._fichier, octets)
-            self.octets = position + len(octets)
-            if time.monotonic() - self._synchro >= SYNCHRO_S:
-                self.synchroniser()
+        octets = self.emballer(note, self._coder(lot) if lot.num_rows else b"")
+        position = self.au_bout(octets)
+        self.octets = position + len(octets)
+        if time.monotonic() - self._synchro >= SYNCHRO_S:
+            self.synchroniser()
         self._indexer(position, lot)
 
-    def _emballer(self, note: Mapping[str, Any], lignes: bytes) -> bytes:
+    def emballer(self, note: Mapping[str, Any], lignes: bytes) -> bytes:
+        """Les octets d'un lot : sa tête, sa note, ses lignes."""
         dite = json.dumps(note).encode()
         return TETE_DE_LOT.pack(MARQUE_DE_LOT, len(dite), len(lignes), self._somme(dite, lignes)) + dite + lignes
-
-    def desarmer(self) -> None:
-        """Récrit d'un coup ses notes : celles qui supposent des lignes au fichier, qui n'y sont plus, se taisent."""
-        places: dict[int, int] = {}
-
-        def recopier(fichier: BinaryIO) -> None:
-            for position, note, lignes in self.lots():
-                places[position], dite = fichier.tell(), json.loads(note)
-                if dite.get("fichier"):
-                    dite["couverts"] = dite["trous"] = []
-                fichier.write(self._emballer(dite, lignes))
-            self.octets = fichier.tell()
-
-        self.fermer()
-        if self.chemin.exists():
-            if not self.octets:  # pas encore lu : ce qui y est abîmé est ôté, et dit, d'abord
-                collections.deque(self.lots(reprise=True), maxlen=0)
-            ecrire_atomique(self.chemin, recopier)
-        for entrees in self.entrees.values():
-            entrees[:] = [entree._replace(position=places[entree.position]) for entree in entrees]
 
     def _coder(self, lot: pa.RecordBatch) -> bytes:
         """Un lot en message Arrow IPC, sans le schéma : il pèserait plus qu'une ligne."""
@@ -2949,10 +2811,10 @@ class JournalDeReprise:
 
     def synchroniser(self) -> None:
         """Rend durables, même à une coupure de courant, les lots ajoutés."""
-        self._avant_synchro()
-        if self._fichier is not None:
-            os.fsync(self._fichier.fileno())
-            self._synchro = time.monotonic()
+        with disque("Écrire", self.chemin):
+            self._avant_synchro()
+            super().synchroniser()
+        self._synchro = time.monotonic()
 
     def _indexer(self, position: int, lot: pa.RecordBatch) -> None:
         if lot.num_rows:
@@ -2962,7 +2824,7 @@ class JournalDeReprise:
             self.lignes += lot.num_rows
 
     def _charger(self, fichier: BinaryIO, position: int) -> pa.Table:
-        with _disque("Lire", self.chemin):
+        with disque("Lire", self.chemin):
             lu = self.lu(fichier, position)
         if lu is None:
             raise ErreurSortie(
@@ -2998,23 +2860,17 @@ class JournalDeReprise:
                 lots, lignes, octets = lots + 1, lignes + len(table), octets + table.nbytes
         yield _detacher(attente, None, self.donnee)
 
-    def fermer(self) -> None:
-        """Laisse le journal en place ; idempotent."""
-        if self._fichier is not None:
-            self._fichier.close()
-            self._fichier = None
-
     def vider(self) -> None:
         """Oublie les lots, que la sortie tient maintenant ; le fichier reste, il dit qu'un flux est en cours."""
         if self._fichier is not None:
-            with _disque("Écrire", self.chemin):
+            with disque("Écrire", self.chemin):
                 self._fichier.truncate(0)
         self._oublier()
 
     def supprimer(self) -> None:
         """Oublie les lots, une fois fondus dans la sortie."""
         self.fermer()
-        with _disque("Effacer", self.chemin):
+        with disque("Effacer", self.chemin):
             self.chemin.unlink(missing_ok=True)
         self._oublier()
 
@@ -3046,97 +2902,49 @@ def _debut_du_pied(fichier: BinaryIO, signature: bytes) -> int:
     return fin - longueur
 
 
-def sceller(fichier: BinaryIO, signature: bytes) -> None:
-    """Met le sceau d'un fichier qui vient d'être écrit, entre ses lignes et son pied."""
-    fin = _debut_du_pied(fichier, signature)
-    pied = (fichier.seek(fin), fichier.read())[1]
+def _sommes_des_blocs(fichier: BinaryIO, fin: int) -> bytes:
+    """La somme de contrôle de chaque bloc d'avant `fin`, et de quoi garder au pied son alignement."""
     fichier.seek(0)
     tailles = itertools.chain(itertools.repeat(TAILLE_DE_BLOC, fin // TAILLE_DE_BLOC), [fin % TAILLE_DE_BLOC])
     sommes = b"".join(zlib.crc32(fichier.read(taille)).to_bytes(4, "little") for taille in tailles)
-    sommes += bytes(-len(sommes) % 8)  # le pied garde son alignement
+    return sommes + bytes(-len(sommes) % 8)
+
+
+def sceller(fichier: BinaryIO, signature: bytes) -> None:
+    """Met le sceau d'un fichier qui vient d'être écrit, entre ses lignes et son pied."""
+    fin = _debut_du_pied(fichier, signature)
+    sommes = _sommes_des_blocs(fichier, fin)
+    pied = (fichier.seek(fin), fichier.read())[1]
     bout = BOUT_DU_SCEAU.pack(fin, zlib.crc32(sommes), zlib.crc32(pied), MARQUE_DU_SCEAU)
     fichier.seek(fin)
     fichier.write(sommes + bout + pied)
 
 
-class FichierScelle(io.RawIOBase):
-    """Un fichier dont chaque octet rendu a été vérifié ; un bloc abîmé se lit comme un secteur perdu, OSError.
+def sceau_de(fichier: BinaryIO, signature: bytes) -> tuple[int, bytes] | None:
+    """(octets scellés, sommes de leurs blocs) ; None d'un fichier sans sceau ; ValueError si le pied est abîmé."""
+    debut_du_pied = _debut_du_pied(fichier, signature)
+    debut_du_bout = debut_du_pied - BOUT_DU_SCEAU.size
+    if debut_du_bout < 0:
+        return None
+    fichier.seek(debut_du_bout)
+    scelles, des_sommes, du_pied, marque = BOUT_DU_SCEAU.unpack(fichier.read(BOUT_DU_SCEAU.size))
+    if marque != MARQUE_DU_SCEAU or scelles > debut_du_bout:
+        return None
+    pied = fichier.read()
+    fichier.seek(scelles)
+    sommes = fichier.read(debut_du_bout - scelles)
+    if (zlib.crc32(sommes), zlib.crc32(pied)) != (des_sommes, du_pied):
+        raise ValueError("son pied est abîmé")
+    return scelles, sommes
 
-    Un fichier sans sceau, ou dont le sceau est lui-même abîmé, n'en est pas un : `scelle` est faux.
-    """
 
-    def __init__(self, chemin: Path, signature: bytes) -> None:
-        super().__init__()
-        self._fichier = chemin.open("rb", buffering=0)
-        self.taille = os.fstat(self._fichier.fileno()).st_size
-        self.scelle = False
-        self._place = self._scelles = 0
-        self._sommes = self._bout = b""
-        try:
-            self._lire_le_sceau(_debut_du_pied(self._fichier, signature))
-        except BaseException:
-            self.close()
-            raise
-
-    def _lire_le_sceau(self, debut_du_pied: int) -> None:
-        debut_du_bout = debut_du_pied - BOUT_DU_SCEAU.size
-        if debut_du_bout < 0:
-            return
-        self._fichier.seek(debut_du_bout)
-        scelles, des_sommes, du_pied, marque = BOUT_DU_SCEAU.unpack(self._fichier.read(BOUT_DU_SCEAU.size))
-        if marque != MARQUE_DU_SCEAU or scelles > debut_du_bout:
-            return
-        self._fichier.seek(scelles)
-        self.scelle, self._scelles, self._bout = True, scelles, self._fichier.read()
-        self._sommes, pied = self._bout[: debut_du_bout - scelles], self._bout[debut_du_pied - scelles :]
-        if (zlib.crc32(self._sommes), zlib.crc32(pied)) != (des_sommes, du_pied):
-            raise ValueError("son pied est abîmé")
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self._fichier.fileno()
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, place: int, depuis: int = os.SEEK_SET) -> int:
-        self._place = place + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self.taille}[depuis]
-        return self._place
-
-    def read(self, nombre: int = -1) -> bytes:
-        debut = self._place
-        self._place = fin = self.taille if nombre < 0 else min(self.taille, debut + nombre)
-        corps = self._corps(debut, min(fin, self._scelles), lu_avec_le_pied=fin == self.taille)
-        return corps + self._bout[max(0, debut - self._scelles) : max(0, fin - self._scelles)]
-
-    def _corps(self, debut: int, fin: int, *, lu_avec_le_pied: bool) -> bytes:
-        """Les octets de [debut, fin[, vérifiés par blocs entiers."""
-        if debut >= fin:
-            return b""
-        blocs = range(debut // TAILLE_DE_BLOC, -(-fin // TAILLE_DE_BLOC))
-        depart = blocs[0] * TAILLE_DE_BLOC
-        self._fichier.seek(depart)
-        octets = self._fichier.read(min(self._scelles, blocs[-1] * TAILLE_DE_BLOC + TAILLE_DE_BLOC) - depart)
-        for rang in blocs:
-            bloc = memoryview(octets)[rang * TAILLE_DE_BLOC - depart :][:TAILLE_DE_BLOC]
-            juste = zlib.crc32(bloc) == int.from_bytes(self._sommes[4 * rang : 4 * rang + 4], "little")
-            if not (juste or lu_avec_le_pied):  # Parquet lit son pied avec les 64 ko d'avant, dont il ne fait rien
-                raise OSError("sa somme de contrôle est fausse : un octet y a changé")
-        return octets[debut - depart : fin - depart]
-
-    def tout_verifier(self) -> None:
-        """Lit tout ; OSError au premier bloc abîmé."""
-        for debut in range(0, self._scelles, 1 << 22):
-            self._corps(debut, min(self._scelles, debut + (1 << 22)), lu_avec_le_pied=False)
-
-    def close(self) -> None:
-        self._fichier.close()
-        super().close()
+@functools.lru_cache(1024)
+def _verifier_les_blocs(chemin: Path, signature: bytes, _etat: tuple[int, ...]) -> None:
+    """ValueError si un octet du fichier scellé a changé ; dans le même état (inode, taille, date), vu une fois."""
+    with chemin.open("rb") as fichier:
+        scelles, sommes = sceau_de(fichier, signature) or (0, b"")
+        if _sommes_des_blocs(fichier, scelles) != sommes:
+            raise ValueError("sa somme de contrôle est fausse : un octet y a changé")
 
 
 # --- Le contrat. Une `Sortie` range des lots ; ce qu'un fichier a de propre à son format est dans un codec, sans état.
@@ -3316,7 +3124,7 @@ class Sortie(ABC):
         # seconde, et la réception attendrait.
         for module in self.decrit.modules if self.flux else ():
             module.charger()
-        with _disque("Créer le dossier", self.chemin.parent):
+        with disque("Créer le dossier", self.chemin.parent):
             self.chemin.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._verrou.prendre()  # un disque plein peut le prendre sans pouvoir y inscrire le pid
@@ -3365,7 +3173,7 @@ class Sortie(ABC):
 
         `fiche` donne ce que le lot ne dit pas : marché, unité du volume, ancre, horodatage…
         """
-        if not (se_succedent(lot.lignes) or est_triee(lot.lignes, self.type_donnee)):
+        if not (se_succedent(lot.lignes["timestamp"]) or est_triee(lot.lignes, self.type_donnee)):
             lot = lot._replace(lignes=trier(lot.lignes, self.type_donnee))
         apport, revisees = comparer(self._deja_la(lot), lot.lignes, self.type_donnee)
         entier = apport.num_rows == lot.lignes.num_rows
@@ -3434,7 +3242,7 @@ class Sortie(ABC):
 
 def exiger_signature(decrit: Format, chemin: Path, donnee: TypeDonnee) -> None:
     """Un fichier non vide doit porter la signature de son format ; PasLeNotre s'il est d'une autre nature, lisible."""
-    with _disque("Lire", chemin), chemin.open("rb") as fichier:
+    with disque("Lire", chemin), chemin.open("rb") as fichier:
         porte = fichier.read(len(decrit.signature)) == decrit.signature
     if not porte:
         annexe(*FICHIERS_ETRANGERS).refuser(decrit, chemin, donnee)
@@ -3465,7 +3273,7 @@ class Codec(ABC):
     """Ce qu'un fichier a de propre à son format : des octets aux lignes, et retour. Sans état.
 
     Trois fonctions suffisent : `reconnaitre`, `lots`, `composer`. Les autres disent ce qu'un format sait de plus, et
-    rien d'office : porter sa fiche, dire son nombre de lignes, s'allonger sans être récrit.
+    rien d'office : porter sa fiche, s'allonger sans être récrit.
     """
 
     format: ClassVar[str]
@@ -3507,9 +3315,6 @@ class Codec(ABC):
     def entete(self, chemin: Path) -> dict[str, Any] | None:
         """La fiche que porte le fichier ; None s'il n'en a pas."""
 
-    def nombre(self, chemin: Path) -> int | None:
-        """Le nombre de lignes du fichier, sans les lire ; None si rien ne le dit."""
-
     def est_scelle(self, chemin: Path, *, tout: bool) -> bool:  # noqa: ARG002
         """Vrai d'un fichier écrit ici, non récrit depuis ; `tout` : SortieIllisible si un de ses octets est abîmé."""
         return False
@@ -3537,7 +3342,6 @@ class Feuille:
         self.a_part = codec.fiche_a_part
         self.chemin = fichier.with_name(f"{fichier.name}.fiche.json")
         self.ecrite_a = -math.inf
-        self._connue: tuple[Mapping[str, Any], dict[CleSerie, Fiche]] | None = None  # ce qu'elle dit : forme, fiches
 
     def lire(self) -> dict[str, Any] | None:
         """Telle qu'écrite ; None s'il n'y en a pas, ou qu'elle est abîmée."""
@@ -3581,18 +3385,15 @@ class Feuille:
         """Vrai si le fichier est tel que cette feuille, à part, l'a laissé."""
         return all(entete.get(champ) == valeur for champ, valeur in self.empreinte().items())
 
-    def retenir(self, forme: Mapping[str, Any] | None, fiches: Mapping[CleSerie, Fiche]) -> None:
-        """Ce qu'elle dit ; None si elle ne dit plus rien."""
-        self._connue = None if forme is None else (forme, {cle: fiche.copie() for cle, fiche in fiches.items()})
-
     def dit_moins(self, forme: Mapping[str, Any], fiches: Mapping[CleSerie, Fiche]) -> bool:
         """Vrai si elle est à récrire ; compléter une fiche d'avant n'y suffit pas."""
-        if self._connue is None or self._connue[0] != forme:
+        dite = self.lire() or {}
+        connues = {fiche.cle: fiche for fiche in self.fiches(dite) or ()}
+        if fiches.keys() != connues.keys() or forme != {
+            nom: valeur for nom, valeur in dite.items() if nom not in ("series", "scelle", *_versions())
+        }:
             return True
-        connues = self._connue[1]
-        return fiches.keys() != connues.keys() or any(
-            fiche != connues[cle].completee(fiche) for cle, fiche in fiches.items()
-        )
+        return any(fiche != connues[cle].completee(fiche) for cle, fiche in fiches.items())
 
     def texte(self, forme: Mapping[str, Any], fiches: Mapping[CleSerie, Fiche]) -> str:
         """Celle que porte le fichier ; « scelle » : sans son sceau, un autre l'a récrit."""
@@ -3620,11 +3421,6 @@ class Tableau:
         # L'annexe `queues` : symbole -> (instant, ses lignes à partir de lui), tant que le fichier est dans cet état.
         self.queues: tuple[Mapping[str, tuple[int, list[pa.Table]]], Mapping[str, int]] = ({}, {})
 
-    @property
-    def octets(self) -> int:
-        """La taille du fichier ; 0 s'il n'existe pas."""
-        return octets_de(self._chemin)
-
     def tables(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Les lignes telles qu'elles sont dans le fichier ; à partir de `depuis` ou d'un peu avant."""
         with en_lisant(self._chemin):
@@ -3632,7 +3428,7 @@ class Tableau:
 
     def lots(self, depuis: Borne | None = None, colonnes: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Les lignes triées, groupes entiers, s'il y a un fichier ; à partir de `depuis` ou d'un peu avant."""
-        if not self.octets:
+        if not octets_de(self._chemin):
             return iter(())
         if self.entrelace:
             return self._demeler(depuis[0] if depuis else "")
@@ -3641,7 +3437,7 @@ class Tableau:
     @functools.cached_property
     def entrelace(self) -> bool:
         """Vrai d'un fichier de flux trié par symbole seul : sa feuille le dit si elle le décrit, sinon ses lignes."""
-        if not (self._codec.texte(self._chemin) and self.octets):
+        if not (self._codec.texte(self._chemin) and octets_de(self._chemin)):
             return False
         entete = self._feuille.lire()
         if entete is not None and self._feuille.decrit(entete):
@@ -3654,8 +3450,10 @@ class Tableau:
         comptes: collections.Counter[str] = collections.Counter()
         for table in self.tables(colonnes=["symbole"]):
             compter_symboles(table, comptes)
-        place = RELECTURE_MAX * comptes.total() // max(self.octets, 1)  # en lignes
-        for paquet in paquets({s: n for s, n in comptes.items() if s >= depuis}, place):
+        voulus = {symbole: nombre for symbole, nombre in comptes.items() if symbole >= depuis}
+        place = RELECTURE_MAX * comptes.total() // max(octets_de(self._chemin), 1)  # en lignes
+        reperage = annexe_ou_rien("reperage")
+        for paquet in reperage.paquets(voulus, place) if reperage else ([symbole] for symbole in sorted(voulus)):
             noms = pa.array(paquet, pa.string())
             tables = (table.filter(pc.is_in(table["symbole"], noms)) for table in self.tables())
             if len(paquet) == 1:
@@ -3711,44 +3509,25 @@ class Tableau:
         entete: Entete,
     ) -> None:
         """Écrit un fichier entier ; `reperes` : les mêmes lignes, à compter d'abord si la fiche les précède."""
-        compte = self._compter(lots, self.ecrites)
+        compte = self.compter(lots, self.ecrites)
 
         def compte_fait() -> str:
             if not self._donnee.a_une_grille and inspect.getgeneratorstate(compte) != inspect.GEN_CLOSED:
-                collections.deque(self._compter(reperes, self.ecrites), maxlen=0)
+                collections.deque(self.compter(reperes, self.ecrites), maxlen=0)
             return entete()
 
-        self._exiger(self._codec.composer(fichier, compte, self._donnee, compression, compte_fait))
+        self.exiger(self._codec.composer(fichier, compte, self._donnee, compression, compte_fait))
         self.lignes = self.ecrites.total()
 
-    def prolonger(
-        self, fichier: BinaryIO, texte: TexteCsv, premiere: Borne, nouvelles: Iterable[pa.Table]
-    ) -> collections.Counter[str]:
-        """Un texte : ses octets d'avant la première ligne nouvelle, recopiés ; puis la suite, fusionnée.
-
-        Rend combien chaque symbole a de lignes de plus.
-        """
-        with en_lisant(self._chemin):
-            reste = texte.octet(self._chemin, self._donnee, premiere)
-        with self._chemin.open("rb") as ancien:
-            while reste:
-                if not (bloc := ancien.read(min(reste, 1 << 20))):
-                    raise SortieIllisible(f"« {self._chemin} » a raccourci pendant qu'il était recopié")
-                reste -= fichier.write(bloc)
-        avant: collections.Counter[str] = collections.Counter()
-        fusion = fusionner(self._compter(self.lots(premiere), avant), nouvelles, self._donnee)
-        self._exiger(texte.verser(fichier, self._compter(fusion, self.ecrites), self._donnee))
-        return collections.Counter({symbole: n - avant[symbole] for symbole, n in self.ecrites.items()})
-
     @staticmethod
-    def _compter(lots: Iterable[pa.Table], comptes: collections.Counter[str]) -> Generator[pa.Table, None, None]:
+    def compter(lots: Iterable[pa.Table], comptes: collections.Counter[str]) -> Generator[pa.Table, None, None]:
         """Les mêmes tables ; `comptes` apprend combien chaque symbole a de lignes."""
         comptes.clear()
         for lot in lots:
             compter_symboles(lot, comptes)
             yield lot
 
-    def _exiger(self, relues: int | None) -> None:
+    def exiger(self, relues: int | None) -> None:
         """Avant de remplacer l'ancien fichier : le nouveau, relu, tient-il toutes les lignes ?"""
         if relues not in (None, ecrites := self.ecrites.total()):
             raise ErreurSortie(
@@ -3757,13 +3536,13 @@ class Tableau:
             )
 
 
-class Bout:
+class Bout(Allonge):
     """Le bout d'un fichier, où un flux ajoute les lignes qui suivent toutes celles de leur symbole."""
 
     def __init__(self, texte: TexteCsv, chemin: Path, donnee: TypeDonnee) -> None:
-        self._texte, self._chemin, self._donnee = texte, chemin, donnee
+        super().__init__(chemin)
+        self._texte, self._donnee = texte, donnee
         self.fins: dict[str, pa.Table] = {}  # voir `prolonger`
-        self._fichier: io.FileIO | None = None
 
     def retenir(self, lots: Iterable[pa.Table]) -> None:
         """Ces lignes attendent ailleurs : un lot qui en précède une n'ira pas au bout du fichier."""
@@ -3779,27 +3558,13 @@ class Bout:
 
     def commencer(self) -> None:
         """Crée un fichier sans ligne."""
-        ecrire_atomique(self._chemin, lambda fichier: fichier.write(self._texte.titre(self._donnee)))
+        ecrire_atomique(self.chemin, lambda fichier: fichier.write(self._texte.titre(self._donnee)))
 
     def ajouter(self, lignes: pa.Table) -> None:
         """Les écrit ; celles, vides, qu'un éditeur a laissées au bout sont ôtées."""
-        with _disque("Écrire", self._chemin):
-            if self._fichier is None:
-                self._fichier = io.FileIO(self._chemin, "ab")
-                if self._fichier.tell() > (fin := self._texte.fin_des_lignes(self._chemin)):
-                    self._fichier.truncate(fin)
-            _ajouter_octets(self._fichier, self._texte.octets(lignes, self._donnee))
-
-    def synchroniser(self) -> None:
-        """Les lignes ajoutées survivent à une coupure de courant."""
-        if self._fichier is not None:
-            os.fsync(self._fichier.fileno())
-
-    def fermer(self) -> None:
-        """Ferme le fichier ; idempotent."""
-        if self._fichier is not None:
-            self._fichier.close()
-            self._fichier = None
+        if self._fichier is None:
+            self._texte.oter_la_queue(self.chemin)
+        self.au_bout(self._texte.octets(lignes, self._donnee))
 
 
 class SortieFichier(Sortie):
@@ -3819,19 +3584,17 @@ class SortieFichier(Sortie):
         self.feuille = Feuille(codec, self.chemin)
         self.tableau = Tableau(codec, self.chemin, self.type_donnee, self.feuille)
         texte = self._texte()
-        self._bout = Bout(texte, self.chemin, self.type_donnee) if self.flux and texte else None
+        self.bout = Bout(texte, self.chemin, self.type_donnee) if self.flux and texte else None
         self._duree_fonte = 0.0
-        self._presente = False  # le fichier a été vu : s'il n'y est plus, un autre l'a ôté
+        self.presente = False  # le fichier a été vu : s'il n'y est plus, un autre l'a ôté
         self._fondues: dict[str, int] | None = None  # d'un fichier né ici : où finissent les lignes de chaque symbole
 
     @functools.cached_property
-    def _journal(self) -> JournalDeReprise:
-        return JournalDeReprise(self.nom_journal, self.type_donnee, self._synchroniser_lignes)
-
-    def _synchroniser_lignes(self) -> None:
-        """Rend durables les lignes que le journal suppose dans le fichier ; il n'y en a que dans un CSV de flux."""
-        if self._bout is not None:
-            self._bout.synchroniser()
+    def reprise(self) -> JournalDeReprise:
+        """Son journal de reprise."""
+        # Il suppose au fichier des lignes d'un flux en CSV : elles sont durables avant lui.
+        avant = [self.bout.synchroniser] if self.bout is not None else []
+        return JournalDeReprise(self.nom_journal, self.type_donnee, *avant)
 
     def _texte(self) -> TexteCsv | None:
         return self.codec.texte(self.chemin) if self.compression == "none" else None
@@ -3862,13 +3625,13 @@ class SortieFichier(Sortie):
     def notes(self) -> Iterator[dict[str, Any]]:
         """Ce que dit, lot après lot, le journal d'une exécution interrompue ; illisible, rien."""
         with contextlib.suppress(SortieIllisible), en_lisant(self.nom_journal):
-            yield from self._journal.notes()
+            yield from (json.loads(note) for _, note, _ in self.reprise.lots())
 
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
         bornes, donnee = ((cle.symbole, debut), (cle.symbole, fin)), self.type_donnee
         fondu = self._fondues is None or self._fondues.get(cle.symbole, 0) > debut
         anciennes = self.tableau.a_partir_de(bornes[0]) if fondu else ()
-        nouvelles = self._journal.flot(cle.symbole, debut, fin)
+        nouvelles = self.reprise.flot(cle.symbole, debut, fin)
         lues = fusionner(trancher(anciennes, *bornes), trancher(nouvelles, *bornes), donnee)
         return pa.concat_tables([donnee.schema.empty_table(), *lues])
 
@@ -3903,12 +3666,8 @@ class SortieFichier(Sortie):
                 origines |= {fiche.origine for fiche in self.feuille.fiches(self.feuille.lire()) or ()} or {REEL}
         return origines
 
-    def _annexes(self) -> tuple[Path, ...]:
-        """Les fichiers voisins qui suivent la sortie mise de côté, parce qu'illisible ; le journal n'en est pas."""
-        return (self.feuille.chemin,) if self.feuille.a_part else ()
-
     def voisins(self) -> tuple[Path, ...]:
-        return (*self._annexes(), self.nom_journal)
+        return (*([self.feuille.chemin] if self.feuille.a_part else []), self.nom_journal)
 
     # Ouvrir : remettre d'accord le fichier et sa fiche, reprendre ce qui fut interrompu.
 
@@ -3923,9 +3682,9 @@ class SortieFichier(Sortie):
             except SortieIllisible as refus:
                 self.ecarter(refus)
         elif self.feuille.a_part:  # d'un fichier qui n'est plus là : elle ne dira rien du suivant
-            with _disque("Effacer", self.feuille.chemin):
+            with disque("Effacer", self.feuille.chemin):
                 self.feuille.chemin.unlink(missing_ok=True)
-        self._presente = self.existe()
+        self.presente = self.existe()
         self.rejouer_journal()
         if self.fiches and (neuves := set(self._demandees) - set(self.fiches)):
             ajout = "s'ajoutent" if len(neuves) > 1 else "s'ajoute"
@@ -3938,11 +3697,9 @@ class SortieFichier(Sortie):
         self.fiches = {fiche.cle: fiche for fiche in ecrites or []}
         fidele = prouve = False
         if ecrites is not None and entete is not None:
-            forme = {nom: valeur for nom, valeur in entete.items() if nom not in ("series", "scelle", *_versions())}
-            self.feuille.retenir(forme, self.fiches)
             fidele = prouve = self._est_fidele(ecrites, entete)
             # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
-            if fidele and self._bout is None and not entete.get("entrelace"):
+            if fidele and self.bout is None and not entete.get("entrelace"):
                 return
         # Celle du journal, d'un fichier tué avant sa première fiche : inventé, il ne doit jamais passer pour réel.
         origine = self.origine or min(self._origines(), default=REEL)
@@ -3986,88 +3743,61 @@ class SortieFichier(Sortie):
         with en_lisant(self.chemin):
             # Un octet abîmé se voit là, et le fichier est mis de côté avant tout travail ; sans sceau, un autre outil
             # l'a récrit : ses lignes sont à regarder.
-            if not self.codec.est_scelle(self.chemin, tout=self.octets <= SOMMES_MAX):
+            gros = self.octets > SOMMES_MAX
+            if not self.codec.est_scelle(self.chemin, tout=not gros):
                 return False
             # D'événements, le sceau suffit.
-            return not self.type_donnee.a_une_grille or (
-                sum(map(lignes_attendues, fiches)) == self.codec.nombre(self.chemin)
-            )
+            au_sceau = gros or not self.type_donnee.a_une_grille
+            return au_sceau or sum(map(lignes_attendues, fiches)) == self.tableau.lignes
 
     def _ordonner(self, recensement: _Recensement) -> None:
-        if self._bout is not None:
-            self._bout.fins = recensement.fins
+        if self.bout is not None:
+            self.bout.fins = recensement.fins
         permis = bool(self.codec.texte(self.chemin)) and recensement.entrelace and recensement.en_ordre
         self.tableau.entrelace = permis
         if not permis and (recensement.entrelace or not recensement.en_ordre):
             journal.warning("« %s » : lignes en désordre, triées.", self.chemin)
             self.recrire([trier(pa.concat_tables(self.tableau.tables()), self.type_donnee)])
-        elif permis and self._bout is None:
+        elif permis and self.bout is None:
             self.recrire(self.tableau.lots())
 
     def ecarter(self, refus: SortieIllisible | None = None) -> None:
-        if self._bout is not None:
-            self._bout.fermer()
-        mettre_de_cote(self.chemin, *self._annexes(), constat=str(refus or ""))
-        self._repartir_du_journal()
+        annexe(*MISES_DE_COTE).ecarter(self, refus)
 
     def _remarquer_l_absence(self) -> None:
-        if self._presente and not self.existe():
+        if self.presente and not self.existe():
             journal.warning("« %s » n'est plus là : ce qu'il tenait n'est plus dit couvert.", self.chemin)
-            self._repartir_du_journal()
-
-    def _repartir_du_journal(self) -> None:
-        """Sans son fichier, une sortie ne tient plus que ce qui est reçu à part."""
-        if self._bout is not None:
-            self._bout.fermer()
-            self._bout.fins = {}
-        self._presente = self.tableau.entrelace = self.tableau.a_jour = False
-        self.fiches = {}
-        self.feuille.retenir(None, {})
-        self.desarmer_journal()
-        for note in self.notes():
-            self._apprendre(note)
-        self._recompter(dire=False)
-        if self._bout is not None:
-            self._bout.retenir(self._journal.flot())
-
-    def desarmer_journal(self) -> None:
-        """Des lignes ne sont plus au fichier : le journal, fût-ce pour une reprise, ne les suppose plus."""
-        with contextlib.suppress(SortieIllisible), en_lisant(self.nom_journal):
-            self._journal.desarmer()
+            annexe(*MISES_DE_COTE).repartir_du_journal(self)
 
     def rejouer_journal(self) -> None:
         """Apprend et fond le journal d'une exécution interrompue, jusqu'à son dernier lot entier."""
         try:
             with en_lisant(self.nom_journal):
-                crus = [self._apprendre(note) for note in self._journal.reprendre()]
+                crus = [self.apprendre(note) for note in self.reprise.reprendre()]
                 if not all(crus):  # fondues, ses lignes feraient le compte de celles qui manquent
-                    self._journal.desarmer()
-                    if self.existe():
-                        phrase = "« %s » : des lignes reçues n'y sont plus, elles seront redemandées."
-                        journal.warning(phrase, self.chemin)
-                        self.ecrire_fiche()
+                    annexe(*MISES_DE_COTE).renoncer_aux_lignes_parties(self)
         except SortieIllisible as refus:
-            mettre_de_cote(self.nom_journal, constat=str(refus))
-            del self._journal
+            annexe(*MISES_DE_COTE).mettre_de_cote(self.nom_journal, constat=str(refus))
+            del self.reprise
             return
         if crus:
             repris = nombre_de(len(crus), "lot")
             journal.info("« %s » : %s d'une exécution interrompue, repris.", self.chemin, repris)
         if self.nom_journal.exists():  # vide, il a pu faire attendre d'une remise en ordre ce qu'il n'a pas
             with self._garde():
-                self._recompter(dire=True)
+                self.recompter(dire=True)
             self.finir()
-        self._journal.supprimer()
+        self.reprise.supprimer()
 
-    def _recompter(self, *, dire: bool) -> None:
+    def recompter(self, *, dire: bool) -> None:
         """Une bougie qu'un lot du journal dit écrite est au fichier ou au journal, ou elle sera redemandée."""
         if self.type_donnee.a_une_grille:
             reperes = self.type_donnee.reperes
             ecrites = self.tableau.tables(colonnes=reperes) if self.existe() else ()
-            recues = (table.select(reperes) for table in self._journal.flot())
+            recues = (table.select(reperes) for table in self.reprise.flot())
             self.fiches = self.tableau.recenser(self.fiches, itertools.chain(ecrites, recues), dire=dire).fiches
 
-    def _apprendre(self, note: Mapping[str, Any]) -> bool:
+    def apprendre(self, note: Mapping[str, Any]) -> bool:
         """Ce que prouve un lot du journal ; faux s'il suppose au fichier des lignes qui n'y sont plus."""
         cle = CleSerie(*note["cle"])
         avant = self.fiches.get(cle, Fiche(cle, lignes=self._aucune_ligne()))
@@ -4084,23 +3814,23 @@ class SortieFichier(Sortie):
     # Ranger : au journal, et au bout du fichier quand il s'allonge.
 
     def ecrire(self, lot: Lot, fiche: Fiche) -> tuple[int, int]:
-        if self._bout is not None:  # rangé ailleurs par un autre, il serait encore allongé, là-bas
+        if self.bout is not None:  # rangé ailleurs par un autre, il serait encore allongé, là-bas
             self._remarquer_l_absence()
         return super().ecrire(lot, fiche)
 
     def _ranger(self, lot: Lot, apres: Fiche, *, entier: bool) -> None:
         lignes = lot.lignes
-        if self._bout is not None and lot.cle not in self.fiches:  # tuée avant la note, une reprise saurait de qui
+        if self.bout is not None and lot.cle not in self.fiches:  # tuée avant la note, une reprise saurait de qui
             rien = Lot(lot.cle, lignes[:0], [], [])
-            self._journal.ajouter(rien.lignes, note_du_lot(apres, rien, fichier=True))
-        if self._bout is not None and lignes.num_rows:
-            lignes = self._allonger(self._bout, lot.cle.symbole, lignes)
+            self.reprise.ajouter(rien.lignes, note_du_lot(apres, rien, fichier=True))
+        if self.bout is not None and lignes.num_rows:
+            lignes = self._allonger(self.bout, lot.cle.symbole, lignes)
             if apres.lignes is not None:
                 apres.lignes += lot.lignes.num_rows - lignes.num_rows
         # D'événements, un lot qui tait des lignes est vrai si le fichier les a ; les bougies se comptent à la reprise.
         porte_tout = self.type_donnee.a_une_grille or (entier and lignes.num_rows > 0)
-        deja_la = self._bout is not None or not porte_tout
-        self._journal.ajouter(lignes, note_du_lot(apres, lot, fichier=deja_la))
+        deja_la = self.bout is not None or not porte_tout
+        self.reprise.ajouter(lignes, note_du_lot(apres, lot, fichier=deja_la))
 
     def _allonger(self, bout: Bout, symbole: str, lignes: pa.Table) -> pa.Table:
         """Ajoute au fichier les lignes qui suivent tout ce qui est reçu de leur symbole ; rend les autres."""
@@ -4109,7 +3839,7 @@ class SortieFichier(Sortie):
         if place < lignes.num_rows:
             if not self.existe():
                 bout.commencer()
-                self._presente = self.tableau.a_jour = True
+                self.presente = self.tableau.a_jour = True
             if recule:
                 self.tableau.entrelace = True
             bout.ajouter(lignes[place:])
@@ -4118,106 +3848,90 @@ class SortieFichier(Sortie):
     def ecrire_fiche(self) -> None:
         """Récrit la feuille, si elle est à part."""
         if self.feuille.a_part:
-            with _disque("Écrire", self.nom_journal):
-                self._journal.synchroniser()  # ce qu'elle dira couvert est durable avant elle
+            self.reprise.synchroniser()  # ce qu'elle dira couvert est durable avant elle
             self.feuille.ecrire(self.tableau.forme(), self.fiches)
+            self.a_change = True
 
     # Fondre : le journal, dans le fichier.
 
     def _entretenir(self) -> None:
-        if self._bout is not None:
-            self._entretenir_le_bout()
-        elif self._a_fondre():
-            debut = time.monotonic()
-            self._fondre_journal()
-            self._duree_fonte = time.monotonic() - debut
-
-    def _entretenir_le_bout(self) -> None:
-        if self._journal.lignes and self._est_gros():
-            self._fondre_journal()
+        if self.bout is None:
+            if self._a_fondre():
+                debut = time.monotonic()
+                self._finir()
+                self._duree_fonte = time.monotonic() - debut
+        elif self.reprise.lignes and self._est_gros():
+            self._finir()
         elif self._est_gros() or time.monotonic() - self.feuille.ecrite_a > CADENCE_FICHE_S:
             self.ecrire_fiche()
-            if not self._journal.lignes:  # la fiche sait maintenant tout ce qu'il disait
-                self._journal.vider()
+            if not self.reprise.lignes:  # la fiche sait maintenant tout ce qu'il disait
+                self.reprise.vider()
 
     def _a_fondre(self) -> bool:
         """Vrai quand une fonte, qui récrit le fichier, reste en proportion de ce que le journal a reçu."""
         if not self.existe() or self._est_gros():
             return True
-        age_s = time.monotonic() - self._journal.depuis if self._journal.lignes else 0.0
+        age_s = time.monotonic() - self.reprise.depuis if self.reprise.lignes else 0.0
         if age_s > max(ATTENTE_FONTE_S, PART_DU_TEMPS * self._duree_fonte):
-            return self._journal.lignes >= self.tableau.lignes // PART_DU_FICHIER
-        return self._journal.lignes >= max(LIGNES_A_FONDRE, self.tableau.lignes)
+            return self.reprise.lignes >= self.tableau.lignes // PART_DU_FICHIER
+        return self.reprise.lignes >= max(LIGNES_A_FONDRE, self.tableau.lignes)
 
     def _est_gros(self) -> bool:
         """Vrai d'un journal de notes, surtout, que le nombre de ses lignes ne ferait jamais fondre."""
-        octets = self._journal.octets
+        octets = self.reprise.octets
         return octets > JOURNAL_MAX and octets > self.octets // PART_DU_FICHIER
 
     def _fonte_s(self) -> float:
-        if not self._journal.lignes:
+        if not self.reprise.lignes:
             return 0.0
         # Recopier un fichier trié va dix fois plus vite que le démêler, cent fois plus que le recompresser.
         lenteur = 0.1 if self._se_recopie() else self.codec.lenteurs.get(self.compression, 1.0)
         return self.octets / OCTETS_PAR_S * lenteur
 
     def _finir(self) -> None:
-        self._fondre_journal()
-
-    def _fondre_journal(self) -> None:
         """Met dans la sortie ce qui attend au journal ; n'y touche pas si rien n'a changé."""
         self._remarquer_l_absence()
-        recues = bool(self._journal.entrees) or not self.existe()
+        recues = bool(self.reprise.entrees) or not self.existe()
         if self.fiches and (recues or self.feuille.dit_moins(self.tableau.forme(), self.fiches)):
-            with _disque("Écrire", self.nom_journal):
-                self._journal.synchroniser()
-            recus = self._journal.lignes * self.codec.octets_par_ligne
-            recus = 2 * self._journal.octets if self.type_donnee.est_lourd else recus
+            self.reprise.synchroniser()
+            recus = self.reprise.lignes * self.codec.octets_par_ligne
+            recus = 2 * self.reprise.octets if self.type_donnee.est_lourd else recus
             _exiger_place(self.chemin, self.octets + recus)
-            if self._bout is not None:
-                self._bout.synchroniser()
-                self._bout.fermer()
+            if self.bout is not None:
+                self.bout.synchroniser()
+                self.bout.fermer()
             if recues or not self.feuille.a_part:
                 self._fondre()
             self.ecrire_fiche()
             pa.default_memory_pool().release_unused()  # une fonte laisse sinon cent Mo au processus
-            self.feuille.retenir(self.tableau.forme(), self.fiches)
             self.a_change = True
-        self._journal.supprimer()
+        self.reprise.supprimer()
 
     def _fondre(self) -> None:
         """Remplace le fichier par l'ancien et le journal fusionnés."""
-        if self._bout is None and not self.existe():
+        if self.bout is None and not self.existe():
             self._fondues = {}
-        texte = self._se_recopie()
-        if texte is not None and self._journal.entrees:
-            de_plus: collections.Counter[str] = collections.Counter()
-            ecrire_atomique(self.chemin, functools.partial(self._prolonger, texte, de_plus))
-            for cle, fiche in self.fiches.items():  # une fois le fichier remplacé : refusée, la fonte recommencera
-                if fiche.lignes is not None:
-                    fiche.lignes += de_plus[cle.symbole]
+        texte, recopie = self._se_recopie(), annexe_ou_rien("reperage")
+        if texte is not None and recopie and self.reprise.entrees:
+            recopie.fondre(self, texte)
         else:
             ecrire_atomique(self.chemin, self._refaire)
-        self._presente, self.tableau.entrelace, self.tableau.a_jour = True, False, True
+        self.presente, self.tableau.entrelace, self.tableau.a_jour = True, False, True
         if (fins := self._fondues) is not None:
-            fins |= {s: max(fins.get(s, 0), *(e.fin for e in siennes)) for s, siennes in self._journal.entrees.items()}
-        if self._bout is not None:
-            self._bout.retenir(self._journal.flot())
+            fins |= {s: max(fins.get(s, 0), *(e.fin for e in siennes)) for s, siennes in self.reprise.entrees.items()}
+        if self.bout is not None:
+            self.bout.retenir(self.reprise.flot())
 
     def _se_recopie(self) -> TexteCsv | None:
         """D'un texte trié, écrit comme aujourd'hui : ce qui y précède une ligne nouvelle se recopie tel quel."""
         return self._texte() if self.existe() and self.tableau.a_jour and not self.tableau.entrelace else None
 
-    def _prolonger(self, texte: TexteCsv, de_plus: collections.Counter[str], fichier: BinaryIO) -> None:
-        premiere = min((nom, entree.debut) for nom, entrees in self._journal.entrees.items() for entree in entrees)
-        de_plus.update(self.tableau.prolonger(fichier, texte, premiere, self._journal.flot()))
-
     def _refaire(self, fichier: BinaryIO) -> None:
         reperes = self.type_donnee.reperes
-        nouveaux = (table.select(reperes) for table in self._journal.flot())
+        nouveaux = (table.select(reperes) for table in self.reprise.flot())
         self._composer(
             fichier,
-            fusionner(self.tableau.lots(), self._journal.flot(), self.type_donnee),
+            fusionner(self.tableau.lots(), self.reprise.flot(), self.type_donnee),
             fusionner(self.tableau.lots(colonnes=reperes), nouveaux, self.type_donnee),
         )
 
@@ -4241,10 +3955,10 @@ class SortieFichier(Sortie):
                 fiche.lignes = self.tableau.ecrites[cle.symbole]
 
     def fermer(self) -> None:
-        if self._bout is not None:
-            self._bout.fermer()
-        if "_journal" in self.__dict__:
-            self._journal.fermer()
+        if self.bout is not None:
+            self.bout.fermer()
+        if "reprise" in self.__dict__:
+            self.reprise.fermer()
         super().fermer()
 
 
@@ -4299,7 +4013,7 @@ class TexteCsv:
 
     def fin_des_lignes(self, chemin: Path) -> int:
         """L'octet qui suit la dernière ligne entière ; celles, vides, qu'un éditeur ajoute ne comptent pas."""
-        with _disque("Lire", chemin), chemin.open("rb") as fichier:
+        with disque("Lire", chemin), chemin.open("rb") as fichier:
             fin, saut = fichier.seek(0, os.SEEK_END), 0  # saut : ce qui suit le premier saut de la queue vide
             while fin:
                 debut = max(0, fin - (1 << 16))
@@ -4316,41 +4030,21 @@ class TexteCsv:
 
     def est_coupe(self, chemin: Path) -> bool:
         """Vrai si quelque chose suit la dernière ligne entière."""
-        with _disque("Lire", chemin), chemin.open("rb") as fichier:
+        with disque("Lire", chemin), chemin.open("rb") as fichier:
             fichier.seek(self.fin_des_lignes(chemin))
             return any(not bloc.isspace() for bloc in iter(lambda: fichier.read(1 << 16), b""))
 
     def couper(self, chemin: Path) -> None:
-        """Ôte ce qui suit la dernière ligne entière : elle sera redemandée."""
+        """Ôte la dernière ligne, si elle n'est pas entière : elle sera redemandée."""
         if self.est_coupe(chemin):
             journal.warning("« %s » : dernière ligne incomplète, retirée.", chemin)
-            with _disque("Réparer", chemin):
-                os.truncate(chemin, self.fin_des_lignes(chemin))
+            self.oter_la_queue(chemin)
 
-    def octet(self, chemin: Path, donnee: TypeDonnee, borne: Borne) -> int:
-        """Où commence la première ligne qui n'est pas avant la borne : une dichotomie sur les octets."""
-        with chemin.open("rb") as fichier:
-            bas, haut = len(fichier.readline()), self.fin_des_lignes(chemin)
-            while bas < haut:
-                milieu = (bas + haut) // 2
-                fichier.seek(milieu - 1)
-                fichier.readline()  # jusqu'au premier début de ligne à `milieu` ou après
-                debut = fichier.tell()
-                while (ligne := fichier.readline()).isspace():
-                    debut = fichier.tell()
-                if debut < haut and self._borne(ligne, donnee) < borne:
-                    bas = debut + len(ligne)
-                else:
-                    haut = milieu
-            return bas
-
-    @staticmethod
-    def _borne(ligne: bytes, donnee: TypeDonnee) -> Borne:
-        champs = next(csv.reader([ligne[: 1 << 12].decode(errors="ignore")]))  # un carnet : parfois cent mille octets
-        valeurs = dict(zip(donnee.noms, champs, strict=False))
-        if not valeurs.get("timestamp"):
-            raise ValueError(f"ligne sans timestamp : {ligne[:80]!r}")
-        return valeurs["symbole"], lire_instant(valeurs["timestamp"], 0)
+    def oter_la_queue(self, chemin: Path) -> None:
+        """Ôte ce qui suit la dernière ligne entière."""
+        if octets_de(chemin) > (fin := self.fin_des_lignes(chemin)):
+            with disque("Réparer", chemin):
+                os.truncate(chemin, fin)
 
 
 class CodecCsv(Codec):
@@ -4390,7 +4084,9 @@ class CodecCsv(Codec):
         with pa.OSFile(str(chemin)) as fichier:
             debut = 0
             if (texte := self.texte(chemin)) is not None:
-                debut, fin = texte.octet(chemin, donnee, depuis) if depuis else 0, texte.fin_des_lignes(chemin)
+                reperage = annexe_ou_rien("reperage") if depuis else None
+                fin = texte.fin_des_lignes(chemin)
+                debut = reperage.octet(chemin, donnee, depuis, fin) if reperage else 0
                 if debut == fin:
                     return
                 source = fichier.get_stream(debut, fin - debut)
@@ -4512,25 +4208,24 @@ class _CodecArrow(Codec):
     def schema(self, chemin: Path) -> pa.Schema: ...
 
     @contextlib.contextmanager
-    def _source(self, chemin: Path) -> Iterator[pa.NativeFile]:
-        """Le fichier, en octets sûrs : chacun vérifié s'il est scellé, sinon tous éprouvés d'avance à part."""
-        with contextlib.closing(FichierScelle(chemin, self.signature)) as fichier:
-            if fichier.scelle:
-                with pa.PythonFile(fichier, mode="r") as source:
-                    yield source
-                return
-            etat = os.fstat(fichier.fileno())
-        epreuves = annexe("octets_douteux", f"Lire « {chemin} », qui n'a pas notre sceau,")
-        if plainte := epreuves.eprouver(self.format, chemin, (etat.st_ino, etat.st_size, etat.st_mtime_ns)):
-            raise SortieIllisible(f"« {chemin} » est illisible ({plainte})")
+    def source(self, chemin: Path, *, pied: bool = False) -> Iterator[pa.NativeFile]:
+        """Le fichier, une fois sûr : ses sommes sont justes ; sans sceau, il est éprouvé à part.
+
+        `pied` : ce sera tout ce qu'on en lit.
+        """
+        if not self.est_scelle(chemin, tout=not pied):
+            epreuves = annexe("octets_douteux", f"Lire « {chemin} », qui n'a pas notre sceau,")
+            if plainte := epreuves.eprouver(self.format, chemin, _etat_de(chemin)):
+                raise SortieIllisible(f"« {chemin} » est illisible ({plainte})")
         with pa.OSFile(str(chemin)) as source:
             yield source
 
     def est_scelle(self, chemin: Path, *, tout: bool) -> bool:
-        with contextlib.closing(FichierScelle(chemin, self.signature)) as fichier:
-            if fichier.scelle and tout:
-                fichier.tout_verifier()
-            return bool(fichier.scelle)
+        with chemin.open("rb") as fichier:
+            scelle = sceau_de(fichier, self.signature) is not None
+        if scelle and tout:
+            _verifier_les_blocs(chemin, self.signature, _etat_de(chemin))
+        return scelle
 
     def reconnaitre(self, chemin: Path, donnee: TypeDonnee) -> None:
         exiger_signature(self, chemin, donnee)
@@ -4547,7 +4242,12 @@ class _CodecArrow(Codec):
         return lu if isinstance(lu, dict) else None
 
 
-def _aux_normes(lot: pa.RecordBatch, donnee: TypeDonnee) -> pa.Table:
+def _etat_de(chemin: Path) -> tuple[int, ...]:
+    etat = chemin.stat()
+    return etat.st_ino, etat.st_size, etat.st_mtime_ns
+
+
+def aux_normes(lot: pa.RecordBatch, donnee: TypeDonnee) -> pa.Table:
     """Nos types exacts, même si un autre outil a réécrit le fichier (large_string, timestamp[us]…)."""
     champs = [donnee.schema.field(nom) for nom in lot.schema.names]
     return pa.Table.from_batches([lot]).cast(pa.schema(champs))
@@ -4562,27 +4262,20 @@ class CodecParquet(_CodecArrow):
     signature = b"PAR1"
     modules = (pc, pa_acero, pq)
 
-    @contextlib.contextmanager
-    def _ouvert(self, chemin: Path) -> Iterator[Any]:
-        with self._source(chemin) as source:
-            yield pq.ParquetFile(source, page_checksum_verification=True)
-
     def schema(self, chemin: Path) -> pa.Schema:
-        with self._ouvert(chemin) as parquet:
-            return parquet.schema_arrow
-
-    def nombre(self, chemin: Path) -> int:
-        with self._ouvert(chemin) as parquet:
-            return int(parquet.metadata.num_rows)
+        with self.source(chemin, pied=True) as source:
+            return pq.read_schema(source)
 
     def lots(
         self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
     ) -> Iterator[pa.Table]:
-        with self._ouvert(chemin) as parquet:
-            for groupe in range(parquet.num_row_groups):
-                if depuis is None or _maximum(parquet.metadata.row_group(groupe), donnee) >= depuis:
-                    for lot in parquet.iter_batches(LIGNES_PAR_LOT, row_groups=[groupe], columns=colonnes):
-                        yield _aux_normes(lot, donnee)
+        with self.source(chemin) as source:
+            parquet = pq.ParquetFile(source, page_checksum_verification=True)
+            reperage = annexe_ou_rien("reperage") if depuis else None
+            tous = range(parquet.num_row_groups)
+            for groupe in reperage.groupes(parquet, donnee, depuis) if reperage else tous:
+                for lot in parquet.iter_batches(LIGNES_PAR_LOT, row_groups=[groupe], columns=colonnes):
+                    yield aux_normes(lot, donnee)
 
     def composer(
         self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
@@ -4604,15 +4297,6 @@ class CodecParquet(_CodecArrow):
         return relues
 
 
-def _maximum(groupe: Any, donnee: TypeDonnee) -> Borne:
-    """Une borne que les clés d'un groupe de lignes Parquet ne dépassent pas, d'après ses statistiques."""
-    # Les colonnes à plusieurs feuilles, les niveaux, sont après.
-    symbole, instant = (groupe.column(donnee.noms.index(nom)).statistics for nom in ("symbole", "timestamp"))
-    if not (symbole and symbole.has_min_max and instant and instant.has_min_max):
-        return (chr(sys.maxunicode), 0)
-    return symbole.max, (instant.max.replace(tzinfo=dt.UTC) - EPOQUE) // dt.timedelta(milliseconds=1)
-
-
 class CodecFeather(_CodecArrow):
     """Feather : un fichier Arrow IPC compressé."""
 
@@ -4621,37 +4305,20 @@ class CodecFeather(_CodecArrow):
     compressions = ("zstd", "lz4", "none")
     signature = b"ARROW1"
 
-    @contextlib.contextmanager
-    def _ouvert(self, chemin: Path, colonnes: Sequence[str] | None = None) -> Iterator[Any]:
-        with self._source(chemin) as source:
-            schema = pa.ipc.open_file(source).schema
-            rangs = [schema.get_field_index(nom) for nom in colonnes] if colonnes else None
-            yield pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=rangs))
-
     def schema(self, chemin: Path) -> pa.Schema:
-        with self._ouvert(chemin) as feather:
-            return feather.schema
-
-    def nombre(self, chemin: Path) -> int:
-        with self._ouvert(chemin, ["timestamp"]) as feather:
-            return sum(feather.get_batch(rang).num_rows for rang in range(feather.num_record_batches))
+        with self.source(chemin, pied=True) as source:
+            return pa.ipc.open_file(source).schema
 
     def lots(
         self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
     ) -> Iterator[pa.Table]:
-        premier = self._rang(chemin, donnee, depuis) if depuis else 0
-        with self._ouvert(chemin, colonnes) as feather:
+        with self.source(chemin) as source:
+            reperage = annexe_ou_rien("reperage") if depuis else None
+            premier = reperage.lot(source, donnee, depuis) if reperage else 0
+            rangs = [donnee.noms.index(nom) for nom in colonnes] if colonnes else None
+            feather = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=rangs))
             for rang in range(premier, feather.num_record_batches):
-                yield _aux_normes(feather.get_batch(rang), donnee)
-
-    def _rang(self, chemin: Path, donnee: TypeDonnee, borne: Borne) -> int:
-        """Le lot où la borne tombe, ou son groupe commence : une dichotomie sur leur première clé."""
-        with self._ouvert(chemin, ["symbole", "timestamp"]) as feather:
-
-            def premiere(rang: int) -> Borne:
-                return borne_de(_aux_normes(feather.get_batch(rang), donnee), 0)
-
-            return max(0, bisect.bisect_left(range(feather.num_record_batches), borne, key=premiere) - 1)
+                yield aux_normes(feather.get_batch(rang), donnee)
 
     def composer(
         self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
@@ -4733,11 +4400,10 @@ def fiches_sqlite(base: sqlite3.Connection, table: str) -> list[Fiche]:
     fiches = []
     for serie in (dict(zip(champs, ligne, strict=True)) for ligne in series.fetchall()):
         cle = CleSerie(*(serie[champ] for champ in CleSerie._fields))
-        fiche = Fiche(cle, *(serie[champ] for champ in ("type_marche", "unite_volume", "contractSize", "ancre_ms")))
-        fiche.unite_volume = fiche.unite_volume or UNITE_INCONNUE
-        fiche.horodatage = serie.get("horodatage", HORODATAGE_EXCHANGE)
-        fiche.marche_id, fiche.origine = serie.get("marche_id", ""), origine_lue(serie)
-        fiche.identifiants = serie.get("identifiants", "")
+        ajoutes = {nom: serie[nom] for nom in ("horodatage", "marche_id", "identifiants") if nom in serie}
+        fiche = Fiche(cle, serie["type_marche"], serie["unite_volume"] or UNITE_INCONNUE, **ajoutes)
+        fiche.taille_contrat, fiche.ancre_ms = serie["contractSize"], serie["ancre_ms"]
+        fiche.origine = origine_lue(serie)
         fiche.sources = [Provenance(*provenance) for provenance in json.loads(serie.get("sources") or "[]")]
         fiche.lignes = lignes if isinstance(lignes := serie.get("lignes"), int) else None
         lus = f'FROM "{table}_{{}}" WHERE {_SERIE_SQLITE} ORDER BY debut'
@@ -4759,26 +4425,6 @@ class FormatSqlite:
     def __call__(self, chemin: Path, **reglages: Any) -> SortieSqlite:
         """La sortie de ce format ; mêmes réglages que `Sortie`."""
         return SortieSqlite(self, chemin, **reglages)
-
-
-def cause_sqlite(erreur: Any) -> str:
-    """Ce qui ne va pas, en français, et non ce qu'en dit SQLite ; d'une cause qu'on ne connaît pas, son nom."""
-    code = getattr(erreur, "sqlite_errorcode", None)
-    if code is None:  # levée par nous (`_controler_pages`), ou par Python, d'un texte
-        pages = type(erreur) is sqlite3.DatabaseError
-        return "ses pages se contredisent" if pages else "un texte n'y est pas de l'UTF-8"
-    causes = {
-        sqlite3.SQLITE_FULL: "le disque est plein",
-        sqlite3.SQLITE_LOCKED: "un autre programme la tient",
-        sqlite3.SQLITE_READONLY: "elle est en lecture seule",
-        sqlite3.SQLITE_PERM: "l'accès est refusé",
-        sqlite3.SQLITE_CANTOPEN: "elle ne s'ouvre pas",
-        sqlite3.SQLITE_IOERR: "le disque rend une erreur",
-        sqlite3.SQLITE_NOMEM: "la mémoire manque",
-        sqlite3.SQLITE_CORRUPT: "ses pages se contredisent",
-        sqlite3.SQLITE_NOTADB: "ce n'est pas une base SQLite",
-    }
-    return causes.get(code & 0xFF, f"SQLite le refuse ({erreur.sqlite_errorname})")
 
 
 class SortieSqlite(Sortie):
@@ -4823,7 +4469,8 @@ class SortieSqlite(Sortie):
         try:
             yield
         except (sqlite3.DatabaseError, UnicodeDecodeError) as erreur:
-            code, cause = getattr(erreur, "sqlite_errorcode", None), cause_sqlite(erreur)
+            code, causes = getattr(erreur, "sqlite_errorcode", None), annexe_ou_rien("causes")
+            cause = causes.cause_sqlite(erreur) if causes else str(erreur)
             if code is None or not isinstance(erreur, sqlite3.OperationalError):
                 raise SortieIllisible(f"« {self.chemin} » est illisible : {cause}") from erreur
             if code & 0xFF == sqlite3.SQLITE_BUSY:
@@ -5027,7 +4674,7 @@ class SortieSqlite(Sortie):
     def ecarter(self, refus: SortieIllisible | None = None) -> None:
         self.deconnecter()
         # Tuée entre les deux, une base neuve effacerait le -wal qui serait resté seul.
-        mettre_de_cote(self.chemin, avant=self.voisins(), constat=str(refus or ""))
+        annexe(*MISES_DE_COTE).mettre_de_cote(self.chemin, avant=self.voisins(), constat=str(refus or ""))
         self.fiches, self.inscrites = {}, set()
 
     # Écrire.
@@ -5116,15 +4763,12 @@ class SortieSqlite(Sortie):
         avant = Fiche(fiche.cle) if neuve else self.fiches[fiche.cle]
         appris = unir(lot.couverts, intervalles_de(lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
         debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
-        listes: list[tuple[str, str, Sequence[tuple[Any, ...]], Sequence[tuple[Any, ...]]]] = [
-            ("intervalles", "?,?,?,?,?,?", avant.couverts, fiche.couverts),
-            ("trous", "?,?,?,?,?,?,?", avant.trous, fiche.trous),
-        ]
-        for nom, places, anciens, nouveaux in listes:
+        couverts, trous = (avant.couverts, fiche.couverts), (avant.trous, fiche.trous)
+        for nom, places, suites in (("intervalles", "?,?,?,?,?,?", couverts), ("trous", "?,?,?,?,?,?,?", trous)):
             oter = f'DELETE FROM "{self.table}_{nom}" WHERE {_SERIE_SQLITE}'
             if neuve:  # ce qu'y aurait laissé une fiche d'avant
                 base.execute(oter, fiche.cle)
-            perimes, neufs = (suite[voisins(suite, debut, fin)] for suite in (anciens, nouveaux))
+            perimes, neufs = (suite[voisins(suite, debut, fin)] for suite in suites)
             base.executemany(f"{oter} AND debut=?", [(*fiche.cle, perime[0]) for perime in perimes])
             mettre = f'INSERT INTO "{self.table}_{nom}" VALUES ({places})'
             base.executemany(mettre, [(*fiche.cle, *neuf) for neuf in neufs])
@@ -5165,7 +4809,7 @@ EXTENSIONS: dict[str, str] = {suffixe: nom for nom, decrit in ECRIVAINS.items() 
 
 def format_du_fichier(chemin: Path) -> str:
     """Le format d'un fichier existant : d'après ses premiers octets, puis son extension."""
-    with _disque("Lire", chemin), chemin.open("rb") as fichier:
+    with disque("Lire", chemin), chemin.open("rb") as fichier:
         tete = fichier.read(16)
     par_signature = (nom for nom, d in ECRIVAINS.items() if d.signature and tete.startswith(d.signature))
     texte = est_du_texte(tete)  # n'est d'aucun des formats qui ont une signature, quoi qu'en dise le nom
@@ -5432,6 +5076,12 @@ class ReponseIllisible(ErreurTemporaire):
     """Un corps qui n'est pas du JSON, reçu avec un code de succès."""
 
 
+@functools.lru_cache(1)
+def _date_du_jour(jour: int) -> str:
+    """« 2026-01-31 » ; `jour` : depuis l'époque."""
+    return (EPOQUE + dt.timedelta(jour)).date().isoformat()
+
+
 class _Bruyante:
     """À mettre devant une classe ccxt : ce qu'elle avale en silence devient une erreur, rien d'autre ne change.
 
@@ -5467,6 +5117,14 @@ class _Bruyante:
     def to_array(valeur: Any) -> Any:
         """Celui de ccxt ne tient pas une sous-classe de `dict` pour un `dict` : nos rayons en sont (backpack)."""
         return list(valeur.values()) if isinstance(valeur, dict) else valeur
+
+    def iso8601(self, timestamp: Any = None) -> Any:
+        """Une date, écrite comme par ccxt, qui refait le calendrier de chaque trade : le huitième de ce qu'il coûte."""
+        if type(timestamp) is not int or not 0 <= timestamp < INSTANT_MAX_MS:
+            return super().iso8601(timestamp)  # type: ignore[misc]  # la classe ccxt est dessous
+        jour, ms = divmod(timestamp, JOUR_MS)
+        minutes, ms = divmod(ms, MINUTE_MS)
+        return f"{_date_du_jour(jour)}T{minutes // 60:02d}:{minutes % 60:02d}:{ms // 1000:02d}.{ms % 1000:03d}Z"
 
     def client(self, url: str) -> Any:
         """Le client WebSocket d'une adresse, rendu bruyant lui aussi."""
@@ -5793,14 +5451,14 @@ def _config(reglages: Reglages) -> dict[str, Any]:
         "defaultMarginMode": reglages.mode_marge,
         "fetchMargins": False,  # binance : listes privées, où une clé invalide arrêterait tout
     }
-    config: dict[str, Any] = {
+    options = fondre_dicts({cle: valeur for cle, valeur in defauts.items() if valeur is not None}, reglages.options)
+    config = {
         "enableRateLimit": True,
         "timeout": reglages.timeout,
-        "options": {cle: valeur for cle, valeur in defauts.items() if valeur is not None},
+        "options": options,
         **_config_proxy(reglages.proxy),
         **reglages.identifiants,
     }
-    config["options"] = fondre_dicts(config["options"], reglages.options)
     return fondre_dicts(config, reglages.config_ccxt)
 
 
@@ -5809,10 +5467,9 @@ def instancier(reglages: Reglages) -> Any:
     classe = _classe(reglages.exchange)
     if reglages.config_ccxt and (configuration := annexe_ou_rien("configuration")):  # sinon, ccxt s'en plaindra
         configuration.controler(reglages.config_ccxt, classe)
+    config = _config(reglages)
     try:
-        api = classe(_config(reglages))
-    except ErreurCollecte:
-        raise
+        api = classe(config)
     except Exception as erreur:  # noqa: BLE001  son constructeur lève ce qu'il veut
         # Sans le texte de l'erreur, qui cite des valeurs : une clé peut en être.
         raise ErreurDemande(
@@ -6001,7 +5658,7 @@ class Marches:
             )
 
 
-class Connexion:
+class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
     """Un exchange ouvert : l'instance ccxt (`api`), son heure, ses marchés, ses bougies, ses trades.
 
     `async with` la ferme toujours : fin normale, erreur ou annulation.
@@ -6024,9 +5681,6 @@ class Connexion:
         self.essais = Essais(reglages.essais, self.api.frein, self.noter_essai)
         self.nombre_essais = self.reponses = 0
         self._fermetures: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.fermer()
@@ -6056,21 +5710,15 @@ class Connexion:
             else:
                 self.reponses += 1
                 return reponse
+            # Un refus en dit assez ; ceux des requêtes parties avant lui, pendant la pause, n'apprennent rien de plus.
             if isinstance(traduite, LimiteDeDebit) and not self.essais.frein.reste_s:
-                self._ralentir()
+                self.api.throttler.ralentir()
+                phrase = "%s a refusé une requête de trop : %.3g de poids par seconde jusqu'à la fin."
+                journal.info(phrase, self.reglages.exchange, self.api.throttler.allure)
             # Hors du `except` : l'erreur d'origine, qui peut citer une clé ou une URL signée, n'est pas enchaînée.
             raise traduite
 
         return await self.essais.tenter(appel, essais)
-
-    def _ralentir(self) -> None:
-        """Un refus en dit assez ; ceux des requêtes parties avant lui, pendant la pause, n'apprennent rien de plus."""
-        limiteur: Limiteur = self.api.throttler
-        limiteur.ralentir()
-        journal.info(
-            "%s a refusé une requête de trop : %.3g de poids par seconde jusqu'à la fin.",
-            self.reglages.exchange, limiteur.allure,
-        )  # fmt: skip
 
     def taire(self, erreur: ErreurCollecte) -> None:
         """Ôte d'une erreur les secrets que l'exchange, ou une URL, y aurait repris."""
@@ -7868,7 +7516,9 @@ class Lecteur:
         trouvees, juges = await resoudre(self.pages, restes, vues)
         if vues and trouvees:
             self.pages.noter_plafond(vues[-1])
-        return Morceau(concatener([lignes, *trouvees]), (manque.debut, manque.fin), sorted([*trous, *juges]))
+        if trouvees:
+            lignes = pa.concat_tables([lignes, *trouvees]).sort_by("timestamp")
+        return Morceau(lignes, (manque.debut, manque.fin), sorted([*trous, *juges]))
 
 
 class _Vide:
@@ -8145,16 +7795,13 @@ class Historique:
         heure, avancer, brutes = self.connexion.heure_ms(), self.timeframe.avancer, list[list[Any]]()
         for instant in (heure, self.plage.fin):  # la fin demandée : d'un marché retiré
             if instant is not None and not brutes:
-                with contextlib.suppress(HorsFenetre, FenetreTropLongue):  # trop ancien : rien n'en sera lu
+                with contextlib.suppress(HorsDesBornes):  # trop ancien : rien n'en sera lu
                     brutes = await self._demander(self.timeframe, avancer(instant, -10), avancer(instant, 1), False)
         ancre = deviner_ancre(brutes, self.timeframe)
         if ancre:
             ouverture = en_iso(self.timeframe.ancrer(ancre).plancher(heure))
-            journal.info(
-                "%s : bougies ouvertes hors de la grille UTC (par exemple %s), gardées telles quelles.",
-                self.serie.cle,
-                ouverture,
-            )
+            phrase = "%s : bougies ouvertes hors de la grille UTC (par exemple %s), gardées telles quelles."
+            journal.info(phrase, self.serie.cle, ouverture)
         return ancre
 
     @functools.cached_property
@@ -9179,6 +8826,7 @@ class BougiesFaites:
 
     def __init__(self, couverture: Couverture, compteurs: Compteurs, bougies_vides: str | None) -> None:
         self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
+        self._plates = annexe(*BOUGIES_PLATES) if bougies_vides == "reporter" else None
         self._horloge = asyncio.get_running_loop().time
         self.grace_s = couverture.plage.grace_ms / 1000
         self.suite_d_ids = SuiteDIds()
@@ -9320,8 +8968,8 @@ class BougiesFaites:
         self._apprendre(lot)
         if self._vides == "omettre":
             return omettre_les_plates(lot, self._couverture.timeframe)
-        if self._vides == "reporter":
-            lot = reporter_les_vides(lot, self._couverture.timeframe, self._clotures)
+        if self._plates is not None:
+            lot = self._plates.reporter_les_vides(lot, self._couverture.timeframe, self._clotures)
             self._retenir(lot)
         return lot
 
@@ -9351,27 +8999,6 @@ def omettre_les_plates(lot: Lot, timeframe: Timeframe) -> Lot:
     trous = [Trou(*plage, SANS_TRANSACTION) for plage in plages(instants, timeframe)]
     gardees = lot.lignes.filter(pc.invert(pc.fill_null(vides, constante(False))))
     return lot._replace(lignes=gardees, trous=sorted([*lot.trous, *trous]))
-
-
-def reporter_les_vides(lot: Lot, timeframe: Timeframe, clotures: Mapping[int, float]) -> Lot:
-    """Le lot dont les trous sans transaction sont devenus des bougies plates, à la clôture d'avant.
-
-    `clotures` : ouverture -> clôture de bougies d'avant le lot. Sans celle qui précède un vide, il reste un trou.
-    """
-    connues = {**clotures, **dict(zip(instants_de(lot.lignes), lot.lignes["close"].to_pylist(), strict=True))}
-    reportees: list[BougieTrades] = []
-    restes: list[Trou] = []
-    for trou in lot.trous:
-        prix = connues.get(timeframe.avancer(trou.debut, -1))
-        if trou.raison != SANS_TRANSACTION or prix is None:
-            restes.append(trou)
-            continue
-        ajoutees = list(plates(trou.debut, trou.fin, prix, timeframe))
-        connues |= dict.fromkeys((plate.timestamp for plate in ajoutees), prix)
-        reportees += ajoutees
-    ajout = habiller(lot.cle, en_colonnes([plate[:6] for plate in reportees]))
-    lignes = trier(pa.concat_tables([lot.lignes, ajout]), OHLCV) if reportees else lot.lignes
-    return lot._replace(lignes=lignes, trous=restes)
 
 
 class FilBougies(Fil):
@@ -10122,28 +9749,31 @@ class FilInstantanes(Fil):
 
     def _finir_la_coupure(self, instant: int) -> None:
         """Ce qui n'a pas été entendu jusqu'à cet instant est un trou."""
-        if self._fin is not None and instant > self._fin:
-            self._trous.append(Trou(self._fin, instant, HORS_FENETRE_API))
-            self._fin = instant
+        debut = max(self._fin or 0, self._dernier_instant + 1)
+        if instant > debut:
+            self._trous.append(Trou(debut, instant, HORS_FENETRE_API))
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
-        donne, contenu = _en_instant(donnee.get("timestamp")), self._lire(donnee)
+        lue = isinstance(donnee, tuple)  # son instant vient d'être confirmé
+        donne, contenu = donnee if lue else (_en_instant(donnee.get("timestamp")), self._lire(donnee))
         redit = contenu == self._contenu and donne == self._date
         if contenu is None or (redit and not self._rompu):
             return False
         if donne is None:
             self.fiche.horodatage = HORODATAGE_RECEPTION
-        elif not self.connexion.noter_instant(donne):
+        elif not self.connexion.noter_instant(donne) or self._attendre((donne, contenu), recu):
             return False
         # L'instant de réception, à l'heure de l'exchange : kraken date ses écarts, pas son premier carnet.
         instant = max(self.connexion.heure_ms(), self._dernier_instant) if donne is None else donne
-        self._dernier_instant = max(self._dernier_instant, instant)
         if self._rompu:
             self._finir_la_coupure(instant)
             self._rompu = False
+        self._dernier_instant = max(self._dernier_instant, instant)
         if redit:
             return False  # l'écoute reprend, et rien n'a changé
-        if self._contenu is not None:
+        if self._contenu is None:
+            self._fin = min(self._fin or instant, instant)  # l'état que l'écoute a trouvé dure depuis qu'il est daté
+        else:
             self._comparer(self._contenu, contenu)
         self._contenu, self._date = contenu, donne
         ligne = [instant, recu, *contenu]
@@ -10170,8 +9800,8 @@ class FilInstantanes(Fil):
         if not lignes:
             return []
         self._rendu = lignes[-1]
-        debut = min(self._fin or lignes[0][0], lignes[0][0])
-        self._fin = max(lignes[-1][0] + 1, self._fin or 0)
+        debut = self._fin or 0
+        self._fin = max(lignes[-1][0] + 1, debut)
         trous, self._trous = self._trous, []
         table = tabler(self.cle, lignes, self.type_donnee)
         return [Lot(self.cle, table, oter([(debut, self._fin)], intervalles_de(trous)), trous)]
@@ -11373,27 +11003,6 @@ class Bilan:
         return dict(annexe("bilans", "Un bilan JSON").en_dict(self))
 
 
-def dire_bilan(bilan: Bilan) -> str:
-    """La ligne finale : lignes, intervalle, trous, requêtes, temps, fichier."""
-    trous = collections.Counter(trou.raison for serie in bilan.series for trou in serie.trous)
-    detail = f" ({', '.join(f'{n} {raison}' for raison, n in sorted(trous.items()))})" if trous else ""
-    demandes = [serie.demande for serie in bilan.series if serie.demande]
-    intervalle = (
-        f"de {en_iso(min(d for d, _ in demandes))} à {en_iso(max(f for _, f in demandes))}"
-        if demandes
-        else "rien de demandé"
-    )
-    revisees = f", {nombre_de(bilan.total('lignes_revisees'), 'révisée')}" if bilan.total("lignes_revisees") else ""
-    debut = "Interrompu" if bilan.code >= CODE_SIGINT else "Terminé"
-    code = "" if bilan.code == CODE_SUCCES else f", code {bilan.code}"
-    ecrit = f"{taille_lisible(bilan.octets)}{'' if bilan.modifie else ', inchangé'}" if bilan.octets else "rien d'écrit"
-    return (
-        f"{debut}{code} : {nombre_de(bilan.total('lignes_nouvelles'), 'ligne nouvelle')}{revisees}, {intervalle}, "
-        f"{nombre_de(sum(trous.values()), 'trou')}{detail}, {nombre_de(bilan.requetes, 'requête')}, "
-        f"{duree_lisible(bilan.duree_s)}, {bilan.sortie} ({ecrit})"
-    )
-
-
 class Avancement(NamedTuple):
     """Un pas de progression : la série, où elle en est, ce qui lui est demandé (None : un flux), combien en sont.
 
@@ -11411,7 +11020,7 @@ class Avancement(NamedTuple):
 Suivi = Callable[[Avancement], None]
 
 
-class Memoire:
+class Memoire(contextlib.AbstractContextManager["Memoire"]):
     """L'écrivain de la bibliothèque sans `sortie` : garde les lots, n'écrit rien."""
 
     octets = 0
@@ -11420,9 +11029,6 @@ class Memoire:
         self.type_donnee = type_donnee
         self.fiches: dict[CleSerie, Fiche] = {}
         self._tables: list[pa.Table] = []
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         pass
@@ -12438,10 +12044,13 @@ async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
 
 
 def dire_la_fin(bilan: Bilan) -> None:
-    """La ligne finale, une par timeframe quand plusieurs sont demandés."""
+    """La ligne finale, une par timeframe quand plusieurs sont demandés ; le module copié seul la dit courte."""
+    bilans = annexe_ou_rien("bilans")
     for partie in bilan.detail:
         if partie.sortie is not None:
-            journal.info("%s", dire_bilan(partie))
+            lignes = nombre_de(partie.total("lignes_nouvelles"), "ligne nouvelle")
+            courte = f"Code {partie.code} : {lignes}, {partie.sortie}"
+            journal.info("%s", bilans.dire_bilan(partie) if bilans else courte)
 
 
 def _sous_signaux(coroutine: Any) -> Any:

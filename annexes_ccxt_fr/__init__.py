@@ -3,11 +3,12 @@
 - `verification` : dire ce qui ne va pas d'une sortie, relire ce qui y manque ;
 - `controle` : le verdict, ligne à ligne, puis de la fiche ;
 - `agregation` : des tables de trades aux bougies ;
+- `bougies_plates` : reporter une clôture sur les minutes sans trade ;
 - `simulation` : dire ce qu'une tâche ferait ;
 - `plan` : un fichier YAML de tâches, lu et contrôlé ;
 - `lot` : son exécution ;
 - `parc` : ce que partagent les connexions de plusieurs tâches ;
-- `bilans` : le bilan JSON d'une exécution ;
+- `bilans` : la ligne finale d'une exécution, son bilan JSON ;
 - `cluster` : un lot sur un cluster Dask ;
 - `metriques` : le compte rendu d'un lot pour Prometheus ;
 - `histoires` : trades, funding, intérêt ouvert, par REST ;
@@ -18,7 +19,7 @@
 - `rapport` : une page à regarder ;
 - `progression` : dire où l'on en est ;
 - `hors_ligne` : l'exchange embarqué à la place du vrai ;
-- `causes` : dire quelle panne de réseau ccxt a vue ;
+- `causes` : dire en français quelle panne ccxt a vue, ce que le disque ou SQLite refuse ;
 - `traces` : ce que le journal dit de chaque requête, en `debug` ;
 - `pauses` : ce qu'une exécution laisse à la suivante des limites d'un exchange ;
 - `fenetres` : d'un trait ce que la fenêtre d'un exchange admet, au lieu du goutte-à-goutte ;
@@ -39,9 +40,11 @@
 - `vitesse` : ni pandas, ni ramasse-miettes là où rien n'est à jeter ; une écriture, un marché rangé au lieu de cent ;
 - `lecture_brute` : lire une sortie telle qu'elle est ;
 - `remise_en_ordre` : en ôter ce qui ne peut être vrai, dire ce qui manque ;
+- `mises_de_cote` : continuer sans une sortie illisible, ou ôtée ;
 - `origines` : séparer le réel de ce qui ne l'est pas ;
 - `fichiers_etrangers` : dire ce qu'est un fichier qui n'est pas le nôtre ;
-- `octets_douteux` : lire à part un fichier sans sceau, un journal de reprise d'une version d'avant ;
+- `octets_douteux` : lire à part un fichier sans sceau, un journal d'avant ; ce qui reste d'un fichier scellé ;
+- `reperage` : aller droit à une place d'un fichier, au lieu de le lire du début ;
 - `queues` : lire en une passe les dernières lignes de beaucoup de séries ;
 - `tenants` : nommer les programmes qui tiennent un fichier.
 

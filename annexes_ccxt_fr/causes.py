@@ -1,11 +1,16 @@
-"""Ce qui s'est passé sur le réseau, quand ccxt n'en dit que « binance GET https://… » : la cause, l'hôte, que faire."""
+"""Dire en français ce qui s'est passé quand l'erreur ne le dit pas : sur le réseau, sur le disque, dans une base.
+
+De ccxt, on n'a que « binance GET https://… » : la cause, l'hôte, que faire.
+"""
 
 from __future__ import annotations
 
+import errno
 import re
+import sqlite3
 from typing import Any
 
-from module_ccxt_fr_v2 import CONSEIL_RESEAU, decimal_lisible
+from module_ccxt_fr_v2 import CONSEIL_DISQUE, CONSEIL_PLACE, CONSEIL_RESEAU, decimal_lisible
 
 _CONSEIL_NOM = "Vérifiez la connexion et le DNS de cette machine ; derrière un proxy, donnez --proxy."
 _CONSEIL_CERTIFICAT = (
@@ -64,3 +69,54 @@ def _chaine(erreur: BaseException) -> list[BaseException]:
 def _adresse(erreur: Any) -> str:
     port = getattr(erreur, "port", None)
     return f"{erreur.host}:{port}" if port not in (None, 80, 443) else str(erreur.host)
+
+
+CAUSES_DISQUE = {
+    errno.ENOSPC: ("le disque est plein", CONSEIL_PLACE),
+    errno.EDQUOT: ("le quota de disque est atteint", CONSEIL_PLACE),
+    errno.EACCES: ("l'accès est refusé", "Vérifiez les droits du dossier et du fichier."),
+    errno.EPERM: ("l'accès est refusé", "Vérifiez les droits du dossier et du fichier."),
+    errno.EROFS: ("le disque est en lecture seule", "Choisissez une sortie sur un disque où l'on peut écrire."),
+    errno.EISDIR: ("c'est un dossier", "Donnez un nom de fichier."),
+    errno.ENOTDIR: ("un des dossiers du chemin est un fichier", "Corrigez le chemin de la sortie."),
+    errno.EEXIST: ("un des dossiers du chemin est un fichier", "Corrigez le chemin de la sortie."),
+    errno.EFBIG: ("le fichier dépasse la taille permise", "Relevez la limite (ulimit -f), ou changez de disque."),
+    errno.ELOOP: ("ses liens symboliques tournent en rond", "Corrigez le chemin de la sortie."),
+    errno.ENAMETOOLONG: ("le nom est trop long", "Donnez un nom de sortie plus court."),
+    errno.ENOENT: ("il n'existe pas", "Vérifiez le chemin de la sortie."),
+    errno.EIO: ("le disque rend une erreur", "Contrôlez ce disque, ou choisissez-en un autre."),
+    errno.EBUSY: ("il est occupé", "Attendez, ou fermez ce qui le tient."),
+    errno.EMFILE: ("trop de fichiers sont ouverts", "Relevez la limite (ulimit -n)."),
+    errno.ENFILE: ("trop de fichiers sont ouverts", "Fermez d'autres programmes."),
+    errno.ENOMEM: ("la mémoire manque", "Fermez d'autres programmes."),
+    errno.EINVAL: ("le système n'admet pas ce nom, ou pas cette opération", "Choisissez une autre sortie."),
+    errno.ENOLCK: ("ce disque ne sait pas verrouiller", "Choisissez une sortie sur un autre disque."),
+    errno.ESTALE: ("le disque du réseau l'a perdu", "Vérifiez le partage, puis relancez."),
+}
+
+
+def cause_disque(erreur: OSError) -> tuple[str, str]:
+    """En français, et non ce qu'en dit le système ; d'une cause qu'on ne connaît pas, son nom. Et que faire."""
+    numero = erreur.errno or 0
+    nom = errno.errorcode.get(numero, f"erreur {numero}") if numero else str(erreur)
+    return CAUSES_DISQUE.get(numero, (f"le système le refuse ({nom})", CONSEIL_DISQUE))
+
+
+def cause_sqlite(erreur: Any) -> str:
+    """Ce qui ne va pas, en français, et non ce qu'en dit SQLite ; d'une cause qu'on ne connaît pas, son nom."""
+    code = getattr(erreur, "sqlite_errorcode", None)
+    if code is None:  # levée par nous (`_controler_pages`), ou par Python, d'un texte
+        pages = type(erreur) is sqlite3.DatabaseError
+        return "ses pages se contredisent" if pages else "un texte n'y est pas de l'UTF-8"
+    causes = {
+        sqlite3.SQLITE_FULL: "le disque est plein",
+        sqlite3.SQLITE_LOCKED: "un autre programme la tient",
+        sqlite3.SQLITE_READONLY: "elle est en lecture seule",
+        sqlite3.SQLITE_PERM: "l'accès est refusé",
+        sqlite3.SQLITE_CANTOPEN: "elle ne s'ouvre pas",
+        sqlite3.SQLITE_IOERR: "le disque rend une erreur",
+        sqlite3.SQLITE_NOMEM: "la mémoire manque",
+        sqlite3.SQLITE_CORRUPT: "ses pages se contredisent",
+        sqlite3.SQLITE_NOTADB: "ce n'est pas une base SQLite",
+    }
+    return causes.get(code & 0xFF, f"SQLite le refuse ({erreur.sqlite_errorname})")

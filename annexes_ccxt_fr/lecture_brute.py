@@ -15,7 +15,9 @@ import itertools
 import sqlite3
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from annexes_ccxt_fr.causes import cause_sqlite
 from annexes_ccxt_fr.fichiers_etrangers import pas_le_notre, refuser_sans_table
+from annexes_ccxt_fr.octets_douteux import par_blocs
 from module_ccxt_fr_v2 import (
     ECRIVAINS,
     FUNDING,
@@ -40,7 +42,6 @@ from module_ccxt_fr_v2 import (
     SortieIllisible,
     SortieSqlite,
     TypeDonnee,
-    cause_sqlite,
     constante,
     conversions,
     depuis_textes,
@@ -299,7 +300,7 @@ def _blocs(sortie: SortieFichier) -> Iterator[pa.Table]:
         if isinstance(sortie.codec, CodecCsv):
             yield from (_lignes_du_csv(lignes, sortie.type_donnee) for lignes in _textes(sortie.codec, sortie.chemin))
         else:
-            yield from sortie.codec.lots(sortie.chemin, sortie.type_donnee)
+            yield from par_blocs(sortie.codec).lots(sortie.chemin, sortie.type_donnee)
 
 
 def _textes(codec: CodecCsv, chemin: Path) -> Iterator[list[bytes]]:

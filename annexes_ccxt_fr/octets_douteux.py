@@ -1,5 +1,7 @@
 """Lire à part ce qui peut tuer qui le lit : un fichier Arrow sans notre sceau, un journal d'avant les sommes.
 
+D'un fichier scellé dont un bloc est abîmé, lire ce qui précède.
+
 Le processus à part lit tout, le valide, et dit ce qui ne va pas ; d'un journal d'avant, un flux Arrow IPC, il récrit
 les lots dans la forme d'aujourd'hui, jusqu'au premier qui ne tient pas. D'un journal d'aujourd'hui, abîmé, les lots
 dont la somme est juste sont gardés.
@@ -7,22 +9,28 @@ dont la somme est juste sont gardés.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from annexes_ccxt_fr.mises_de_cote import mettre_de_cote
 from module_ccxt_fr_v2 import (
     CODE_FAUTES,
     LIGNES_PAR_LOT,
     MARQUE_DE_LOT,
+    TAILLE_DE_BLOC,
     TYPES,
     CleSerie,
+    Codec,
     DependanceAbsente,
     ErreurSortie,
     JournalDeReprise,
@@ -31,9 +39,9 @@ from module_ccxt_fr_v2 import (
     en_une_ligne,
     est_triee,
     journal,
-    mettre_de_cote,
     nombre_de,
     par_serie,
+    sceau_de,
 )
 
 if TYPE_CHECKING:
@@ -120,6 +128,79 @@ LOTS_DE: Mapping[str, Callable[[pa.NativeFile], Iterator[pa.RecordBatch]]] = {
     "parquet": _lots_d_un_parquet,
     "feather": _lots_d_un_feather,
 }
+
+
+# --- Un fichier scellé, dont un bloc est abîmé : les lignes d'avant se lisent
+
+
+class FichierScelle(io.RawIOBase):
+    """Un fichier dont chaque octet rendu a été vérifié ; un bloc abîmé se lit comme un secteur perdu, OSError."""
+
+    def __init__(self, chemin: Path, sceau: tuple[int, bytes]) -> None:
+        super().__init__()
+        self._fichier = chemin.open("rb", buffering=0)
+        self._scelles, self._sommes = sceau
+        self._taille = self._fichier.seek(0, os.SEEK_END)
+        self._place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, place: int, depuis: int = os.SEEK_SET) -> int:
+        self._place = place + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._taille}[depuis]
+        return self._place
+
+    def read(self, nombre: int = -1) -> bytes:
+        """Les octets suivants : ceux que couvre le sceau par blocs entiers, le reste tel quel."""
+        debut = self._place
+        self._place = fin = self._taille if nombre < 0 else min(self._taille, debut + nombre)
+        if debut >= fin:
+            return b""
+        blocs = range(debut // TAILLE_DE_BLOC, -(-min(fin, self._scelles) // TAILLE_DE_BLOC))
+        depart = blocs[0] * TAILLE_DE_BLOC if blocs else debut
+        arrivee = max(fin, min(self._scelles, blocs[-1] * TAILLE_DE_BLOC + TAILLE_DE_BLOC)) if blocs else fin
+        self._fichier.seek(depart)
+        octets = self._fichier.read(arrivee - depart)
+        if fin < self._taille:  # Parquet lit son pied avec les 64 ko d'avant, dont il ne fait rien
+            self._verifier(memoryview(octets), depart, blocs)
+        return octets[debut - depart : fin - depart]
+
+    def _verifier(self, octets: memoryview, depart: int, blocs: range) -> None:
+        for rang in blocs:
+            bloc = octets[rang * TAILLE_DE_BLOC - depart : min(self._scelles, (rang + 1) * TAILLE_DE_BLOC) - depart]
+            if zlib.crc32(bloc) != int.from_bytes(self._sommes[4 * rang : 4 * rang + 4], "little"):
+                raise OSError("sa somme de contrôle est fausse : un octet y a changé")
+
+    def close(self) -> None:
+        self._fichier.close()
+        super().close()
+
+
+class _ParBlocs(Codec):
+    """D'un codec qui scelle ses fichiers : chaque bloc est vérifié quand on le lit, au lieu de tous d'abord."""
+
+    @contextlib.contextmanager
+    def source(self, chemin: Path, *, pied: bool = False) -> Iterator[pa.NativeFile]:
+        """Le fichier : sans sceau, comme le codec le lit ; scellé, jusqu'à son premier bloc abîmé."""
+        with chemin.open("rb") as fichier:
+            sceau = sceau_de(fichier, self.signature)
+        if sceau is None:
+            with cast("Any", super()).source(chemin, pied=pied) as source:
+                yield source
+        else:
+            with contextlib.closing(FichierScelle(chemin, sceau)) as scelle, pa.PythonFile(scelle, mode="r") as source:
+                yield source
+
+
+def par_blocs(codec: Codec) -> Codec:
+    """Le même codec, qui rend d'un fichier abîmé toutes les lignes d'avant le premier bloc abîmé."""
+    return cast("Codec", type("ParBlocs", (_ParBlocs, type(codec)), {})()) if hasattr(codec, "source") else codec
 
 
 # --- Un journal de reprise abîmé, ou d'avant les sommes

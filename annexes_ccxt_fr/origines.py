@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from annexes_ccxt_fr.mises_de_cote import mettre_de_cote
 from module_ccxt_fr_v2 import (
     HORS_LIGNE,
     NOMS_DITS,
@@ -15,7 +16,6 @@ from module_ccxt_fr_v2 import (
     SANDBOX,
     ErreurDemande,
     SortieSqlite,
-    mettre_de_cote,
     tables_de,
     tables_sqlite,
 )

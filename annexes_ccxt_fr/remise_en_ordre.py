@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from annexes_ccxt_fr.controle import AVANCE_ADMISE_MS, EN_DOUBLE, Rapport, accordee, contradictions, controler, courante
 from annexes_ccxt_fr.lecture_brute import FICHE_ABIMEE, exiger_une_origine, fiches_portees, lecteurs
+from annexes_ccxt_fr.mises_de_cote import desarmer_le_sien, nom_de_cote
 from module_ccxt_fr_v2 import (
     FUNDING,
     INSTANT_MAX_MS,
@@ -42,7 +43,6 @@ from module_ccxt_fr_v2 import (
     journal,
     lecteur_de,
     maintenant_ms,
-    nom_de_cote,
     oter,
     trier,
     unir,
@@ -121,7 +121,7 @@ def _remettre(sortie: Sortie, rapport: Rapport, *, prouve: bool = True) -> None:
         phrase = "« %s » : %d ligne(s) abîmée(s), ou d'une série inconnue, ôtée(s) ; original mis de côté : « %s »."
         journal.warning(phrase, sortie.chemin, otees, cible.name)
     if isinstance(sortie, SortieFichier) and (otees or rapport.fautes.keys() - EN_DOUBLE):
-        sortie.desarmer_journal()
+        desarmer_le_sien(sortie)
     remplacer(sortie, lignes, fiches)
 
 
@@ -201,7 +201,7 @@ def _refaire(a_lire: Sequence[Sortie]) -> None:
     """
     sauves = [(lecteur, *retenir(lecteur)[:2]) for lecteur in a_lire]
     if isinstance(premier := a_lire[0], SortieFichier):
-        premier.desarmer_journal()
+        desarmer_le_sien(premier)
         cible = _garder_un_fichier(premier.chemin)
         if premier.feuille.a_part and premier.feuille.chemin.exists():
             _garder_un_fichier(premier.feuille.chemin)

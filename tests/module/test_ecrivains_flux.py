@@ -40,6 +40,7 @@ from sorties_modeles import (
 from vrais_processus import processus_neufs
 
 import module_ccxt_fr_v2 as m
+from annexes_ccxt_fr import reperage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,7 +62,7 @@ from pathlib import Path
 import module_ccxt_fr_v2 as m
 from annexes_ccxt_fr import vitesse
 
-releves, fondre = {}, m.SortieFichier._fondre_journal
+releves, fondre = {}, m.SortieFichier._finir
 
 
 def fondre_et_relever(ecrivain):
@@ -70,7 +71,7 @@ def fondre_et_relever(ecrivain):
     releves[ecrivain.tableau.lignes] = int(etat.partition("RssAnon:")[2].split()[0]) / 1024
 
 
-m.SortieFichier._fondre_journal = fondre_et_relever
+m.SortieFichier._finir = fondre_et_relever
 with vitesse.commande(flux=True), futures.ThreadPoolExecutor(1) as plume:
     with m.ECRIVAINS["parquet"](Path(sys.argv[1]), type_donnee=m.TRADES, flux=True) as ecrivain:
         for rang in range(65):
@@ -184,9 +185,9 @@ def test_demeler_en_memoire_bornee(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_paquets() -> None:
     """Des paquets triés, qui tiennent dans la place, sauf un symbole trop gros, seul."""
     comptes = {"D": 3, "A": 4, "B": 5, "C": 50}
-    assert list(m.paquets(comptes, 9)) == [["A", "B"], ["C"], ["D"]]
-    assert list(m.paquets(comptes, 0)) == [["A"], ["B"], ["C"], ["D"]]
-    assert list(m.paquets({}, 9)) == []
+    assert list(reperage.paquets(comptes, 9)) == [["A", "B"], ["C"], ["D"]]
+    assert list(reperage.paquets(comptes, 0)) == [["A"], ["B"], ["C"], ["D"]]
+    assert list(reperage.paquets({}, 9)) == []
 
 
 def test_relances_d_un_csv_entrelace(tmp_path: Path) -> None:
@@ -490,7 +491,7 @@ def test_journal_condense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffi
             debut = rang if alea.random() < 0.9 else max(0, rang - 40)
             lots.append(lot_de(m.TRADES, range(debut, rang + 2), alea.choice([BTC, ETH]), rang))
             ecrivain.ecrire(lots[-1], m.Fiche(lots[-1].cle))
-            tailles.append(ecrivain._journal.octets)  # type: ignore[attr-defined]
+            tailles.append(ecrivain.reprise.octets)  # type: ignore[attr-defined]
         trou = lots[-1]._replace(lignes=lots[-1].lignes[:0], couverts=[], trous=[m.Trou(DEBUT, DEBUT + 9, m.ECHEC)])
         ecrivain.ecrire(trou, m.Fiche(trou.cle))
         fiches = dict(ecrivain.fiches)
@@ -527,8 +528,8 @@ def test_le_journal_se_relit_par_petits_paquets_de_lots(tmp_path: Path, monkeypa
     lots = [lot_de(m.TRADES, [rang], alea.choice([BTC, ETH]), version) for version, rang in enumerate(rangs)]
     with creer(chemin, m.TRADES, flux=True) as ecrivain:
         for lot in lots:
-            ecrivain._journal.ajouter(lot.lignes, {})  # type: ignore[attr-defined]
-        tables = list(ecrivain._journal.flot())  # type: ignore[attr-defined]
+            ecrivain.reprise.ajouter(lot.lignes, {})  # type: ignore[attr-defined]
+        tables = list(ecrivain.reprise.flot())  # type: ignore[attr-defined]
     assert max(table.num_rows for table in tables) <= 4 + 2  # et ceux qui attendaient la suite de leur instant
     assert {colonne.num_chunks for table in tables for colonne in table.columns} == {1}
     relu = pa.concat_tables(tables)

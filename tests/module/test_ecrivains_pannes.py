@@ -56,7 +56,7 @@ from sorties_modeles import (
 from vrais_processus import processus_neufs
 
 import module_ccxt_fr_v2 as m
-from annexes_ccxt_fr import octets_douteux
+from annexes_ccxt_fr import causes, octets_douteux, reperage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -636,7 +636,7 @@ def test_une_fonte_refusee_ne_compte_pas_ses_lignes(tmp_path: Path, monkeypatch:
 
 def test_un_csv_qui_raccourcit_pendant_la_fonte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Un autre programme le tronque : c'est dit, et ce qui est reçu est gardé."""
-    chemin, octet = tmp_path / "a.csv", m.TexteCsv.octet
+    chemin, octet = tmp_path / "a.csv", reperage.octet
     ecrire(chemin, lot(range(50)))
 
     def tronquer(*arguments: Any) -> int:
@@ -646,7 +646,7 @@ def test_un_csv_qui_raccourcit_pendant_la_fonte(tmp_path: Path, monkeypatch: pyt
 
     with creer(chemin) as ecrivain:
         ecrivain.ecrire(lot(range(50, 60)), fiche())
-        monkeypatch.setattr(m.TexteCsv, "octet", tronquer)
+        monkeypatch.setattr(reperage, "octet", tronquer)
         with pytest.raises(m.ErreurSortie, match="a raccourci"):
             ecrivain.finir()
     monkeypatch.undo()
@@ -950,7 +950,8 @@ def test_un_journal_d_avant_qui_tue_son_lecteur_ne_tue_que_lui(
 def test_une_erreur_du_systeme_se_dit_en_francais(numero: int) -> None:
     dite = m.cause_disque(OSError(numero, os.strerror(numero)))
     assert os.strerror(numero) not in dite
-    assert dite == m._CAUSES_DISQUE.get(numero, ("",))[0] or dite == f"le système le refuse ({errno.errorcode[numero]})"
+    connue = causes.CAUSES_DISQUE.get(numero, ("",))[0]
+    assert dite == connue or dite == f"le système le refuse ({errno.errorcode[numero]})"
 
 
 def abimer_la_base(chemin: Path, comment: str) -> None:

@@ -16,6 +16,7 @@ from flux_suivi import jouer, niveaux
 from sorties_modeles import creer
 
 import module_ccxt_fr_v2 as m
+from annexes_ccxt_fr import bougies_plates
 from annexes_ccxt_fr.vitesse import enchainer, tas_fige
 
 if TYPE_CHECKING:
@@ -408,7 +409,7 @@ def test_omettre_les_plates_en_fait_des_trous() -> None:
 
 def test_reporter_les_vides_a_la_cloture_d_avant() -> None:
     vide = m.Trou(T0 + MINUTE, T0 + 3 * MINUTE, m.SANS_TRANSACTION)
-    rendu = m.reporter_les_vides(lot(plate(0, 7.0), plate(3), trous=[vide]), UNE_MINUTE, {})
+    rendu = bougies_plates.reporter_les_vides(lot(plate(0, 7.0), plate(3), trous=[vide]), UNE_MINUTE, {})
     assert rendu.lignes["close"].to_pylist() == [7.0, 7.0, 7.0, 10.0]
     assert rendu.lignes["volume"].to_pylist() == [1.0, 0.0, 0.0, 1.0]
     assert rendu.trous == []
@@ -416,11 +417,12 @@ def test_reporter_les_vides_a_la_cloture_d_avant() -> None:
 
 def test_un_vide_en_tete_prend_la_cloture_connue_sinon_reste_un_trou() -> None:
     vide = m.Trou(T0, T0 + MINUTE, m.SANS_TRANSACTION)
-    assert m.reporter_les_vides(lot(plate(1), trous=[vide]), UNE_MINUTE, {}).trous == [vide]
-    rendu = m.reporter_les_vides(lot(plate(1), trous=[vide]), UNE_MINUTE, {T0 - MINUTE: 5.0})
+    assert bougies_plates.reporter_les_vides(lot(plate(1), trous=[vide]), UNE_MINUTE, {}).trous == [vide]
+    rendu = bougies_plates.reporter_les_vides(lot(plate(1), trous=[vide]), UNE_MINUTE, {T0 - MINUTE: 5.0})
     assert rendu.lignes["close"].to_pylist() == [5.0, 10.0]
     echec = m.Trou(T0, T0 + MINUTE, m.ECHEC)
-    assert m.reporter_les_vides(lot(plate(1), trous=[echec]), UNE_MINUTE, {T0 - MINUTE: 5.0}).trous == [echec]
+    rendu = bougies_plates.reporter_les_vides(lot(plate(1), trous=[echec]), UNE_MINUTE, {T0 - MINUTE: 5.0})
+    assert rendu.trous == [echec]
 
 
 def test_enchainer_reunit_les_lots_qui_se_suivent() -> None:

@@ -412,16 +412,3 @@ def test_peu_de_lignes_font_la_meme_table_que_beaucoup(tirees: list[tuple[int, f
     une_a_une = [tabler(CLE, [ligne], OHLCV) for ligne in lignes]
     assert tabler(CLE, lignes, OHLCV).equals(pa.concat_tables([OHLCV.schema.empty_table(), *une_a_une]))
     assert tabler(CLE, lignes, OHLCV).schema == OHLCV.schema
-
-
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 3)), max_size=8), st.integers(0, 12), st.integers(1, 4))
-def test_prolonger_une_fiche_est_la_noter(sus: list[tuple[int, int]], debut: int, duree: int) -> None:
-    """Ce qui suit tout ce qu'elle sait y entre sans détour : comme le reste y entrerait."""
-    lente, vive = Fiche(CLE), Fiche(CLE)
-    for place, large in sus:
-        lente.noter([(place, place + large)], [Trou(place, place + 1, ECHEC)] if large == 3 else [])
-    vive = lente.copie()
-    vive.noter([(debut, debut + duree)], [])
-    lente._prolonger = lambda *_: False  # type: ignore[method-assign]
-    lente.noter([(debut, debut + duree)], [])
-    assert (vive.couverts, vive.trous) == (lente.couverts, lente.trous)
