@@ -2938,7 +2938,7 @@ def sceau_de(fichier: BinaryIO, signature: bytes) -> tuple[int, bytes] | None:
     return scelles, sommes
 
 
-@functools.lru_cache(64)
+@functools.lru_cache(1024)
 def _verifier_les_blocs(chemin: Path, signature: bytes, _etat: tuple[int, ...]) -> None:
     """ValueError si un octet du fichier scellé a changé ; dans le même état (inode, taille, date), vu une fois."""
     with chemin.open("rb") as fichier:
@@ -3850,7 +3850,7 @@ class SortieFichier(Sortie):
         if self.feuille.a_part:
             self.reprise.synchroniser()  # ce qu'elle dira couvert est durable avant elle
             self.feuille.ecrire(self.tableau.forme(), self.fiches)
-        self.a_change = True
+            self.a_change = True
 
     # Fondre : le journal, dans le fichier.
 
@@ -3904,6 +3904,7 @@ class SortieFichier(Sortie):
                 self._fondre()
             self.ecrire_fiche()
             pa.default_memory_pool().release_unused()  # une fonte laisse sinon cent Mo au processus
+            self.a_change = True
         self.reprise.supprimer()
 
     def _fondre(self) -> None:
@@ -5075,6 +5076,12 @@ class ReponseIllisible(ErreurTemporaire):
     """Un corps qui n'est pas du JSON, reçu avec un code de succès."""
 
 
+@functools.lru_cache(8)
+def _date_a_la_minute(minute: int) -> str:
+    """« 2026-01-31T12:34: » ; `minute` : depuis l'époque."""
+    return (EPOQUE + dt.timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:")
+
+
 class _Bruyante:
     """À mettre devant une classe ccxt : ce qu'elle avale en silence devient une erreur, rien d'autre ne change.
 
@@ -5110,6 +5117,13 @@ class _Bruyante:
     def to_array(valeur: Any) -> Any:
         """Celui de ccxt ne tient pas une sous-classe de `dict` pour un `dict` : nos rayons en sont (backpack)."""
         return list(valeur.values()) if isinstance(valeur, dict) else valeur
+
+    def iso8601(self, timestamp: Any = None) -> Any:
+        """Une date, écrite comme par ccxt, qui refait le calendrier de chaque trade : le huitième de ce qu'il coûte."""
+        if type(timestamp) is not int or not 0 <= timestamp < INSTANT_MAX_MS:
+            return super().iso8601(timestamp)  # type: ignore[misc]  # la classe ccxt est dessous
+        minute, ms = divmod(timestamp, MINUTE_MS)
+        return f"{_date_a_la_minute(minute)}{ms // 1000:02d}.{ms % 1000:03d}Z"
 
     def client(self, url: str) -> Any:
         """Le client WebSocket d'une adresse, rendu bruyant lui aussi."""
@@ -5436,14 +5450,14 @@ def _config(reglages: Reglages) -> dict[str, Any]:
         "defaultMarginMode": reglages.mode_marge,
         "fetchMargins": False,  # binance : listes privées, où une clé invalide arrêterait tout
     }
-    config: dict[str, Any] = {
+    options = fondre_dicts({cle: valeur for cle, valeur in defauts.items() if valeur is not None}, reglages.options)
+    config = {
         "enableRateLimit": True,
         "timeout": reglages.timeout,
-        "options": {cle: valeur for cle, valeur in defauts.items() if valeur is not None},
+        "options": options,
         **_config_proxy(reglages.proxy),
         **reglages.identifiants,
     }
-    config["options"] = fondre_dicts(config["options"], reglages.options)
     return fondre_dicts(config, reglages.config_ccxt)
 
 
@@ -5452,10 +5466,9 @@ def instancier(reglages: Reglages) -> Any:
     classe = _classe(reglages.exchange)
     if reglages.config_ccxt and (configuration := annexe_ou_rien("configuration")):  # sinon, ccxt s'en plaindra
         configuration.controler(reglages.config_ccxt, classe)
+    config = _config(reglages)
     try:
-        api = classe(_config(reglages))
-    except ErreurCollecte:
-        raise
+        api = classe(config)
     except Exception as erreur:  # noqa: BLE001  son constructeur lève ce qu'il veut
         # Sans le texte de l'erreur, qui cite des valeurs : une clé peut en être.
         raise ErreurDemande(
@@ -5644,7 +5657,7 @@ class Marches:
             )
 
 
-class Connexion:
+class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
     """Un exchange ouvert : l'instance ccxt (`api`), son heure, ses marchés, ses bougies, ses trades.
 
     `async with` la ferme toujours : fin normale, erreur ou annulation.
@@ -5667,9 +5680,6 @@ class Connexion:
         self.essais = Essais(reglages.essais, self.api.frein, self.noter_essai)
         self.nombre_essais = self.reponses = 0
         self._fermetures: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.fermer()
@@ -5699,21 +5709,15 @@ class Connexion:
             else:
                 self.reponses += 1
                 return reponse
+            # Un refus en dit assez ; ceux des requêtes parties avant lui, pendant la pause, n'apprennent rien de plus.
             if isinstance(traduite, LimiteDeDebit) and not self.essais.frein.reste_s:
-                self._ralentir()
+                self.api.throttler.ralentir()
+                phrase = "%s a refusé une requête de trop : %.3g de poids par seconde jusqu'à la fin."
+                journal.info(phrase, self.reglages.exchange, self.api.throttler.allure)
             # Hors du `except` : l'erreur d'origine, qui peut citer une clé ou une URL signée, n'est pas enchaînée.
             raise traduite
 
         return await self.essais.tenter(appel, essais)
-
-    def _ralentir(self) -> None:
-        """Un refus en dit assez ; ceux des requêtes parties avant lui, pendant la pause, n'apprennent rien de plus."""
-        limiteur: Limiteur = self.api.throttler
-        limiteur.ralentir()
-        journal.info(
-            "%s a refusé une requête de trop : %.3g de poids par seconde jusqu'à la fin.",
-            self.reglages.exchange, limiteur.allure,
-        )  # fmt: skip
 
     def taire(self, erreur: ErreurCollecte) -> None:
         """Ôte d'une erreur les secrets que l'exchange, ou une URL, y aurait repris."""
@@ -6931,11 +6935,13 @@ def juger(
     obeit: bool,
     tue: Callable[[Reponse], Intervalle],
     doute_ms: float = math.inf,
+    temoin_long: bool = False,
 ) -> list[Trou]:
     """Pourquoi chaque bougie d'un manque est absente.
 
     `obeit` : l'exchange suit un bord de ce qu'on lui demande ; `tue` : ce qu'une réponse muette tait à coup sûr de sa
-    question (`Conduite.tue`) ; `doute_ms` : de combien une bougie plus longue peut ouvrir avant la première du marché.
+    question (`Conduite.tue`) ; `doute_ms` : de combien une bougie plus longue peut ouvrir avant la première du marché ;
+    `temoin_long` : un timeframe plus long répond, il doit se taire lui aussi avant une cotation.
 
     | vu                                                                                  | dit                |
     |-------------------------------------------------------------------------------------|--------------------|
@@ -6975,13 +6981,18 @@ def juger(
     siennes = [r for r in reponses if r.de_la_serie]
     impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
     cote = en_tete and obeit and droite is not None and _commence(droite, reponses, vides, doute_ms)
+    if cote and droite is not None and temoin_long:
+        # Qui ne garde que ses dernières bougies (htx : 2 000) en garde d'un timeframe long de bien plus anciennes.
+        siens = silences([r for r in muets if not r.de_la_serie], None, droite, tue)
+        cote = any(debut <= _assez_loin(droite) for debut, _ in siens)
     reste = [(manque.debut, manque.fin)]
     trous: list[Trou] = []
     for raison, intervalles in (
         (ECHEC, impossibles),
         (AVANT_COTATION, reste if cote else []),
         (HORS_FENETRE_API, [r.question[1:] for r in siennes if r.refusee]),
-        (SANS_TRANSACTION, _encadres(temoins, vides)),
+        # Avant la première qui nous fut jamais servie, un silence est peut-être la fin de ce que l'exchange garde.
+        (SANS_TRANSACTION, _encadres(temoins, [] if en_tete else vides)),
         (A_VENIR, reste if est_une_queue else []),
         (HORS_FENETRE_API if en_tete else ECHEC, reste),
     ):
@@ -7036,12 +7047,16 @@ def _commence(droite: int, reponses: Sequence[Reponse], vides: Sequence[Interval
     """
     longues = [v[0] for r in reponses for v in r.vives if not r.de_la_serie and v[0] <= droite < v[1]]
     libre = any(r.de_la_serie and not r.ancree and r.instants[:1] == [droite] for r in reponses)
-    loin = max(PREMIER_MARCHE_MS, droite - SILENCE_MS)
     return (
         libre
         and droite - max(longues, default=droite) <= doute_ms
-        and any(debut <= loin and droite <= fin for debut, fin in vides)
+        and any(debut <= _assez_loin(droite) and droite <= fin for debut, fin in vides)
     )
+
+
+def _assez_loin(premiere: int) -> int:
+    """Jusqu'où doit remonter le silence d'avant une cotation : nul marché n'existait, ou ne s'est tu si longtemps."""
+    return max(PREMIER_MARCHE_MS, premiere - SILENCE_MS)
 
 
 # --- L'enquête : les questions qu'un manque laisse à poser, de la plus simple à la plus lointaine ---
@@ -7134,7 +7149,17 @@ class Enquete:
         """Ce que prouvent les réponses qu'on tient."""
         doute_ms = self.pages.longues[0].pas_ms if self.pages.longues else math.inf
         conduite = self.pages.conduite
-        return juger(self.manque, self.reponses, obeit=conduite.obeit, tue=conduite.tue, doute_ms=doute_ms)
+        interroges = {r.question.timeframe.code for r in self.reponses}
+        muets = interroges - {r.question.timeframe.code for r in self.reponses if r.vives}
+        temoin_long = any(t.code not in muets for t in self.pages.longues)
+        return juger(
+            self.manque,
+            self.reponses,
+            obeit=conduite.obeit,
+            tue=conduite.tue,
+            doute_ms=doute_ms,
+            temoin_long=temoin_long,
+        )
 
     def _est_cotee(self) -> bool:
         return any(trou.raison == AVANT_COTATION for trou in self.juger())
@@ -7264,18 +7289,23 @@ class Enquete:
             yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
 
     def _ou_il_vit(self) -> Demarche:
-        """Dans notre timeframe, là où un plus long vit, et dont le nôtre n'a rien dit.
+        """Dans notre timeframe, là où un plus long vit, et dont le nôtre n'a rien dit : dans le manque, ou avant lui.
 
-        Chercher jusqu'où remonte un silence a pris toutes les questions : bitget n'a que trois mois par page.
+        Chercher jusqu'où remonte un silence a pris toutes les questions : bitget n'a que trois mois par page. D'avant
+        lui, une ligne suffit : tant que nulle n'est connue, ce silence est peut-être la fin de ce que l'exchange garde.
         """
         serie, debut, fin = self.pages.timeframe, self.manque.debut, self.manque.fin
         dites = unir(r.question[1:] for r in self.reponses if r.de_la_serie)
+        en_tete = self.voisines[0] is None and not self.manque.ancien
+        if all(trou.raison in FAITS for trou in self.juger()):
+            return
         for timeframe in self.pages.longues:
-            vives = self._vives(timeframe, debut, fin)
+            vives = self._vives(timeframe, 0 if en_tete else debut, fin)
             dedans = [v for v in vives if debut <= v[0] and v[1] <= fin and not croiser(dites, [(v[0], v[0] + 1)])]
-            if dedans:
-                ou = yield from self._resserrer(*dedans[0])
-                depuis = dedans[0][0] if ou is None else ou[0]
+            avant = [v for v in vives if v[1] <= debut]
+            for vive in dedans[:1] or avant[-1:]:
+                ou = yield from self._resserrer(*vive)
+                depuis = vive[0] if ou is None else ou[0]
                 place = self.pages.capacite(serie)
                 yield Question(serie, serie.avancer(depuis, -MARGE), serie.avancer(depuis, place - MARGE))
                 return
@@ -7522,7 +7552,7 @@ class _Vide:
         """Où reprendre après une fenêtre sans ligne utile."""
         self._fenetres += 1
         self._garder(reponse)
-        premiere = reponse.instants[0] if reponse.instants else 0
+        premiere = reponse.cadre[0][0] if reponse.cadre else 0
         if premiere >= fin_fenetre:
             # Une minute a passé : les dernières de kraken ont glissé d'une.
             glissee = self.pages.timeframe.avancer(premiere, 1)
@@ -7764,16 +7794,13 @@ class Historique:
         heure, avancer, brutes = self.connexion.heure_ms(), self.timeframe.avancer, list[list[Any]]()
         for instant in (heure, self.plage.fin):  # la fin demandée : d'un marché retiré
             if instant is not None and not brutes:
-                with contextlib.suppress(HorsFenetre, FenetreTropLongue):  # trop ancien : rien n'en sera lu
+                with contextlib.suppress(HorsDesBornes):  # trop ancien : rien n'en sera lu
                     brutes = await self._demander(self.timeframe, avancer(instant, -10), avancer(instant, 1), False)
         ancre = deviner_ancre(brutes, self.timeframe)
         if ancre:
             ouverture = en_iso(self.timeframe.ancrer(ancre).plancher(heure))
-            journal.info(
-                "%s : bougies ouvertes hors de la grille UTC (par exemple %s), gardées telles quelles.",
-                self.serie.cle,
-                ouverture,
-            )
+            phrase = "%s : bougies ouvertes hors de la grille UTC (par exemple %s), gardées telles quelles."
+            journal.info(phrase, self.serie.cle, ouverture)
         return ancre
 
     @functools.cached_property
@@ -10976,27 +11003,6 @@ class Bilan:
         return dict(annexe("bilans", "Un bilan JSON").en_dict(self))
 
 
-def dire_bilan(bilan: Bilan) -> str:
-    """La ligne finale : lignes, intervalle, trous, requêtes, temps, fichier."""
-    trous = collections.Counter(trou.raison for serie in bilan.series for trou in serie.trous)
-    detail = f" ({', '.join(f'{n} {raison}' for raison, n in sorted(trous.items()))})" if trous else ""
-    demandes = [serie.demande for serie in bilan.series if serie.demande]
-    intervalle = (
-        f"de {en_iso(min(d for d, _ in demandes))} à {en_iso(max(f for _, f in demandes))}"
-        if demandes
-        else "rien de demandé"
-    )
-    revisees = f", {nombre_de(bilan.total('lignes_revisees'), 'révisée')}" if bilan.total("lignes_revisees") else ""
-    debut = "Interrompu" if bilan.code >= CODE_SIGINT else "Terminé"
-    code = "" if bilan.code == CODE_SUCCES else f", code {bilan.code}"
-    ecrit = f"{taille_lisible(bilan.octets)}{'' if bilan.modifie else ', inchangé'}" if bilan.octets else "rien d'écrit"
-    return (
-        f"{debut}{code} : {nombre_de(bilan.total('lignes_nouvelles'), 'ligne nouvelle')}{revisees}, {intervalle}, "
-        f"{nombre_de(sum(trous.values()), 'trou')}{detail}, {nombre_de(bilan.requetes, 'requête')}, "
-        f"{duree_lisible(bilan.duree_s)}, {bilan.sortie} ({ecrit})"
-    )
-
-
 class Avancement(NamedTuple):
     """Un pas de progression : la série, où elle en est, ce qui lui est demandé (None : un flux), combien en sont.
 
@@ -11014,7 +11020,7 @@ class Avancement(NamedTuple):
 Suivi = Callable[[Avancement], None]
 
 
-class Memoire:
+class Memoire(contextlib.AbstractContextManager["Memoire"]):
     """L'écrivain de la bibliothèque sans `sortie` : garde les lots, n'écrit rien."""
 
     octets = 0
@@ -11023,9 +11029,6 @@ class Memoire:
         self.type_donnee = type_donnee
         self.fiches: dict[CleSerie, Fiche] = {}
         self._tables: list[pa.Table] = []
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         pass
@@ -12041,10 +12044,13 @@ async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
 
 
 def dire_la_fin(bilan: Bilan) -> None:
-    """La ligne finale, une par timeframe quand plusieurs sont demandés."""
+    """La ligne finale, une par timeframe quand plusieurs sont demandés ; le module copié seul la dit courte."""
+    bilans = annexe_ou_rien("bilans")
     for partie in bilan.detail:
         if partie.sortie is not None:
-            journal.info("%s", dire_bilan(partie))
+            lignes = nombre_de(partie.total("lignes_nouvelles"), "ligne nouvelle")
+            courte = f"Code {partie.code} : {lignes}, {partie.sortie}"
+            journal.info("%s", bilans.dire_bilan(partie) if bilans else courte)
 
 
 def _sous_signaux(coroutine: Any) -> Any:

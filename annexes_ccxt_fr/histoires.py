@@ -68,6 +68,7 @@ from module_ccxt_fr_v2 import (
     Plage,
     Serie,
     Source,
+    T,
     Tache,
     Timeframe,
     Trade,
@@ -721,12 +722,19 @@ def _tabler_releves(donnee: TypeDonnee, cle: CleSerie, releves: Sequence[Releve]
 # --- Ce que le module demande ---
 
 
+def _de_la_lignee(table: Mapping[str, T], connexion: Connexion) -> T | None:
+    """La ligne d'un exchange, ou de celui dont il n'est qu'un autre nom (kucoinfutures, okxus, gateeu)."""
+    lignee = (parente.__name__ for parente in type(connexion.api).__mro__)
+    return next((table[nom] for nom in lignee if nom in table), None)
+
+
 def releves_servis(connexion: Connexion, tache: Tache, marche: Mapping[str, Any] | None = None) -> Releves:
     """Comment cet exchange sert ce relevé ; ErreurDemande, avec ce qui existe, s'il ne le sert pas."""
     nature, exchange = NATURES[tache.donnee], connexion.reglages.exchange
-    servi = nature.servis.get(exchange)
+    servi = _de_la_lignee(nature.servis, connexion)
     if servi is None or not connexion.api.has.get(nature.capacite):
-        pourquoi = f" : {nature.tus[exchange]}" if exchange in nature.tus else ""
+        tu = _de_la_lignee(nature.tus, connexion)
+        pourquoi = f" : {tu}" if tu else ""
         raise ErreurDemande(
             f"{exchange} ne sert pas d'histoire « {tache.donnee} » que l'on sache remonter{pourquoi}",
             f"Elle se lit sur : {', '.join(nature.servis)}.",
@@ -746,12 +754,11 @@ def releves_servis(connexion: Connexion, tache: Tache, marche: Mapping[str, Any]
 
 def service_des_trades(connexion: Connexion, marche: Mapping[str, Any] | None = None) -> Service:
     """Comment cet exchange sert l'histoire de ses trades ; ErreurDemande, qui dit sa portée, s'il ne la sert pas."""
-    exchange = connexion.reglages.exchange
-    service = SERVICES.get(exchange)
+    exchange, service = connexion.reglages.exchange, _de_la_lignee(SERVICES, connexion)
     if service is not None and (marche is None or genre_de(marche) in service.genres):
         return service
     raise ErreurDemande(
-        f"{exchange} ne sert pas l'histoire de ses trades : {PORTEES.get(exchange, PORTEE_INCONNUE)}",
+        f"{exchange} ne sert pas l'histoire de ses trades : {_de_la_lignee(PORTEES, connexion) or PORTEE_INCONNUE}",
         "Suivez-les dès maintenant (--stream trades), ou lisez ses bougies (--donnee ohlcv).",
     )
 
@@ -774,7 +781,8 @@ def page_des_histoires() -> str:
         "## Trades, funding, intérêt ouvert",
         "",
         "Ce que lit `--donnee`, et jusqu'où ; « non » : ce que l'exchange sert ne se remonte pas, et la demande est",
-        "refusée, code 2. Un exchange absent de la table l'est aussi : rien ne prouve ce qu'il sert.",
+        "refusée, code 2. Un exchange absent de la table l'est aussi, rien ne prouve ce qu'il sert ; sauf un autre nom",
+        "de l'un d'eux (okxus, gateeu, kucoinfutures…).",
         "",
         "| exchange | trades | funding, par page | intérêt ouvert, timeframes |",
         "|---|---|---|---|",

@@ -36,6 +36,26 @@ def octets_ecrits() -> int:
     return int(Path("/proc/self/io").read_text(encoding="utf-8").partition("wchar:")[2].split()[0])
 
 
+class HorlogeSuivie:
+    """L'heure d'un exchange qui saute, ou court : de la donnée la plus récente, puis du temps qui passe.
+
+    Un processus dont l'heure resterait en retard redemanderait celle de l'exchange avant de croire ce qui vient, pour
+    lui, du futur : ce que personne ne vit.
+    """
+
+    def __init__(self, depart: int, acceleration: float = 1.0) -> None:
+        self._acceleration, self._decalage = acceleration, 0
+        self._decalage = depart - self.heure_ms()
+
+    def noter(self, instant: int) -> None:
+        """L'exchange a dit cet instant."""
+        self._decalage += max(0, instant - self.heure_ms())
+
+    def heure_ms(self) -> int:
+        """L'heure locale, comme `maintenant_ms`."""
+        return self._decalage + int(self._acceleration * time.monotonic() * 1000)
+
+
 async def signal_du_banc() -> None:
     """Attend la ligne que le banc envoie quand tout est prêt."""
     await asyncio.to_thread(sys.stdin.readline)
@@ -91,7 +111,10 @@ async def nu_bougies(reglages: dict[str, Any]) -> dict[str, Any]:
 
 
 async def suivi(reglages: dict[str, Any]) -> dict[str, Any]:
-    """Le pipeline entier, jusqu'à `attendus` données reçues, puis l'annulation, qui écrit tout."""
+    """Le pipeline entier, jusqu'à `attendus` données reçues, puis l'annulation, qui écrit tout.
+
+    `depart` : l'heure d'un exchange qui saute, ou dont l'heure court (`acceleration`) ; à défaut, elle est demandée.
+    """
     import module_ccxt_fr_v2 as collecte
     from annexes_ccxt_fr import vitesse
 
@@ -102,8 +125,19 @@ async def suivi(reglages: dict[str, Any]) -> dict[str, Any]:
             super().__init__(*arguments)
             ouverts.append(self)
 
+    def noter_puis_recevoir(fil: Any, donnees: Any, recu: int) -> None:
+        horloge.noter(donnees[-1].timestamp)
+        recevoir(fil, donnees, recu)
+
     releves: list[tuple[int, float]] = []
-    with vitesse.commande(flux=True), mock.patch.object(collecte, "Flux", FluxVu):
+    horloge = HorlogeSuivie(reglages.get("depart", 0), reglages.get("acceleration", 1.0))
+    recevoir = collecte.FilTrades.recevoir
+    with contextlib.ExitStack() as essais:
+        essais.enter_context(vitesse.commande(flux=True))
+        essais.enter_context(mock.patch.object(collecte, "Flux", FluxVu))
+        if "depart" in reglages:
+            essais.enter_context(mock.patch.object(collecte, "maintenant_ms", horloge.heure_ms))
+            essais.enter_context(mock.patch.object(collecte.FilTrades, "recevoir", noter_puis_recevoir))
         execution = asyncio.ensure_future(collecte.executer_async(collecte.construire(reglages["options"])))
         await signal_du_banc()
         cpu = time.process_time()
@@ -133,31 +167,23 @@ async def _recevoir(
 
 
 async def latence(reglages: dict[str, Any]) -> dict[str, Any]:
-    """Pour chaque bougie : de la trame de son trade de clôture, sortie du socket, au retour de l'écriture.
-
-    L'heure de l'exchange saute d'une minute à la fois : celle de ce processus la suit, de trame en trame. Sans cela, il
-    aurait une minute de retard sur lui, et redemanderait l'heure avant de croire un trade venu du futur.
-    """
+    """Pour chaque bougie : de la trame de son trade de clôture, sortie du socket, au retour de l'écriture."""
     from ccxt.async_support.base.ws.client import Client
 
     import module_ccxt_fr_v2 as collecte
 
     arrivees: dict[int, float] = {}  # minute -> quand la première trame de cette minute nous est parvenue
     ecrites: dict[int, float] = {}  # bougie -> quand `ecrire` a rendu la main : la ligne est dans le fichier
-    heure = reglages["depart"]
+    horloge = HorlogeSuivie(reglages["depart"])
     traiter = Client.handle_message
     classe = collecte.SortieSqlite if reglages["format"] == "sqlite" else collecte.SortieFichier
     ecrire = classe.ecrire
 
-    def lire_l_heure() -> int:
-        return int(heure)
-
     def noter_la_trame(client: Any, message: Any) -> Any:
-        nonlocal heure
         instant = time.perf_counter()
         lu = json.loads(message.data) if isinstance(message.data, str) else {}
         if "T" in lu:
-            heure = max(heure, lu["T"])
+            horloge.noter(lu["T"])
             arrivees.setdefault(lu["T"] // MINUTE * MINUTE, instant)
         return traiter(client, message)
 
@@ -171,7 +197,7 @@ async def latence(reglages: dict[str, Any]) -> dict[str, Any]:
     with (
         mock.patch.object(Client, "handle_message", noter_la_trame),
         mock.patch.object(classe, "ecrire", noter_l_ecriture),
-        mock.patch.object(collecte, "maintenant_ms", lire_l_heure),
+        mock.patch.object(collecte, "maintenant_ms", horloge.heure_ms),
     ):
         execution = asyncio.ensure_future(collecte.executer_async(collecte.construire(reglages["options"])))
         await signal_du_banc()

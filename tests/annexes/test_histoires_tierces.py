@@ -153,6 +153,14 @@ def test_chaque_exchange_des_tables_est_eprouve() -> None:
     assert not set(h.PORTEES) & set(h.SERVICES)
 
 
+@pytest.mark.parametrize(("nom", "autre"), [("kucoin", "kucoinfutures"), ("okx", "okxus"), ("gate", "gateeu")])
+def test_un_autre_nom_d_un_exchange_sert_les_memes_histoires(nom: str, autre: str) -> None:
+    """Kucoinfutures est kucoin : ses fundings étaient refusés, code 2, le message nommant kucoin."""
+    tache, (un, deux) = m.Tache(donnee="funding"), (m.Connexion(m.Reglages(n)) for n in (nom, autre))
+    assert h.releves_servis(deux, tache) is h.releves_servis(un, tache)
+    assert h._de_la_lignee(h.SERVICES, deux) is h.SERVICES.get(nom)
+
+
 @pytest.mark.parametrize(("donnee", "tus"), [("funding", h.FUNDINGS_TUS), ("open_interest", h.INTERETS_TUS)])
 def test_un_releve_qu_on_ne_lit_pas_dit_pourquoi(donnee: str, tus: dict[str, str]) -> None:
     for exchange, pourquoi in tus.items():

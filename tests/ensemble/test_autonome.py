@@ -82,10 +82,11 @@ def test_copie_seul_hors_ligne_dit_ce_qui_manque(seul: Path) -> None:
 # Les cinq tâches de la carte : fabrique, historique, flux, agrégation, écrivains
 
 
-def seul_en_ligne(seul: Path, arguments: list[str]) -> None:
-    """Une ligne de commande, sans voisin, qui réussit."""
+def seul_en_ligne(seul: Path, arguments: list[str]) -> str:
+    """Une ligne de commande, sans voisin, qui réussit ; ce qu'elle dit."""
     fini = lancer(seul, "-c", SANS_VOISINS, seul.name, *arguments)
     assert fini.returncode == 0, fini.stderr
+    return fini.stderr
 
 
 def test_copie_seul_il_fait_ses_cinq_taches(seul: Path) -> None:
@@ -93,7 +94,8 @@ def test_copie_seul_il_fait_ses_cinq_taches(seul: Path) -> None:
     bougies, trades, faites = (seul.with_name(nom) for nom in ("bougies.parquet", "trades.csv", "faites.csv"))
     with Bourse(marche=marche_commun(), limites=False, acceleration=60).en_fil() as bourse:
         fin = bourse.maintenant_ms() // HEURE * HEURE
-        seul_en_ligne(seul, commande(bourse, bougies, (fin - HEURE, fin)))
+        dit = seul_en_ligne(seul, commande(bourse, bougies, (fin - HEURE, fin)))
+        assert "Code 0 : 60 lignes nouvelles, " in dit
         seul_en_ligne(seul, commande(bourse, trades, None, "--stream", "trades", "--duree", "3"))
         seul_en_ligne(
             seul, commande(bourse, faites, None, "--stream", "trades", "--trades-vers-ohlcv", "--duree", "4")
@@ -166,6 +168,25 @@ def test_copie_seul_un_fichier_touche_par_un_autre_est_laisse(seul: Path, commen
     assert "« annexes_ccxt_fr »" in fini.stderr
     assert "Traceback" not in fini.stderr
     assert sortie.read_bytes() == avant
+
+
+def test_copie_seul_un_fichier_illisible_est_laisse(seul: Path) -> None:
+    """Le mettre de côté est l'affaire d'une annexe, comme reporter une clôture : nommées, code 2, rien d'écrit."""
+    sortie, plates = seul.with_name("b.parquet"), seul.with_name("plates.csv")
+    with Bourse(marche=marche_commun(), limites=False, maintenant_ms=HEURE_BOURSE).en_fil() as bourse:
+        demande = commande(bourse, sortie, (HEURE_BOURSE - 2 * HEURE, HEURE_BOURSE - HEURE))
+        seul_en_ligne(seul, demande)
+        octets = sortie.read_bytes()
+        abime = octets[: len(octets) // 2] + bytes(20) + octets[len(octets) // 2 + 20 :]
+        sortie.write_bytes(abime)
+        reporter = ("--stream", "trades", "--trades-vers-ohlcv", "--bougies-vides", "reporter", "--duree", "3")
+        for suite in (demande, commande(bourse, plates, None, *reporter)):
+            fini = lancer(seul, "-c", SANS_VOISINS, seul.name, *suite)
+            assert fini.returncode == 2
+            assert "« annexes_ccxt_fr »" in fini.stderr
+            assert "Traceback" not in fini.stderr
+    assert sortie.read_bytes() == abime
+    assert not plates.exists()
 
 
 @pytest.mark.parametrize(

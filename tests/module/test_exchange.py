@@ -8,6 +8,7 @@ import dataclasses
 import gc
 import json
 import logging
+import math
 import socket
 import ssl
 import struct
@@ -188,6 +189,18 @@ def test_l_attente_demandee_est_lue(erreur: Exception, attente_s: float | None) 
     traduite = module.traduire(erreur, "Bougies", HEURE)
     assert isinstance(traduite, module.LimiteDeDebit)
     assert traduite.attente_s == attente_s
+
+
+@pytest.mark.parametrize("ecart", [0, 1, 999, 59_999, MINUTE, JOUR - 1, JOUR, 59 * JOUR, 60 * JOUR, 366 * JOUR])
+@pytest.mark.parametrize("depart", [0, HEURE, 1_709_164_799_999, 951_782_400_000])  # 29 février 2024 et 2000
+def test_une_date_est_ecrite_comme_par_ccxt(depart: int, ecart: int) -> None:
+    exchange = module._classe("binance")({})
+    assert exchange.iso8601(depart + ecart) == ccxt.Exchange.iso8601(depart + ecart)
+
+
+@pytest.mark.parametrize("instant", [None, -1, "1755432123456", "12abc", "", 1.5, True, math.nan, 10**15, 10**17])
+def test_ce_qui_n_est_pas_un_instant_a_la_date_de_ccxt(instant: Any) -> None:
+    assert module._classe("binance")({}).iso8601(instant) == ccxt.Exchange.iso8601(instant)
 
 
 @pytest.mark.parametrize(
