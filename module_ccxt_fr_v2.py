@@ -5076,10 +5076,10 @@ class ReponseIllisible(ErreurTemporaire):
     """Un corps qui n'est pas du JSON, reçu avec un code de succès."""
 
 
-@functools.lru_cache(1)
-def _date_du_jour(jour: int) -> str:
-    """« 2026-01-31 » ; `jour` : depuis l'époque."""
-    return (EPOQUE + dt.timedelta(jour)).date().isoformat()
+@functools.lru_cache(8)
+def _date_a_la_minute(minute: int) -> str:
+    """« 2026-01-31T12:34: » ; `minute` : depuis l'époque."""
+    return (EPOQUE + dt.timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:")
 
 
 class _Bruyante:
@@ -5122,9 +5122,8 @@ class _Bruyante:
         """Une date, écrite comme par ccxt, qui refait le calendrier de chaque trade : le huitième de ce qu'il coûte."""
         if type(timestamp) is not int or not 0 <= timestamp < INSTANT_MAX_MS:
             return super().iso8601(timestamp)  # type: ignore[misc]  # la classe ccxt est dessous
-        jour, ms = divmod(timestamp, JOUR_MS)
-        minutes, ms = divmod(ms, MINUTE_MS)
-        return f"{_date_du_jour(jour)}T{minutes // 60:02d}:{minutes % 60:02d}:{ms // 1000:02d}.{ms % 1000:03d}Z"
+        minute, ms = divmod(timestamp, MINUTE_MS)
+        return f"{_date_a_la_minute(minute)}{ms // 1000:02d}.{ms % 1000:03d}Z"
 
     def client(self, url: str) -> Any:
         """Le client WebSocket d'une adresse, rendu bruyant lui aussi."""
@@ -5710,21 +5709,15 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
             else:
                 self.reponses += 1
                 return reponse
+            # Un refus en dit assez ; ceux des requêtes parties avant lui, pendant la pause, n'apprennent rien de plus.
             if isinstance(traduite, LimiteDeDebit) and not self.essais.frein.reste_s:
-                self._ralentir()
+                self.api.throttler.ralentir()
+                phrase = "%s a refusé une requête de trop : %.3g de poids par seconde jusqu'à la fin."
+                journal.info(phrase, self.reglages.exchange, self.api.throttler.allure)
             # Hors du `except` : l'erreur d'origine, qui peut citer une clé ou une URL signée, n'est pas enchaînée.
             raise traduite
 
         return await self.essais.tenter(appel, essais)
-
-    def _ralentir(self) -> None:
-        """Un refus en dit assez ; ceux des requêtes parties avant lui, pendant la pause, n'apprennent rien de plus."""
-        limiteur: Limiteur = self.api.throttler
-        limiteur.ralentir()
-        journal.info(
-            "%s a refusé une requête de trop : %.3g de poids par seconde jusqu'à la fin.",
-            self.reglages.exchange, limiteur.allure,
-        )  # fmt: skip
 
     def taire(self, erreur: ErreurCollecte) -> None:
         """Ôte d'une erreur les secrets que l'exchange, ou une URL, y aurait repris."""
@@ -6943,11 +6936,13 @@ def juger(
     obeit: bool,
     tue: Callable[[Reponse], Intervalle],
     doute_ms: float = math.inf,
+    temoin_long: bool = False,
 ) -> list[Trou]:
     """Pourquoi chaque bougie d'un manque est absente.
 
     `obeit` : l'exchange suit un bord de ce qu'on lui demande ; `tue` : ce qu'une réponse muette tait à coup sûr de sa
-    question (`Conduite.tue`) ; `doute_ms` : de combien une bougie plus longue peut ouvrir avant la première du marché.
+    question (`Conduite.tue`) ; `doute_ms` : de combien une bougie plus longue peut ouvrir avant la première du marché ;
+    `temoin_long` : un timeframe plus long répond, il doit se taire lui aussi avant une cotation.
 
     | vu                                                                                  | dit                |
     |-------------------------------------------------------------------------------------|--------------------|
@@ -6987,13 +6982,18 @@ def juger(
     siennes = [r for r in reponses if r.de_la_serie]
     impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
     cote = en_tete and obeit and droite is not None and _commence(droite, reponses, vides, doute_ms)
+    if cote and droite is not None and temoin_long:
+        # Qui ne garde que ses dernières bougies (htx : 2 000) en garde d'un timeframe long de bien plus anciennes.
+        siens = silences([r for r in muets if not r.de_la_serie], None, droite, tue)
+        cote = any(debut <= _assez_loin(droite) for debut, _ in siens)
     reste = [(manque.debut, manque.fin)]
     trous: list[Trou] = []
     for raison, intervalles in (
         (ECHEC, impossibles),
         (AVANT_COTATION, reste if cote else []),
         (HORS_FENETRE_API, [r.question[1:] for r in siennes if r.refusee]),
-        (SANS_TRANSACTION, _encadres(temoins, vides)),
+        # Avant la première qui nous fut jamais servie, un silence est peut-être la fin de ce que l'exchange garde.
+        (SANS_TRANSACTION, _encadres(temoins, [] if en_tete else vides)),
         (A_VENIR, reste if est_une_queue else []),
         (HORS_FENETRE_API if en_tete else ECHEC, reste),
     ):
@@ -7048,12 +7048,16 @@ def _commence(droite: int, reponses: Sequence[Reponse], vides: Sequence[Interval
     """
     longues = [v[0] for r in reponses for v in r.vives if not r.de_la_serie and v[0] <= droite < v[1]]
     libre = any(r.de_la_serie and not r.ancree and r.instants[:1] == [droite] for r in reponses)
-    loin = max(PREMIER_MARCHE_MS, droite - SILENCE_MS)
     return (
         libre
         and droite - max(longues, default=droite) <= doute_ms
-        and any(debut <= loin and droite <= fin for debut, fin in vides)
+        and any(debut <= _assez_loin(droite) and droite <= fin for debut, fin in vides)
     )
+
+
+def _assez_loin(premiere: int) -> int:
+    """Jusqu'où doit remonter le silence d'avant une cotation : nul marché n'existait, ou ne s'est tu si longtemps."""
+    return max(PREMIER_MARCHE_MS, premiere - SILENCE_MS)
 
 
 # --- L'enquête : les questions qu'un manque laisse à poser, de la plus simple à la plus lointaine ---
@@ -7146,7 +7150,17 @@ class Enquete:
         """Ce que prouvent les réponses qu'on tient."""
         doute_ms = self.pages.longues[0].pas_ms if self.pages.longues else math.inf
         conduite = self.pages.conduite
-        return juger(self.manque, self.reponses, obeit=conduite.obeit, tue=conduite.tue, doute_ms=doute_ms)
+        interroges = {r.question.timeframe.code for r in self.reponses}
+        muets = interroges - {r.question.timeframe.code for r in self.reponses if r.vives}
+        temoin_long = any(t.code not in muets for t in self.pages.longues)
+        return juger(
+            self.manque,
+            self.reponses,
+            obeit=conduite.obeit,
+            tue=conduite.tue,
+            doute_ms=doute_ms,
+            temoin_long=temoin_long,
+        )
 
     def _est_cotee(self) -> bool:
         return any(trou.raison == AVANT_COTATION for trou in self.juger())
@@ -7276,18 +7290,23 @@ class Enquete:
             yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
 
     def _ou_il_vit(self) -> Demarche:
-        """Dans notre timeframe, là où un plus long vit, et dont le nôtre n'a rien dit.
+        """Dans notre timeframe, là où un plus long vit, et dont le nôtre n'a rien dit : dans le manque, ou avant lui.
 
-        Chercher jusqu'où remonte un silence a pris toutes les questions : bitget n'a que trois mois par page.
+        Chercher jusqu'où remonte un silence a pris toutes les questions : bitget n'a que trois mois par page. D'avant
+        lui, une ligne suffit : tant que nulle n'est connue, ce silence est peut-être la fin de ce que l'exchange garde.
         """
         serie, debut, fin = self.pages.timeframe, self.manque.debut, self.manque.fin
         dites = unir(r.question[1:] for r in self.reponses if r.de_la_serie)
+        en_tete = self.voisines[0] is None and not self.manque.ancien
+        if all(trou.raison in FAITS for trou in self.juger()):
+            return
         for timeframe in self.pages.longues:
-            vives = self._vives(timeframe, debut, fin)
+            vives = self._vives(timeframe, 0 if en_tete else debut, fin)
             dedans = [v for v in vives if debut <= v[0] and v[1] <= fin and not croiser(dites, [(v[0], v[0] + 1)])]
-            if dedans:
-                ou = yield from self._resserrer(*dedans[0])
-                depuis = dedans[0][0] if ou is None else ou[0]
+            avant = [v for v in vives if v[1] <= debut]
+            for vive in dedans[:1] or avant[-1:]:
+                ou = yield from self._resserrer(*vive)
+                depuis = vive[0] if ou is None else ou[0]
                 place = self.pages.capacite(serie)
                 yield Question(serie, serie.avancer(depuis, -MARGE), serie.avancer(depuis, place - MARGE))
                 return
@@ -7534,7 +7553,7 @@ class _Vide:
         """Où reprendre après une fenêtre sans ligne utile."""
         self._fenetres += 1
         self._garder(reponse)
-        premiere = reponse.instants[0] if reponse.instants else 0
+        premiere = reponse.cadre[0][0] if reponse.cadre else 0
         if premiere >= fin_fenetre:
             # Une minute a passé : les dernières de kraken ont glissé d'une.
             glissee = self.pages.timeframe.avancer(premiere, 1)
@@ -7776,16 +7795,13 @@ class Historique:
         heure, avancer, brutes = self.connexion.heure_ms(), self.timeframe.avancer, list[list[Any]]()
         for instant in (heure, self.plage.fin):  # la fin demandée : d'un marché retiré
             if instant is not None and not brutes:
-                with contextlib.suppress(HorsFenetre, FenetreTropLongue):  # trop ancien : rien n'en sera lu
+                with contextlib.suppress(HorsDesBornes):  # trop ancien : rien n'en sera lu
                     brutes = await self._demander(self.timeframe, avancer(instant, -10), avancer(instant, 1), False)
         ancre = deviner_ancre(brutes, self.timeframe)
         if ancre:
             ouverture = en_iso(self.timeframe.ancrer(ancre).plancher(heure))
-            journal.info(
-                "%s : bougies ouvertes hors de la grille UTC (par exemple %s), gardées telles quelles.",
-                self.serie.cle,
-                ouverture,
-            )
+            phrase = "%s : bougies ouvertes hors de la grille UTC (par exemple %s), gardées telles quelles."
+            journal.info(phrase, self.serie.cle, ouverture)
         return ancre
 
     @functools.cached_property
@@ -9727,6 +9743,7 @@ class FilInstantanes(Fil):
         await super().arreter()
         if self.refus is None and (self._rompu or not self.recus):
             self._finir_la_coupure(self.connexion.heure_ms())
+        self.prets += self._sures(self.connexion.heure_ms())  # après eux, leur couverture effacerait ces trous
         if self._trous:
             trous, self._trous = self._trous, []
             self.prets.append(Lot(self.cle, self.type_donnee.schema.empty_table(), [], trous))
@@ -9784,11 +9801,11 @@ class FilInstantanes(Fil):
         if not lignes:
             return []
         self._rendu = lignes[-1]
-        debut = self._fin or 0
-        self._fin = max(lignes[-1][0] + 1, debut)
-        trous, self._trous = self._trous, []
+        debut, trous, self._trous = self._fin or 0, self._trous, []
+        fin = max(lignes[-1][0] + 1, debut)
+        self._fin = max([fin, *(trou.fin for trou in trous)])  # l'écoute a pu reprendre sans que rien n'ait changé
         table = tabler(self.cle, lignes, self.type_donnee)
-        return [Lot(self.cle, table, oter([(debut, self._fin)], intervalles_de(trous)), trous)]
+        return [Lot(self.cle, table, oter([(debut, fin)], intervalles_de(trous)), trous)]
 
 
 _DU_TRADE = {"last", "close", "baseVolume", "quoteVolume"}
@@ -10436,35 +10453,23 @@ def lire_date(valeur: Any) -> int:
     return lire_instant(valeur, maintenant_ms())
 
 
-IMBRICATION_MAX = 32  # la configuration d'un exchange en a quatre ; ccxt la parcourt récursivement
-
-
 def lire_objet(valeur: Any) -> dict[str, Any]:
     """Un dictionnaire, ou un objet JSON."""
     try:
         objet = dict(valeur) if isinstance(valeur, Mapping) else json.loads(str(valeur), parse_constant=_pas_du_json)
-        imbrication = _imbrication(objet)
     except json.JSONDecodeError as erreur:
         raise ValueError(f"un objet JSON est attendu (celui-ci ne se lit plus au caractère {erreur.pos + 1})") from None
     except RecursionError:
-        imbrication, objet = IMBRICATION_MAX + 1, {}
-    if imbrication > IMBRICATION_MAX:
-        raise ValueError(f"un objet JSON d'au plus {IMBRICATION_MAX} niveaux est attendu")
+        raise ValueError("un objet JSON moins imbriqué est attendu") from None
     if not isinstance(objet, dict) or not all(isinstance(cle, str) for cle in objet):
         raise ValueError('un objet JSON est attendu, comme {"cle": "valeur"}')
+    if configuration := annexe_ou_rien("configuration"):
+        configuration.controler_imbrication(objet)
     return objet
 
 
 def _pas_du_json(nom: str) -> Any:
     raise ValueError(f"« {nom} » n'est pas un nombre JSON")
-
-
-def _imbrication(objet: Any) -> int:
-    """Le nombre de niveaux d'un objet ; RecursionError s'il se contient lui-même."""
-    if not isinstance(objet, Mapping | list | tuple):
-        return 0
-    enfants = objet.values() if isinstance(objet, Mapping) else objet
-    return 1 + max(map(_imbrication, enfants), default=0)
 
 
 def lire_objet_ou_fichier(valeur: Any) -> dict[str, Any]:
@@ -10985,27 +10990,6 @@ class Bilan:
     def en_dict(self) -> dict[str, Any]:
         """Le bilan, en types JSON."""
         return dict(annexe("bilans", "Un bilan JSON").en_dict(self))
-
-
-def dire_bilan(bilan: Bilan) -> str:
-    """La ligne finale : lignes, intervalle, trous, requêtes, temps, fichier."""
-    trous = collections.Counter(trou.raison for serie in bilan.series for trou in serie.trous)
-    detail = f" ({', '.join(f'{n} {raison}' for raison, n in sorted(trous.items()))})" if trous else ""
-    demandes = [serie.demande for serie in bilan.series if serie.demande]
-    intervalle = (
-        f"de {en_iso(min(d for d, _ in demandes))} à {en_iso(max(f for _, f in demandes))}"
-        if demandes
-        else "rien de demandé"
-    )
-    revisees = f", {nombre_de(bilan.total('lignes_revisees'), 'révisée')}" if bilan.total("lignes_revisees") else ""
-    debut = "Interrompu" if bilan.code >= CODE_SIGINT else "Terminé"
-    code = "" if bilan.code == CODE_SUCCES else f", code {bilan.code}"
-    ecrit = f"{taille_lisible(bilan.octets)}{'' if bilan.modifie else ', inchangé'}" if bilan.octets else "rien d'écrit"
-    return (
-        f"{debut}{code} : {nombre_de(bilan.total('lignes_nouvelles'), 'ligne nouvelle')}{revisees}, {intervalle}, "
-        f"{nombre_de(sum(trous.values()), 'trou')}{detail}, {nombre_de(bilan.requetes, 'requête')}, "
-        f"{duree_lisible(bilan.duree_s)}, {bilan.sortie} ({ecrit})"
-    )
 
 
 class Avancement(NamedTuple):
@@ -12049,10 +12033,13 @@ async def commande_telecharger(tache: Tache, bilan: Bilan) -> None:
 
 
 def dire_la_fin(bilan: Bilan) -> None:
-    """La ligne finale, une par timeframe quand plusieurs sont demandés."""
+    """La ligne finale, une par timeframe quand plusieurs sont demandés ; le module copié seul la dit courte."""
+    bilans = annexe_ou_rien("bilans")
     for partie in bilan.detail:
         if partie.sortie is not None:
-            journal.info("%s", dire_bilan(partie))
+            lignes = nombre_de(partie.total("lignes_nouvelles"), "ligne nouvelle")
+            courte = f"Code {partie.code} : {lignes}, {partie.sortie}"
+            journal.info("%s", bilans.dire_bilan(partie) if bilans else courte)
 
 
 def _sous_signaux(coroutine: Any) -> Any:

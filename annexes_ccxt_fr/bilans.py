@@ -1,11 +1,24 @@
-"""Le bilan JSON d'une exécution, ou d'un lot."""
+"""Le bilan d'une exécution, ou d'un lot : sa ligne finale, son JSON."""
 
 from __future__ import annotations
 
+import collections
 import json
 from typing import TYPE_CHECKING, Any
 
-from module_ccxt_fr_v2 import CODE_ECHEC, ErreurSortie, __version__, ecrire_atomique, en_iso, journal
+from module_ccxt_fr_v2 import (
+    CODE_ECHEC,
+    CODE_SIGINT,
+    CODE_SUCCES,
+    ErreurSortie,
+    __version__,
+    duree_lisible,
+    ecrire_atomique,
+    en_iso,
+    journal,
+    nombre_de,
+    taille_lisible,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,6 +26,27 @@ if TYPE_CHECKING:
     from module_ccxt_fr_v2 import Bilan, BilanSerie, CompteRendu
 
 COMPTES = ("lignes_recues", "lignes_nouvelles", "lignes_revisees")  # d'une série, et leur total
+
+
+def dire_bilan(bilan: Bilan) -> str:
+    """La ligne finale : lignes, intervalle, trous, requêtes, temps, fichier."""
+    trous = collections.Counter(trou.raison for serie in bilan.series for trou in serie.trous)
+    detail = f" ({', '.join(f'{n} {raison}' for raison, n in sorted(trous.items()))})" if trous else ""
+    demandes = [serie.demande for serie in bilan.series if serie.demande]
+    intervalle = (
+        f"de {en_iso(min(d for d, _ in demandes))} à {en_iso(max(f for _, f in demandes))}"
+        if demandes
+        else "rien de demandé"
+    )
+    revisees = f", {nombre_de(bilan.total('lignes_revisees'), 'révisée')}" if bilan.total("lignes_revisees") else ""
+    debut = "Interrompu" if bilan.code >= CODE_SIGINT else "Terminé"
+    code = "" if bilan.code == CODE_SUCCES else f", code {bilan.code}"
+    ecrit = f"{taille_lisible(bilan.octets)}{'' if bilan.modifie else ', inchangé'}" if bilan.octets else "rien d'écrit"
+    return (
+        f"{debut}{code} : {nombre_de(bilan.total('lignes_nouvelles'), 'ligne nouvelle')}{revisees}, {intervalle}, "
+        f"{nombre_de(sum(trous.values()), 'trou')}{detail}, {nombre_de(bilan.requetes, 'requête')}, "
+        f"{duree_lisible(bilan.duree_s)}, {bilan.sortie} ({ecrit})"
+    )
 
 
 def en_dict(bilan: Bilan) -> dict[str, Any]:

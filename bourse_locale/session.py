@@ -151,7 +151,11 @@ class Session:
 
     async def servir(self) -> web.StreamResponse:
         """Sert la connexion jusqu'à sa fin."""
-        await self._ws.prepare(self._http)
+        try:
+            await self._ws.prepare(self._http)
+        except ConnectionResetError:  # parti avant qu'on lui réponde ; aiohttp en ferait une trace
+            self.journal.fin = "client"
+            return web.Response()
         self.flux.accueillir(self)
         emission = asyncio.create_task(self._emettre())
         try:

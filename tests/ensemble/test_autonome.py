@@ -82,10 +82,11 @@ def test_copie_seul_hors_ligne_dit_ce_qui_manque(seul: Path) -> None:
 # Les cinq tâches de la carte : fabrique, historique, flux, agrégation, écrivains
 
 
-def seul_en_ligne(seul: Path, arguments: list[str]) -> None:
-    """Une ligne de commande, sans voisin, qui réussit."""
+def seul_en_ligne(seul: Path, arguments: list[str]) -> str:
+    """Une ligne de commande, sans voisin, qui réussit ; ce qu'elle dit."""
     fini = lancer(seul, "-c", SANS_VOISINS, seul.name, *arguments)
     assert fini.returncode == 0, fini.stderr
+    return fini.stderr
 
 
 def test_copie_seul_il_fait_ses_cinq_taches(seul: Path) -> None:
@@ -93,7 +94,8 @@ def test_copie_seul_il_fait_ses_cinq_taches(seul: Path) -> None:
     bougies, trades, faites = (seul.with_name(nom) for nom in ("bougies.parquet", "trades.csv", "faites.csv"))
     with Bourse(marche=marche_commun(), limites=False, acceleration=60).en_fil() as bourse:
         fin = bourse.maintenant_ms() // HEURE * HEURE
-        seul_en_ligne(seul, commande(bourse, bougies, (fin - HEURE, fin)))
+        dit = seul_en_ligne(seul, commande(bourse, bougies, (fin - HEURE, fin)))
+        assert "Code 0 : 60 lignes nouvelles, " in dit
         seul_en_ligne(seul, commande(bourse, trades, None, "--stream", "trades", "--duree", "3"))
         seul_en_ligne(
             seul, commande(bourse, faites, None, "--stream", "trades", "--trades-vers-ohlcv", "--duree", "4")

@@ -44,7 +44,7 @@ T0 = 1_704_067_200_000  # 2024-01-01
 # `since` exclusif (35550), une page large toujours coupée (39676), le démenti d'un silence étranger (60820).
 GRAINES = (
     *range(240), 6129, 6248, 6551, 11825, 3389, 20992, 13125, 6205, 14147, 7923, 267, 2738, 3953, 4847, 12900, 35550,
-    39676, 60820, 97772, 118055, 118348, *range(300_000, 300_040),
+    39676, 60820, 97772, 118055, 118348, *range(300_000, 300_040), 300996, 301189,
 )  # fmt: skip
 
 
@@ -133,11 +133,13 @@ def test_8_1_un_timeframe_plus_court_que_le_vide_et_ses_bords() -> None:
 def test_8_1_qui_ne_suit_rien_ne_se_tait_que_s_il_ne_rend_rien() -> None:
     """La minute 630, quoi qu'on demande (97772) : rendue d'ailleurs, elle ne dit rien de ce qui la précède."""
     heures = reponse([T0, T0 + 10 * HEURE_MS], T0 - HEURE_MS, T0 + 12 * HEURE_MS, timeframe=H1)
-    bord, tete = reponse(minutes(630), *minutes(532, 632)), manque(60, 630, None, 630)
+    bord, tete = reponse(minutes(630), *minutes(532, 632)), manque(60, 630, 0, 630)
     vide, d_ailleurs = (reponse(rendues, *minutes(530, 630)) for rendues in ([], minutes(630)))
     assert raisons(tete, heures, bord, vide) == [SANS_TRANSACTION]
     assert raisons(tete, heures, bord, d_ailleurs, obeit=True) == [SANS_TRANSACTION]
-    assert raisons(tete, heures, bord, d_ailleurs) == [SANS_TRANSACTION, HORS_FENETRE_API]  # la dixième heure
+    assert raisons(tete, heures, bord, d_ailleurs) == [SANS_TRANSACTION, ECHEC]  # la dixième heure
+    # Rien de plus ancien que la minute 630 ne fut jamais servi : ce silence est peut-être la fin de ce qu'il garde.
+    assert raisons(manque(60, 630, None, 630), heures, bord, vide) == [SANS_TRANSACTION, HORS_FENETRE_API]
 
 
 def test_8_1_une_heure_vivante_dans_le_vide_le_dement() -> None:
@@ -304,6 +306,20 @@ def test_8_1_un_since_compte_sur_les_clotures_ne_prive_pas_d_une_preuve(reprise:
     scenario = Scenario(0, "1m", "since_sur_cloture", 40, (-25, 195), -542, [(reprise - panne, panne)])
     assert fautes(scenario) == []
     assert bougies_et_raisons(scenario) == (220 - panne + max(0, reprise - 195), {SANS_TRANSACTION})
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        Scenario(0, "1w", "dernieres_seules", 100, (-9, 65), 11),  # 99 semaines muettes ; ses mois sont plus vieux
+        Scenario(0, "1h", "dernieres_seules", 8, (78, 306), -325, [(189, 90)]),  # la portée finit dans le vide
+    ],
+    ids=["avant", "dans un vide"],
+)
+def test_8_la_fin_de_ce_que_l_exchange_garde_n_est_ni_une_cotation_ni_un_vide(scenario: Scenario) -> None:
+    """Il obéit à `since`, mais ne sert que les 150 dernières bougies de chaque timeframe : un plus long vit avant."""
+    assert fautes(scenario) == []
+    assert HORS_FENETRE_API in bougies_et_raisons(scenario)[1]
 
 
 @pytest.mark.parametrize(("limite", "debut", "fin"), [(300, 40, 202), (40, -4, 66), (40, 90, 227), (12, 23, 65)])

@@ -331,7 +331,7 @@ async def jouer_sans_finir(marche: Marche, gestes: list[Geste]) -> Jeu:
 def juger(jeu: Jeu) -> None:
     """Le REST ayant répondu, chaque bougie est la sienne ; sinon, ce qui n'est pas écrit est un trou, ou à la fin."""
     vraies = jeu.marche.vraies()
-    close = UNE_MINUTE.plancher(jeu.marche.heure - 2_000)
+    close = UNE_MINUTE.plancher(jeu.marche.heure_ms() - 2_000)  # à l'heure que deux témoins ont dite, fausse ou non
     sure = UNE_MINUTE.plancher(jeu.marche.heure - 2_000 - jeu.marche.retard)  # le REST l'a dite close
     # Sans relecture, rien ne trahit une trame perdue ; mais de trames toutes venues, rien de faux ne peut sortir.
     juste = jeu.fil.echec is None if jeu.marche.relisible else not jeu.infidele

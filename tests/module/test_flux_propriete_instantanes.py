@@ -153,7 +153,6 @@ class Jeu:
         """L'exécution finit : sa durée est écoulée, ou un signal l'arrête."""
         self.fil.conclut = conclut
         self.fil.arrete = not conclut
-        self.collecter()
         if self.branche:
             self.couper()
         self.fil.arrete = True
@@ -239,6 +238,10 @@ VU_ROUGE: dict[str, list[tuple[Any, ...]]] = {
         ("vivre", 1, 10, "deux"), ("perdre", 1, 10), ("perdre", 1, 10), ("relancer",), ("redire", 0),
     ],
     "le trou commence avant ce qui fut dit": [("vivre", 1, 10, "deux"), ("perdre", 1, 10), ("abonner",)],
+    "la suite recouvre le trou déjà dit": [
+        ("vivre", 1, 11, "deux"), ("perdre", 1, 10), ("perdre", 1, 11), ("abonner",), ("collecter",),
+        ("vivre", 1, 10, "deux"),
+    ],
     "le trou d'un signal efface ce qui fut dit": [("vivre", 1, 10, "deux"), ("relancer",), ("perdre", 1, 10)],
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from sorties_modeles import BTC, ETH, MINUTE, instant, lot, plage
 
 import module_ccxt_fr_v2 as m
 from annexes_ccxt_fr import progression as annexe_progression
+from annexes_ccxt_fr.bilans import dire_bilan
 from annexes_ccxt_fr.progression import Allure
 from annexes_ccxt_fr.traces import nombre_de_lignes
 
@@ -140,11 +141,11 @@ def test_la_ligne_finale_d_une_interruption_est_celle_d_une_fin(tmp_path: Path) 
     series = [m.BilanSerie("BTC/USDT", cle=BTC, demande=plage(0, 60), lignes_nouvelles=1, lignes_revisees=2)]
     bilan = m.Bilan("binance", tmp_path / "a.csv", "csv", series, requetes=1, octets=1500, modifie=True, duree_s=2.0)
     suite = "1 ligne nouvelle, 2 révisées, de 2024-01-01T00:00Z à 2024-01-01T01:00Z, 0 trou, 1 requête, 2,0 s, "
-    assert m.dire_bilan(bilan) == f"Terminé : {suite}{tmp_path / 'a.csv'} (1,5 Ko)"
+    assert dire_bilan(bilan) == f"Terminé : {suite}{tmp_path / 'a.csv'} (1,5 Ko)"
     bilan.interrompre(m.CODE_SIGINT, "interrompu par SIGINT")
-    assert m.dire_bilan(bilan) == f"Interrompu, code 130 : {suite}{tmp_path / 'a.csv'} (1,5 Ko)"
+    assert dire_bilan(bilan) == f"Interrompu, code 130 : {suite}{tmp_path / 'a.csv'} (1,5 Ko)"
     bilan.octets, bilan.modifie = 0, False
-    assert m.dire_bilan(bilan).endswith("(rien d'écrit)")  # et non « 0 o, inchangé » d'un fichier qui n'existe pas
+    assert dire_bilan(bilan).endswith("(rien d'écrit)")  # et non « 0 o, inchangé » d'un fichier qui n'existe pas
 
 
 @pytest.mark.parametrize(
