@@ -6160,7 +6160,12 @@ class Conduite:
         à maintenant (gemini, kraken) : rien n'y est ajouté.
         """
         seule = [instant >= reponse.question.fin for instant in reponse.instants[-2:]] in ([True], [False, True])
-        return not self._deborde and (seule or (reponse.ancree and not self._rendues))
+        return not self._deborde and (seule or (reponse.ancree and not self.peut_finir))
+
+    @property
+    def peut_finir(self) -> bool:
+        """Vrai si une page a fini ailleurs qu'à maintenant : la bougie en cours ne s'ajoute pas à toutes."""
+        return bool(self._rendues)
 
     def apprendre(self, reponse: Reponse, taille: int) -> None:
         """Ce que montre une page de plus ; `taille` : ce qu'une page pleine compte de bougies."""
@@ -7203,6 +7208,9 @@ class Enquete:
     def questions(self) -> Demarche:
         """Ce qu'il reste à demander pour expliquer le manque."""
         pages, serie = self.pages, self.pages.timeframe
+        if pages.va_a_maintenant(self.manque.fin) and not pages.conduite.peut_finir and self.voisines[0] is not None:
+            depart = serie.avancer(self.voisines[0], -MARGE)  # d'avant, la bougie en cours n'a rien à faire là
+            yield Question(serie, depart, serie.avancer(self.voisines[0], 1))
         yield from self._cadre(serie)
         if self.en_tete:
             yield from self._cotation()
