@@ -7209,8 +7209,10 @@ class Enquete:
         """Ce qu'il reste à demander pour expliquer le manque."""
         pages, serie = self.pages, self.pages.timeframe
         if pages.va_a_maintenant(self.manque.fin) and not pages.conduite.peut_finir and self.voisines[0] is not None:
-            depart = serie.avancer(self.voisines[0], -MARGE)  # d'avant, la bougie en cours n'a rien à faire là
-            yield Question(serie, depart, serie.avancer(self.voisines[0], 1))
+            # D'avant, la bougie en cours n'a rien à faire là ; de loin, pour qui ne lit que `since` (whitebit, luno).
+            rendues = {i for r in self.reponses if r.de_la_serie for i in r.instants if i <= self.voisines[0]}
+            ligne = next(iter(sorted(rendues)[-9 * MARGE :]), self.voisines[0])
+            yield Question(serie, serie.avancer(ligne, -MARGE), serie.avancer(ligne, 1))
         yield from self._cadre(serie)
         if self.en_tete:
             yield from self._cotation()

@@ -302,7 +302,9 @@ def test_8_1_d_un_exchange_sourd_la_bougie_en_cours_encadre(jusqua: int, monkeyp
 
 
 @pytest.mark.parametrize("vide", [1, 3, 9])
-@pytest.mark.parametrize("caractere", ["premieres_jusqua", "dernieres_de_la_fenetre", "since_exclusif"])
+@pytest.mark.parametrize(
+    "caractere", ["premieres_jusqua", "dernieres_de_la_fenetre", "since_exclusif", "premieres_sans_fin"]
+)
 def test_8_1_un_marche_rare_lu_jusqu_a_maintenant_finit_sans_trou(caractere: str, vide: int) -> None:
     """Une collecte par heure n'a que des pages qui y vont : une question d'avant montre que rien ne s'y ajoute."""
     scenario = Scenario(0, "1m", caractere, limite=40, points=(400, 430), cotation=-500, pannes=[(430 - vide, vide)])
