@@ -6156,10 +6156,11 @@ class Conduite:
     def ajoute(self, reponse: Reponse) -> bool:
         """Vrai si la dernière bougie rendue suit peut-être toute page : seule d'après la fenêtre, ou la plus récente.
 
-        De la plus récente, tant que nulle page n'a montré qu'elle peut n'y être pas.
+        De la plus récente, tant que nulle page n'a montré qu'elle peut n'y être pas ; ou, serrée, qu'elle va d'office
+        à maintenant (gemini, kraken) : rien n'y est ajouté.
         """
         seule = [instant >= reponse.question.fin for instant in reponse.instants[-2:]] in ([True], [False, True])
-        return seule or (reponse.ancree and not self._rendues)
+        return not self._deborde and (seule or (reponse.ancree and not self._rendues))
 
     def apprendre(self, reponse: Reponse, taille: int) -> None:
         """Ce que montre une page de plus ; `taille` : ce qu'une page pleine compte de bougies."""
@@ -10452,35 +10453,23 @@ def lire_date(valeur: Any) -> int:
     return lire_instant(valeur, maintenant_ms())
 
 
-IMBRICATION_MAX = 32  # la configuration d'un exchange en a quatre ; ccxt la parcourt récursivement
-
-
 def lire_objet(valeur: Any) -> dict[str, Any]:
     """Un dictionnaire, ou un objet JSON."""
     try:
         objet = dict(valeur) if isinstance(valeur, Mapping) else json.loads(str(valeur), parse_constant=_pas_du_json)
-        imbrication = _imbrication(objet)
     except json.JSONDecodeError as erreur:
         raise ValueError(f"un objet JSON est attendu (celui-ci ne se lit plus au caractère {erreur.pos + 1})") from None
     except RecursionError:
-        imbrication, objet = IMBRICATION_MAX + 1, {}
-    if imbrication > IMBRICATION_MAX:
-        raise ValueError(f"un objet JSON d'au plus {IMBRICATION_MAX} niveaux est attendu")
+        raise ValueError("un objet JSON moins imbriqué est attendu") from None
     if not isinstance(objet, dict) or not all(isinstance(cle, str) for cle in objet):
         raise ValueError('un objet JSON est attendu, comme {"cle": "valeur"}')
+    if configuration := annexe_ou_rien("configuration"):
+        configuration.controler_imbrication(objet)
     return objet
 
 
 def _pas_du_json(nom: str) -> Any:
     raise ValueError(f"« {nom} » n'est pas un nombre JSON")
-
-
-def _imbrication(objet: Any) -> int:
-    """Le nombre de niveaux d'un objet ; RecursionError s'il se contient lui-même."""
-    if not isinstance(objet, Mapping | list | tuple):
-        return 0
-    enfants = objet.values() if isinstance(objet, Mapping) else objet
-    return 1 + max(map(_imbrication, enfants), default=0)
 
 
 def lire_objet_ou_fichier(valeur: Any) -> dict[str, Any]:

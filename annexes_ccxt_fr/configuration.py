@@ -14,7 +14,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEXTE_MAX = 16 << 20  # un fichier de tâches n'en fait pas tant ; un fichier de données donné par erreur, si
+IMBRICATION_MAX = 32  # la configuration d'un exchange en a quatre ; ccxt la parcourt récursivement
 RATE_LIMIT_MAX_MS = 3_600_000.0  # une requête par heure : au-delà, rien n'avancerait
+
+
+def controler_imbrication(objet: Any) -> None:
+    """ValueError si un objet a trop de niveaux, ou se contient lui-même."""
+    try:
+        imbrication = _imbrication(objet)
+    except RecursionError:
+        imbrication = IMBRICATION_MAX + 1
+    if imbrication > IMBRICATION_MAX:
+        raise ValueError(f"un objet JSON d'au plus {IMBRICATION_MAX} niveaux est attendu")
+
+
+def _imbrication(objet: Any) -> int:
+    """Le nombre de niveaux d'un objet ; RecursionError s'il se contient lui-même."""
+    if not isinstance(objet, Mapping | list | tuple):
+        return 0
+    enfants = objet.values() if isinstance(objet, Mapping) else objet
+    return 1 + max(map(_imbrication, enfants), default=0)
 
 
 @functools.lru_cache(8)

@@ -291,6 +291,15 @@ def test_8_1_une_bougie_ajoutee_a_toute_page_n_encadre_rien(cotation: int) -> No
     assert bougies_et_raisons(scenario)[0] == 200 - max(cotation, 0)
 
 
+@pytest.mark.parametrize("jusqua", [430, 428])
+def test_8_1_d_un_exchange_sourd_la_bougie_en_cours_encadre(jusqua: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gemini, kraken : quatre bougies demandées, quarante rendues ; la dernière n'est pas ajoutée, la page y va."""
+    monkeypatch.setitem(PERSONNALITES, "sourde", lambda bougies, _tf, _debut, _fin, limite: bougies[-limite:])
+    scenario = Scenario(0, "1m", "sourde", limite=40, points=(410, jusqua), cotation=-500, pannes=[(427, 3)])
+    assert fautes(scenario) == []
+    assert bougies_et_raisons(scenario) == (17, {SANS_TRANSACTION})
+
+
 @pytest.mark.parametrize(("reprise", "panne"), [(79, 39), (80, 85), (130, 50), (237, 90)])
 def test_8_1_un_since_compte_sur_les_clotures_ne_prive_pas_d_une_preuve(reprise: int, panne: int) -> None:
     """La bougie d'avant `since` est toujours rendue : aucune page n'est muette juste après la voisine."""
