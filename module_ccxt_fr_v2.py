@@ -6121,6 +6121,8 @@ class Conduite:
         # Des demandes dont la réponse commence après leur fin, et va à maintenant ; et une, serrée, qui y va aussi.
         self._sourdes: set[Intervalle] = set()
         self._deborde = False
+        # D'une demande ancienne, plusieurs bougies sont venues, toutes d'après elle ; ou des siennes, et la dernière.
+        self._d_office = self._repond = False
         self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
         self._since_inclus = False  # une page a commencé par la bougie qui ouvre à son `since`
         self._veilles = 0  # les pages qui ont commencé par celle d'avant : un `since` compté sur les clôtures
@@ -6156,11 +6158,12 @@ class Conduite:
     def ajoute(self, reponse: Reponse) -> bool:
         """Vrai si la dernière bougie rendue suit peut-être toute page : seule d'après la fenêtre, ou la plus récente.
 
-        De la plus récente, tant que nulle page n'a montré qu'elle peut n'y être pas ; ou, serrée, qu'elle va d'office
-        à maintenant (gemini, kraken) : rien n'y est ajouté.
+        De la plus récente, tant que nulle page n'a montré qu'elle peut n'y être pas ; ou qu'elles vont d'office à
+        maintenant (serrée, gemini et kraken ; ancienne, p2b, qui compte ce qu'il rend) : rien n'y est ajouté.
         """
         seule = [instant >= reponse.question.fin for instant in reponse.instants[-2:]] in ([True], [False, True])
-        return not self._deborde and (seule or (reponse.ancree and not self.peut_finir))
+        d_office = self._deborde or (self._d_office and not self._repond)
+        return not d_office and (seule or (reponse.ancree and not self.peut_finir))
 
     @property
     def peut_finir(self) -> bool:
@@ -6184,6 +6187,9 @@ class Conduite:
         if reponse.ancree:
             if reponse.de_la_serie and premiere >= fin:
                 self._sourdes.add((debut, fin))
+                self._d_office |= len(instants) > MARGE
+            elif reponse.de_la_serie and avancer(fin, MARGE) < derniere:
+                self._repond = True
             # btcmarkets ne lit pas la fin, mais compte ce qu'il rend : quatre bougies demandées n'en font pas cent.
             serree = timeframe.compter(debut, fin) <= 2 * MARGE
             self._deborde |= reponse.de_la_serie and serree and len(instants) > 8 * MARGE

@@ -292,10 +292,16 @@ def test_8_1_une_bougie_ajoutee_a_toute_page_n_encadre_rien(cotation: int) -> No
     assert bougies_et_raisons(scenario)[0] == 200 - max(cotation, 0)
 
 
-@pytest.mark.parametrize("jusqua", [430, 428])
-def test_8_1_d_un_exchange_sourd_la_bougie_en_cours_encadre(jusqua: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gemini, kraken : quatre bougies demandées, quarante rendues ; la dernière n'est pas ajoutée, la page y va."""
-    monkeypatch.setitem(PERSONNALITES, "sourde", lambda bougies, _tf, _debut, _fin, limite: bougies[-limite:])
+@pytest.mark.parametrize(("jusqua", "compte"), [(430, False), (428, False), (430, True)])
+def test_8_1_d_un_exchange_sourd_la_bougie_en_cours_encadre(
+    jusqua: int, compte: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gemini, kraken rendent leurs quarante dernières, p2b autant qu'on en demande : la page va d'elle-même là."""
+
+    def dernieres(bougies: list[Any], tf: Timeframe, debut: int, fin: int, limite: int) -> list[Any]:
+        return bougies[-(min(limite, tf.compter(debut, fin)) if compte else limite) :]
+
+    monkeypatch.setitem(PERSONNALITES, "sourde", dernieres)
     scenario = Scenario(0, "1m", "sourde", limite=40, points=(410, jusqua), cotation=-500, pannes=[(427, 3)])
     assert fautes(scenario) == []
     assert bougies_et_raisons(scenario) == (17, {SANS_TRANSACTION})
