@@ -80,6 +80,7 @@ class Jeu:
     debut: int | None = None
     ecoutes: set[int] = field(default_factory=set)  # quand elles ont commencé
     a_menti: bool = False
+    entendu: bool = False  # l'écoute en cours a dit l'état présent, qu'elle trouve en premier
 
     api = SimpleNamespace(has={}, timeframes={})
 
@@ -101,12 +102,13 @@ class Jeu:
         """Le flux dit un état."""
         self.fil.recevoir([etat.ecrire(self.style, erreur_ms)], self.heure)
         if not erreur_ms and etat.vaut(self.style):
+            self.entendu = True
             self.dits.append(etat if self.style.date else Etat(self.heure, etat.prix, etat.cotes))
 
     def abonner(self) -> None:
         """Une écoute commence ; son instantané redit souvent l'état présent."""
         self.fil.ecouter()
-        self.branche, self.debut = True, self.debut or self.heure
+        self.branche, self.entendu, self.debut = True, False, self.debut or self.heure
         self.ecoutes.add(self.heure)
         if self.style.instantane and self.etats:
             self.recevoir(self.etats[-1])
@@ -132,8 +134,8 @@ class Jeu:
             self.couper()
 
     def redire(self, rang: int) -> None:
-        """Le flux redit un état, récent ou dépassé."""
-        if self.branche and self.style.date and self.dits:
+        """Le flux redit un état, récent ou dépassé ; jamais d'abord."""
+        if self.entendu and self.branche and self.style.date:
             self.fil.recevoir([self.dits[-1 - rang % len(self.dits)].ecrire(self.style)], self.heure)
 
     def mentir(self) -> None:
