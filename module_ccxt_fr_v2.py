@@ -6160,7 +6160,12 @@ class Conduite:
         à maintenant (gemini, kraken) : rien n'y est ajouté.
         """
         seule = [instant >= reponse.question.fin for instant in reponse.instants[-2:]] in ([True], [False, True])
-        return not self._deborde and (seule or (reponse.ancree and not self._rendues))
+        return not self._deborde and (seule or (reponse.ancree and not self.peut_finir))
+
+    @property
+    def peut_finir(self) -> bool:
+        """Vrai si une page a fini ailleurs qu'à maintenant : la bougie en cours ne s'ajoute pas à toutes."""
+        return bool(self._rendues)
 
     def apprendre(self, reponse: Reponse, taille: int) -> None:
         """Ce que montre une page de plus ; `taille` : ce qu'une page pleine compte de bougies."""
@@ -7203,6 +7208,11 @@ class Enquete:
     def questions(self) -> Demarche:
         """Ce qu'il reste à demander pour expliquer le manque."""
         pages, serie = self.pages, self.pages.timeframe
+        if pages.va_a_maintenant(self.manque.fin) and not pages.conduite.peut_finir and self.voisines[0] is not None:
+            # D'avant, la bougie en cours n'a rien à faire là ; de loin, pour qui ne lit que `since` (whitebit, luno).
+            rendues = {i for r in self.reponses if r.de_la_serie for i in r.instants if i <= self.voisines[0]}
+            ligne = next(iter(sorted(rendues)[-9 * MARGE :]), self.voisines[0])
+            yield Question(serie, serie.avancer(ligne, -MARGE), serie.avancer(ligne, 1))
         yield from self._cadre(serie)
         if self.en_tete:
             yield from self._cotation()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime as dt
 import itertools
 import json
@@ -298,6 +299,19 @@ def test_8_1_d_un_exchange_sourd_la_bougie_en_cours_encadre(jusqua: int, monkeyp
     scenario = Scenario(0, "1m", "sourde", limite=40, points=(410, jusqua), cotation=-500, pannes=[(427, 3)])
     assert fautes(scenario) == []
     assert bougies_et_raisons(scenario) == (17, {SANS_TRANSACTION})
+
+
+@pytest.mark.parametrize("vide", [1, 3, 9])
+@pytest.mark.parametrize(
+    "caractere", ["premieres_jusqua", "dernieres_de_la_fenetre", "since_exclusif", "premieres_sans_fin"]
+)
+def test_8_1_un_marche_rare_lu_jusqu_a_maintenant_finit_sans_trou(caractere: str, vide: int) -> None:
+    """Une collecte par heure n'a que des pages qui y vont : une question d'avant montre que rien ne s'y ajoute."""
+    scenario = Scenario(0, "1m", caractere, limite=40, points=(400, 430), cotation=-500, pannes=[(430 - vide, vide)])
+    assert fautes(scenario) == []
+    assert bougies_et_raisons(scenario) == (30 - vide, {SANS_TRANSACTION})
+    ajoutee = dataclasses.replace(scenario, caractere="avec_la_courante")
+    assert bougies_et_raisons(ajoutee) == (30 - vide, {ECHEC})
 
 
 @pytest.mark.parametrize(("reprise", "panne"), [(79, 39), (80, 85), (130, 50), (237, 90)])
