@@ -9151,7 +9151,9 @@ class FilBougies(Fil):
         fin = INSTANT_MAX_MS if self.echec else max([f for _, f in self.fiche.couverts], default=INSTANT_MAX_MS)
         # De même après un signal, sauf de ce que la sortie tient déjà : `--reparer`, comme une relance, le relira.
         desavoues = [] if self.conclut and not self.echec else oter(self.couverture.desavoues, self.fiche.couverts)
-        if manques := oter(unir(self.couverture.manques(fin), desavoues), connus):
+        # Lues du REST à peine closes, elles devaient l'être de nouveau, et il n'a jamais dit comme le flux : en retard
+        jeunes = self.confrontation.a_relire(INSTANT_MAX_MS) if self.echec and self.confrontation.crues is None else []
+        if manques := oter(unir(self.couverture.manques(fin), desavoues, jeunes), connus):
             self._inscrire(manques, ECHEC)
 
 
