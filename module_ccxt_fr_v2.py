@@ -6069,12 +6069,6 @@ class Reponse(NamedTuple):
     de_la_serie: bool  # du timeframe demandé, dont les lignes s'écrivent
     ancree: bool = False  # elle va jusqu'à maintenant : un exchange qui rend toujours ses dernières rendrait la même
     refusee: bool = False  # « trop ancien » ; d'un timeframe long, toute erreur
-    ajoutee: bool = False  # sa dernière bougie suit peut-être toute page, même coupée (`Conduite.ajoute`)
-
-    @property
-    def cadre(self) -> list[Intervalle]:
-        """Celles des vives qui encadrent des vides."""
-        return self.vives[:-1] if self.ajoutee else self.vives
 
     @property
     def se_tait(self) -> bool:
@@ -6155,15 +6149,17 @@ class Conduite:
         debut = timeframe.avancer(debut, -1 if veille else 0 if self.inclut(timeframe) else 1)
         return debut, fin if incluse else timeframe.plancher(fin - 1)
 
-    def ajoute(self, reponse: Reponse) -> bool:
-        """Vrai si la dernière bougie rendue suit peut-être toute page : seule d'après la fenêtre, ou la plus récente.
+    def cadre(self, reponse: Reponse) -> list[Intervalle]:
+        """Les vives qui encadrent des vides : sans la dernière, si elle suit peut-être toute page, même coupée.
 
-        De la plus récente, tant que nulle page n'a montré qu'elle peut n'y être pas ; ou qu'elles vont d'office à
-        maintenant (serrée, gemini et kraken ; ancienne, p2b, qui compte ce qu'il rend) : rien n'y est ajouté.
+        C'est la seule d'après la fenêtre ; ou la plus récente, tant que nulle page n'a montré qu'elle y manque parfois.
+        D'un exchange dont toute page va d'office à maintenant (serrée, gemini et kraken ; ancienne, p2b, qui compte ce
+        qu'il rend), rien n'est ajouté.
         """
         seule = [instant >= reponse.question.fin for instant in reponse.instants[-2:]] in ([True], [False, True])
         d_office = self._deborde or (self._d_office and not self._repond)
-        return not d_office and (seule or (reponse.ancree and not self.peut_finir))
+        ajoutee = not d_office and (seule or (reponse.ancree and not self.peut_finir))
+        return reponse.vives[:-1] if ajoutee else reponse.vives
 
     @property
     def peut_finir(self) -> bool:
@@ -6339,7 +6335,7 @@ class Pages:
             page = page.departager()
         reponse = self._repondre(Question(timeframe, debut, fin), page)
         self.conduite.apprendre(reponse, self.taille)
-        return reponse._replace(vives=[] if douteuse else reponse.vives, ajoutee=self.conduite.ajoute(reponse))
+        return reponse._replace(vives=[]) if douteuse else reponse
 
     async def _ce_qui_tient(self, question: Question, *, relecture: bool) -> tuple[Question, Sequence[Sequence[Any]]]:
         """Les lignes d'une fenêtre ; trop longue pour l'exchange, d'un bout seulement, et les suivantes y tiendront."""
@@ -6943,17 +6939,17 @@ def precede(manque: Manque, reponses: Sequence[Reponse]) -> bool:
 def juger(
     manque: Manque,
     reponses: Sequence[Reponse],
+    conduite: Conduite,
     *,
-    obeit: bool,
-    tue: Callable[[Reponse], Intervalle],
     doute_ms: float = math.inf,
     temoin_long: bool = False,
+    au_bout: bool = False,
 ) -> list[Trou]:
     """Pourquoi chaque bougie d'un manque est absente.
 
-    `obeit` : l'exchange suit un bord de ce qu'on lui demande ; `tue` : ce qu'une réponse muette tait à coup sûr de sa
-    question (`Conduite.tue`) ; `doute_ms` : de combien une bougie plus longue peut ouvrir avant la première du marché ;
-    `temoin_long` : un timeframe plus long répond, il doit se taire lui aussi avant une cotation.
+    `conduite` : si l'exchange obéit, ce que tait à coup sûr une réponse muette, ce qui encadre un vide. `doute_ms` : de
+    combien une bougie plus longue peut ouvrir avant la première du marché. `temoin_long` : un timeframe plus long
+    répond, il doit se taire lui aussi avant une cotation. `au_bout` : seule la bougie en cours peut suivre le manque.
 
     | vu                                                                                  | dit                |
     |-------------------------------------------------------------------------------------|--------------------|
@@ -6964,7 +6960,7 @@ def juger(
     | qui le prolonge jusqu'à une voisine                                                 |                    |
     | une ligne « pas de transaction »                                                    | `sans_transaction` |
     | une ligne impossible, un vide que rien n'encadre                                    | `echec`            |
-    | une queue : rien ne la suit                                                         | `a_venir`          |
+    | une queue : rien ne la suit, que la bougie en cours                                 | `a_venir`          |
     | une tête : rien de plus ancien n'a jamais été servi                                 | `hors_fenetre_api` |
 
     Une réponse qui tait une ligne connue n'est témoin de rien ; muette, elle récuse tous les silences de son timeframe.
@@ -6982,20 +6978,20 @@ def juger(
     ]
     # Qui ne suit peut-être rien de ce qu'on demande tait ce qu'il ne rend pas : ancrée à maintenant, ou d'ailleurs que
     # de sa fenêtre, une réponse n'est alors muette sur rien.
-    muets = [r for r in temoins if obeit or not (r.ancree or (r.se_tait and r.instants))]
-    vides = silences(muets, gauche, droite, tue)
+    muets = [r for r in temoins if conduite.obeit or not (r.ancree or (r.se_tait and r.instants))]
+    vides = silences(muets, gauche, droite, conduite.tue)
     # Une bougie vivante, ou une ligne, au milieu d'un silence le dément.
     vives = [*((c, c + 1) for c in connues), *(vive for r in temoins for vive in r.vives)]
     vides = unir(v for v in vides if not any(v[0] <= ouverture and cloture <= v[1] for ouverture, cloture in vives))
     en_tete = gauche is None and not manque.ancien
     suivent = any(ouverture >= manque.debut for r in reponses for ouverture, _ in r.vives)
-    est_une_queue = droite is None and not suivent and precede(manque, reponses)
+    est_une_queue = (au_bout or (droite is None and not suivent)) and precede(manque, reponses)
     siennes = [r for r in reponses if r.de_la_serie]
     impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
-    cote = en_tete and obeit and droite is not None and _commence(droite, reponses, vides, doute_ms)
+    cote = en_tete and conduite.obeit and droite is not None and _commence(droite, reponses, vides, doute_ms)
     if cote and droite is not None and temoin_long:
         # Qui ne garde que ses dernières bougies (htx : 2 000) en garde d'un timeframe long de bien plus anciennes.
-        siens = silences([r for r in muets if not r.de_la_serie], None, droite, tue)
+        siens = silences([r for r in muets if not r.de_la_serie], None, droite, conduite.tue)
         cote = any(debut <= _assez_loin(droite) for debut, _ in siens)
     reste = [(manque.debut, manque.fin)]
     trous: list[Trou] = []
@@ -7004,7 +7000,7 @@ def juger(
         (AVANT_COTATION, reste if cote else []),
         (HORS_FENETRE_API, [r.question[1:] for r in siennes if r.refusee]),
         # Avant la première qui nous fut jamais servie, un silence est peut-être la fin de ce que l'exchange garde.
-        (SANS_TRANSACTION, _encadres(temoins, [] if en_tete else vides)),
+        (SANS_TRANSACTION, _encadres(temoins, [] if en_tete else vides, conduite.cadre)),
         (A_VENIR, reste if est_une_queue else []),
         (HORS_FENETRE_API if en_tete else ECHEC, reste),
     ):
@@ -7040,11 +7036,13 @@ def silences(
     return vides
 
 
-def _encadres(temoins: Sequence[Reponse], vides: Sequence[Intervalle]) -> list[Intervalle]:
+def _encadres(
+    temoins: Sequence[Reponse], vides: Sequence[Intervalle], cadre: Callable[[Reponse], list[Intervalle]]
+) -> list[Intervalle]:
     """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues."""
     cadres: list[Intervalle] = []
     for reponse in temoins:
-        cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(reponse.cadre)]
+        cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(cadre(reponse))]
         if reponse.de_la_serie:
             cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
     cadres = unir(cadres)
@@ -7160,17 +7158,16 @@ class Enquete:
     def juger(self) -> list[Trou]:
         """Ce que prouvent les réponses qu'on tient."""
         doute_ms = self.pages.longues[0].pas_ms if self.pages.longues else math.inf
-        conduite = self.pages.conduite
         interroges = {r.question.timeframe.code for r in self.reponses}
         muets = interroges - {r.question.timeframe.code for r in self.reponses if r.vives}
         temoin_long = any(t.code not in muets for t in self.pages.longues)
         return juger(
             self.manque,
             self.reponses,
-            obeit=conduite.obeit,
-            tue=conduite.tue,
+            self.pages.conduite,
             doute_ms=doute_ms,
             temoin_long=temoin_long,
+            au_bout=self.pages.va_a_maintenant(self.manque.fin),
         )
 
     def _est_cotee(self) -> bool:
@@ -7217,7 +7214,7 @@ class Enquete:
         if pages.va_a_maintenant(self.manque.fin) and not pages.conduite.peut_finir and self.voisines[0] is not None:
             # D'avant, la bougie en cours n'a rien à faire là ; de loin, pour qui ne lit que `since` (whitebit, luno).
             rendues = {i for r in self.reponses if r.de_la_serie for i in r.instants if i <= self.voisines[0]}
-            ligne = next(iter(sorted(rendues)[-9 * MARGE :]), self.voisines[0])
+            ligne = min(sorted(rendues)[-9 * MARGE :], default=self.voisines[0])
             yield Question(serie, serie.avancer(ligne, -MARGE), serie.avancer(ligne, 1))
         yield from self._cadre(serie)
         if self.en_tete:
@@ -7442,7 +7439,7 @@ async def resoudre(
         if trouvee is None:
             trous += juges
             continue
-        lignes, constates, restes = deplier(trouvee, manque)
+        lignes, constates, restes = deplier(trouvee, manque, pages.conduite.cadre(trouvee))
         tables.append(lignes)
         trous += constates
         # Une page qui mentait d'un manque n'est pas témoin du suivant.
@@ -7450,10 +7447,12 @@ async def resoudre(
     return tables, trous
 
 
-def deplier(reponse: Reponse, manque: Manque) -> tuple[pa.Table, list[Trou], list[Manque]]:
+def deplier(
+    reponse: Reponse, manque: Manque, cadre: Sequence[Intervalle]
+) -> tuple[pa.Table, list[Trou], list[Manque]]:
     """Ce qu'une page de la série dit d'un manque : ses lignes, les vides qu'elle encadre, ce qui reste suspect."""
     pas, page = reponse.question.timeframe, reponse.page
-    dedans, cadre = entre(page.lignes, manque.debut, manque.fin), reponse.cadre
+    dedans = entre(page.lignes, manque.debut, manque.fin)
     instants = dedans["timestamp"].to_pylist()
     temoin = bool(cadre) and not any(
         voisine is not None and reponse.tait(voisine) for voisine in (manque.gauche, manque.droite)
@@ -7514,7 +7513,8 @@ class Lecteur:
                 if tete_libre and vide.manque.gauche is None:
                     curseur = premiere
                 manque = Manque(curseur, avancer(derniere, 1), vide.manque.gauche, None, ancien)
-                yield await self._morceau(manque, *deplier(reponse, manque), [*vide.enquete.reponses, reponse])
+                cadre = self.pages.conduite.cadre(reponse)
+                yield await self._morceau(manque, *deplier(reponse, manque, cadre), [*vide.enquete.reponses, reponse])
                 curseur = manque.fin
                 # Le vide est fini ; le prochain aura cette réponse à sa gauche.
                 vide = _Vide(self.pages, Manque(curseur, fin, derniere, None, ancien), [reponse])
@@ -7569,7 +7569,8 @@ class _Vide:
         """Où reprendre après une fenêtre sans ligne utile."""
         self._fenetres += 1
         self._garder(reponse)
-        premiere = reponse.cadre[0][0] if reponse.cadre else 0
+        cadre = self.pages.conduite.cadre(reponse)
+        premiere = cadre[0][0] if cadre else 0
         if premiere >= fin_fenetre:
             # Une minute a passé : les dernières de kraken ont glissé d'une.
             glissee = self.pages.timeframe.avancer(premiere, 1)
@@ -9157,7 +9158,9 @@ class FilBougies(Fil):
         fin = INSTANT_MAX_MS if self.echec else max([f for _, f in self.fiche.couverts], default=INSTANT_MAX_MS)
         # De même après un signal, sauf de ce que la sortie tient déjà : `--reparer`, comme une relance, le relira.
         desavoues = [] if self.conclut and not self.echec else oter(self.couverture.desavoues, self.fiche.couverts)
-        if manques := oter(unir(self.couverture.manques(fin), desavoues), connus):
+        # Lues du REST à peine closes, elles devaient l'être de nouveau, et il n'a jamais dit comme le flux : en retard
+        jeunes = self.confrontation.a_relire(INSTANT_MAX_MS) if self.echec and self.confrontation.crues is None else []
+        if manques := oter(unir(self.couverture.manques(fin), desavoues, jeunes), connus):
             self._inscrire(manques, ECHEC)
 
 

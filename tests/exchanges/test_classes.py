@@ -409,6 +409,19 @@ def test_un_refus_du_flux_de_bitvavo_est_dit_tel_quel() -> None:
     assert "market parameter is invalid" in str(erreur)
 
 
+def test_un_trade_de_bitvavo_a_le_meme_uuid_dans_le_flux_et_en_rest() -> None:
+    """Rien n'y dit qu'une trame fut perdue : le REST le confirme, et le même trade n'y est pas un autre."""
+    banc, rendus = Banc("bitvavo", "spot"), []
+    uuid = "5bbd41f1-4e5b-4a39-b0ec-0f8d5b4fe0a7"
+    commun = {"id": uuid, "timestamp": DEBUT, "amount": "2", "price": "10", "side": "buy"}
+    client = SimpleNamespace(resolve=lambda cache, _cle: rendus.extend(cache))
+    banc.api.handle_trade(client, {"event": "trade", "market": banc.marche["id"], **commun})
+    dits = [module.trade_de(brut, None) for brut in (*rendus, banc.api.parse_trade(commun, banc.marche))]
+    assert dits[0] == dits[1] == module.Trade(DEBUT, uuid, "buy", 10.0, 2.0, 20.0)
+    assert module.rangs_de(uuid) is None
+    assert module.PARTICULARITES["bitvavo"].trades_a_confirmer > 0
+
+
 def _trame_deribit(numero: int, *, entier: bool = False) -> dict[str, Any]:
     avant = {} if entier else {"prev_change_id": numero - 1}
     return {"params": {"channel": "book.BTC-PERPETUAL.100ms", "data": {"change_id": numero, **avant}}}

@@ -8,7 +8,8 @@ import datetime as dt
 import itertools
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from ligne_de_commande import CHEMINS, HEURE_BOURSE, commande, donnees, fiche, lignes, telecharger
@@ -74,14 +75,21 @@ def tue_au_plus(muette: Reponse) -> tuple[int, int]:
     return muette.question.debut, muette.question.fin
 
 
-def raisons(
-    manque: Manque,
-    *reponses: Reponse,
-    obeit: bool = False,
-    tue: Callable[[Reponse], tuple[int, int]] = tue_au_plus,
-) -> list[str]:
+@dataclass(frozen=True)
+class Connue:
+    """La conduite d'un exchange, sue d'avance ; il n'ajoute rien à ses pages."""
+
+    obeit: bool = False
+    tue: Callable[[Reponse], tuple[int, int]] = tue_au_plus
+
+    def cadre(self, reponse: Reponse) -> list[tuple[int, int]]:
+        """Toutes ses bougies encadrent."""
+        return reponse.vives
+
+
+def raisons(manque: Manque, *reponses: Reponse, **conduite: Any) -> list[str]:
     """Les raisons, dans l'ordre, sans leurs bornes."""
-    return [trou.raison for trou in juger(manque, reponses, obeit=obeit, tue=tue)]
+    return [trou.raison for trou in juger(manque, reponses, cast("module.Conduite", Connue(**conduite)))]
 
 
 def manque(debut: int, fin: int, gauche: int | None, droite: int | None) -> Manque:
@@ -179,7 +187,7 @@ def test_8_2_une_bougie_plus_longue_ouverte_bien_avant_laisse_un_doute() -> None
     quart = Timeframe.lire("15m")
     fine = reponse([quart.plancher(PREMIERE)], T0, PREMIERE + HEURE_MS, timeframe=quart)
     for preuves, raison in ((vues, HORS_FENETRE_API), ((*vues, fine), AVANT_COTATION)):
-        juges = juger(vide, preuves, obeit=True, tue=tue_au_plus, doute_ms=quart.pas_ms)
+        juges = juger(vide, preuves, cast("module.Conduite", Connue(obeit=True)), doute_ms=quart.pas_ms)
         assert [t.raison for t in juges] == [raison]
 
 

@@ -434,3 +434,19 @@ def test_ce_que_l_horloge_a_clos_avant_un_signal_est_a_relire(monkeypatch: pytes
     assert [(trou.debut, trou.fin, trou.raison) for trou in trous] == [(T0 + 2 * MINUTE, T0 + 3 * MINUTE, m.ECHEC)]
     assert jeu.fiche.trous == []
     juger(jeu)
+
+
+def test_un_rest_en_retard_puis_en_panne_ne_laisse_pas_une_bougie_entamee(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lue trop tôt, elle devait l'être de nouveau : il n'a plus répondu. Vu par la propriété, une fois en 1 500."""
+
+    async def aussitot(_secondes: float) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(m, "pause", aussitot)
+    tailles = [[1, 5], [2, 3, 6, 1, 6, 2, 8, 7, 3, 7], [3, 7, 3, 8, 1, 9, 8, 2, 9, 7], [8, 9, 6, 4, 2]]
+    minute = [("jusqu_a", 2, "vient"), ("relire",), ("avancer", 3, "vient"), ("relire",), ("avancer", 8, "vient")]
+    marche = Marche([*tailles, *[[]] * 36], retard=20_000)
+    monkeypatch.setattr(m, "maintenant_ms", lambda: marche.heure)
+    jeu = asyncio.run(jouer(marche, [*minute, *minute, *[("panne",)] * 9]))
+    assert [(trou.debut, trou.fin) for trou in jeu.fiche.trous if trou.fin > T0] == [(T0 + 2 * MINUTE, T0 + 3 * MINUTE)]
+    juger(jeu)
