@@ -114,6 +114,7 @@ class Jeu:
         self.marche, self.fiche = marche, m.Fiche(CLE)  # celle de la sortie : le fil n'en a qu'une copie
         self.lignes: dict[int, tuple[float, ...]] = {}
         self.branche = self.infidele = False  # des trames se sont perdues, ou sont venues trop tard
+        self.tentee = False  # cette exécution a tenté d'écouter
         self.compte_depuis = 0
         self.justes: set[int] = set()  # les ouvertures rendues telles que le marché les dit
         self.retenues: list[tuple[float, ...]] = []  # trames en retard
@@ -132,7 +133,7 @@ class Jeu:
     def abonner(self) -> None:
         """Une écoute commence, par l'état de la bougie en cours."""
         self.fil.ecouter()
-        self.branche, self.retenues = True, []
+        self.branche, self.tentee, self.retenues = True, True, []
         self.compte_depuis = self.marche.heure * self.marche.entame
         self.dire(self.etats(self.marche.heure, self.marche.heure))
 
@@ -153,6 +154,9 @@ class Jeu:
     async def avancer(self, pas: int, sort: str) -> None:
         """Le temps passe, par dixièmes de minute ; chaque trame arrive, se perd, se double ou tarde."""
         self.infidele |= sort in ("perdue", "tarde", "rien")
+        if not self.tentee:  # une exécution écoute dès qu'elle commence : ici, l'exchange a refusé
+            self.tentee = True
+            self.fil.rompre()
         for _ in range(pas):
             self.marche.heure += MINUTE // 10
             etats = self.etats(self.marche.heure - MINUTE // 10, self.marche.heure)
@@ -230,7 +234,7 @@ class Jeu:
     async def relancer(self) -> None:
         """Un signal, puis la même commande."""
         await self.signaler()
-        self.fil = self.ouvrir()
+        self.fil, self.tentee = self.ouvrir(), False
 
     async def finir(self) -> None:
         """La durée est écoulée : après la grâce, ce qui manque est relu."""
@@ -394,6 +398,16 @@ def test_une_bougie_rendue_fausse_est_corrigee(nom: str, monkeypatch: pytest.Mon
     assert jeu.fil.confrontation.crues
     assert jeu.fil.echec is None
     juger(jeu)
+
+
+def test_une_execution_relancee_dans_sa_premiere_minute_la_doit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Un signal avant toute bougie close, puis une écoute refusée : la minute entamée est relue, ou un trou."""
+    marche = Marche([[1]] + [[]] * 39)
+    monkeypatch.setattr(m, "maintenant_ms", lambda: marche.heure)
+    gestes: list[Geste] = [("relancer",), ("jusqu_a", 2, "vient"), ("avancer", 3, "perdue"), ("avancer", 5, "vient")]
+    jeu = asyncio.run(jouer(marche, gestes))
+    juger(jeu)
+    assert T0 in jeu.lignes
 
 
 @pytest.mark.parametrize("nom", SANS_REST)
