@@ -351,7 +351,7 @@ cinquièmes des 3 000 qu'il admet) ne borne rien de ce qui précède. La boucle 
 freqtrade : `download-data`, `only_from_ccxt`, mêmes adresses, vers Parquet ; il finit sa dernière page.
 
 1. Un script lancé est compilé en entier avant sa première ligne, et Python ne garde rien de cette compilation : elle
-   seule coûte 0,62 × la commande d'avant (0,21 s sur 0,34, 13 000 lignes), et rien d'écrit dans le fichier ne peut
+   seule coûte 0,62 × la commande d'avant (0,21 s sur 0,34, 12 200 lignes), et rien d'écrit dans le fichier ne peut
    l'éviter puisque rien n'en est encore exécuté. Python garde les octets compilés de `python -m module_ccxt_fr_v2` et
    de la commande installée `ccxt-fr`. La forme de script ne gagnera plus que ce que le module perdra en longueur :
    0,5 × vers 8 000 lignes.
@@ -362,6 +362,8 @@ freqtrade : `download-data`, `only_from_ccxt`, mêmes adresses, vers Parquet ; i
    pour tout autre code du processus.
 4. Mémoire : le plus haut de VmHWM, lu dans /proc pendant que le processus court. `ru_maxrss` compterait celle du banc,
    dont l'enfant est une copie au moment où il naît.
+   Le surplus de mille symboles est ce que la réserve d'Arrow garde de la lecture des fins de séries : Arrow n'en tient
+   que 20 Mo à la fois.
 
 Huit ans de 1m, un jour ajouté au Parquet : voir banc_historique.py. La limite est l'outil, non le format : recopier les
 groupes de lignes, en ajouter un et récrire le pied coûte 1,1 × la copie (essayé : 0,08 s pour 46 Mo), mais les adresses
