@@ -40,7 +40,7 @@ Plan (chaque section n'emploie que les précédentes ; `grep '^# § '` le redonn
     § 12  Ligne de commande
 
 Ce qui sert autour (vérifier, simuler, lots, rapport…) est dans `annexes_ccxt_fr/`, une idée par fichier : elles
-importent ce module, qui ne les atteint que par `annexe()`, à la demande, et s'en passe s'il a été copié seul.
+importent ce module, qui ne les atteint que par `annexe()`, à la demande. Copié seul, il s'en passe ou les réclame.
 """
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -6173,7 +6173,7 @@ class Conduite:
             return
         avancer, premiere, derniere = timeframe.avancer, instants[0], instants[-1]
         self._since_inclus |= timeframe.plancher(premiere) == debut and not avance_de(timeframe)
-        self._veilles += timeframe.plancher(premiere) == avancer(debut, -1)
+        self._veilles += timeframe.plancher(premiere) == avancer(debut, -1) and not avance_de(timeframe)
         # D'avant la marge ; ou rien que d'avant, si près que ce soit : un `since` arrondi rendrait aussi la suite.
         if premiere < avancer(debut, -MARGE) or derniere < debut:
             self._ignores.add("debut")
@@ -7211,10 +7211,11 @@ class Enquete:
     def questions(self) -> Demarche:
         """Ce qu'il reste à demander pour expliquer le manque."""
         pages, serie = self.pages, self.pages.timeframe
-        if pages.va_a_maintenant(self.manque.fin) and not pages.conduite.peut_finir and self.voisines[0] is not None:
+        derniere, _ = self.voisines
+        if derniere is not None and pages.va_a_maintenant(self.manque.fin) and not pages.conduite.peut_finir:
             # D'avant, la bougie en cours n'a rien à faire là ; de loin, pour qui ne lit que `since` (whitebit, luno).
-            rendues = {i for r in self.reponses if r.de_la_serie for i in r.instants if i <= self.voisines[0]}
-            ligne = min(sorted(rendues)[-9 * MARGE :], default=self.voisines[0])
+            rendues = {i for r in self.reponses if r.de_la_serie for i in r.instants if i <= derniere}
+            ligne = min(sorted(rendues)[-9 * MARGE :], default=derniere)
             yield Question(serie, serie.avancer(ligne, -MARGE), serie.avancer(ligne, 1))
         yield from self._cadre(serie)
         if self.en_tete:
@@ -7292,8 +7293,8 @@ class Enquete:
                 depart = avancer(bout, -place)
                 yield Question(timeframe, depart if gauche is None else max(debut, depart), bout)
         bout = fin if conduite.va_a_la_fin else avancer(fin, 1)
-        departs = [debut] if gauche is None else [avancer(debut, rang) for rang in (-1, 0, 1)]
-        for depart in departs[gauche is not None and conduite.inclut(timeframe) :]:
+        rangs = (0,) if gauche is None else (0, 1) if conduite.inclut(timeframe) else (-1, 0, 1)
+        for depart in (avancer(debut, rang) for rang in rangs):
             suite = avancer(depart, place)
             reponse = yield Question(timeframe, depart, suite if droite is None else min(bout, suite))
             if reponse.se_tait:
@@ -9158,7 +9159,7 @@ class FilBougies(Fil):
         fin = INSTANT_MAX_MS if self.echec else max([f for _, f in self.fiche.couverts], default=INSTANT_MAX_MS)
         # De même après un signal, sauf de ce que la sortie tient déjà : `--reparer`, comme une relance, le relira.
         desavoues = [] if self.conclut and not self.echec else oter(self.couverture.desavoues, self.fiche.couverts)
-        # Lues du REST à peine closes, elles devaient l'être de nouveau, et il n'a jamais dit comme le flux : en retard
+        # Lues du REST à peine closes, elles devaient l'être de nouveau, et il n'a jamais confirmé le flux.
         jeunes = self.confrontation.a_relire(INSTANT_MAX_MS) if self.echec and self.confrontation.crues is None else []
         if manques := oter(unir(self.couverture.manques(fin), desavoues, jeunes), connus):
             self._inscrire(manques, ECHEC)
@@ -9768,9 +9769,9 @@ class FilInstantanes(Fil):
             self.prets.append(Lot(self.cle, self.type_donnee.schema.empty_table(), [], trous))
 
     def _finir_la_coupure(self, instant: int) -> None:
-        """Ce qui n'a pas été entendu jusqu'à cet instant est un trou."""
-        debut = max(self._fin or 0, self._dernier_instant + 1)
-        if instant > debut:
+        """Ce qui n'a pas été entendu jusqu'à cet instant est un trou ; avant toute écoute, rien n'est dû."""
+        debut = instant if self._fin is None else max(self._fin, self._dernier_instant + 1)
+        if debut < instant:
             self._trous.append(Trou(debut, instant, HORS_FENETRE_API))
 
     def _ranger(self, donnee: Any, recu: int) -> bool:

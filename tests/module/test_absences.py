@@ -139,6 +139,17 @@ def test_8_1_un_timeframe_plus_court_que_le_vide_et_ses_bords() -> None:
     assert raisons(vide, heures) == [ECHEC, SANS_TRANSACTION]  # la première heure a pu vivre après la minute 9
 
 
+@pytest.mark.parametrize(("code", "compte_les_clotures"), [("1M", False), ("1w", False), ("1h", True)])
+def test_8_1_d_une_semaine_la_bougie_d_avant_ne_dit_rien_d_un_since(code: str, compte_les_clotures: bool) -> None:
+    """Semaines et mois partent toujours une bougie plus tôt : la rendre n'est pas compter sur les clôtures."""
+    long, conduite = Timeframe.lire(code), module.Conduite()
+    debut = long.plancher(T0)
+    for _ in range(2):
+        rendues = [long.avancer(debut, rang) for rang in (-1, 0, 1)]
+        conduite.apprendre(reponse(rendues, debut, long.avancer(debut, 2), timeframe=long), 100)
+    assert conduite.tue(reponse([], *minutes(10, 110)))[0] == T0 + (9 if compte_les_clotures else 11) * MINUTE_MS
+
+
 def test_8_1_qui_ne_suit_rien_ne_se_tait_que_s_il_ne_rend_rien() -> None:
     """La minute 630, quoi qu'on demande (97772) : rendue d'ailleurs, elle ne dit rien de ce qui la précède."""
     heures = reponse([T0, T0 + 10 * HEURE_MS], T0 - HEURE_MS, T0 + 12 * HEURE_MS, timeframe=H1)

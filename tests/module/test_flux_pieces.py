@@ -2492,6 +2492,23 @@ def test_une_execution_qui_n_a_rien_entendu_laisse_ce_qu_elle_devait_a_la_suivan
     a_la_main(essai)
 
 
+@pytest.mark.parametrize("genre", [m.FilTicker, m.FilCarnet])
+def test_un_abonnement_refuse_puis_arrete_avant_d_ecouter_ne_doit_rien(genre: Any) -> None:
+    """Le groupe refusé, le signal vient avant l'abonnement suivant : aucun trou, et surtout pas depuis 1970."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(genre, connexion)
+        fil.ecouter()
+        fil.rompre()
+        fil.renegocier()
+        connexion.heure = T0 + 2_000
+        await finir(fil)
+        assert (fil.fiche.couverts, fil.fiche.trous) == ([], [])
+
+    a_la_main(essai)
+
+
 def test_la_milliseconde_du_premier_trade_entendu_n_est_pas_un_trou() -> None:
     """Le signal vient avant que le REST n'ait dit qui l'a partagée : rien n'y est connu pour manquer."""
 
