@@ -6206,9 +6206,9 @@ class Pages:
     """Ce qu'on peut demander d'une série : une page à la fois, criblée, dont le pas est contrôlé.
 
     `taille` : bougies par page, ramenée à ce que l'exchange rend vraiment ; `fenetre_ms` : par timeframe, la plus
-    longue fenêtre qu'il accepte (0 : sans borne) ; `horizon_ms` : rien n'est demandé au-delà ; `longues` : les
-    timeframes, plus longs que celui de la série et croissants, qui peuvent témoigner ; l'un d'eux qui échoue ou ment
-    n'est plus demandé.
+    longue fenêtre qu'il accepte (0 : sans borne) ; `horizon_ms` : rien n'est demandé au-delà, et ce qui est clos depuis
+    moins de `grace_ms` n'est pas encore dû ; `longues` : les timeframes, plus longs que celui de la série et
+    croissants, qui peuvent témoigner ; l'un d'eux qui échoue ou ment n'est plus demandé.
     """
 
     def __init__(  # noqa: PLR0913  ce qu'on sait d'une série avant de rien demander
@@ -6221,11 +6221,12 @@ class Pages:
         longues: Iterable[Timeframe] = (),
         horizon_ms: int = INSTANT_MAX_MS,
         fenetre_ms: Callable[[Timeframe], int] = lambda _timeframe: 0,
+        grace_ms: int = 0,
     ) -> None:
         self.timeframe, self.taille, self.prix, self.horizon_ms = timeframe, taille, prix, horizon_ms
         self.longues = sorted(longues, key=lambda t: t.pas_ms)
         self.conduite = Conduite()
-        self._demander, self._fenetre_ms = demander, fenetre_ms
+        self._demander, self._fenetre_ms, self.grace_ms = demander, fenetre_ms, grace_ms
         self._plafonds: collections.Counter[int] = collections.Counter()
         self._admises: dict[str, int] = {}  # par timeframe, les bougies d'une fenêtre, quand l'exchange en a refusé
         self._pas_vu = False  # deux bougies de la série se suivaient : leur pas est bien le sien
@@ -6257,7 +6258,7 @@ class Pages:
 
     def va_a_maintenant(self, fin: int) -> bool:
         """Vrai si rien de clos ne suit ; la dernière bougie n'est attendue qu'après un délai de grâce."""
-        return self.timeframe.avancer(fin, 1) >= self.timeframe.plancher(self.horizon_ms)
+        return self.timeframe.avancer(fin, 1) >= self.timeframe.plancher(self.horizon_ms - self.grace_ms)
 
     def noter_plafond(self, reponse: Reponse) -> None:
         """Retient la page que l'exchange rend vraiment, quand deux fois la même fut plus courte que demandé.
@@ -7835,6 +7836,7 @@ class Historique:
             longues=[longue for longue in longues if longue.pas_ms > self.timeframe.pas_ms],
             horizon_ms=self.connexion.heure_ms(),
             fenetre_ms=lambda timeframe: self.connexion.fenetre_ms(timeframe, self.serie.marche),
+            grace_ms=self.plage.grace_ms,
         )
 
     @property
