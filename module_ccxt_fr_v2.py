@@ -6118,7 +6118,8 @@ class Conduite:
         # D'une demande ancienne, plusieurs bougies sont venues, toutes d'après elle ; ou des siennes, et la dernière.
         self._d_office = self._repond = False
         self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
-        self._since_inclus = False  # une page a commencé par la bougie qui ouvre à son `since`
+        # Des pages ont commencé par la bougie qui ouvre à leur `since` ; "w" : des semaines, que ccxt arrondit.
+        self._since_inclus: set[str] = set()
         self._veilles = 0  # les pages qui ont commencé par celle d'avant : un `since` compté sur les clôtures
         self._fin_incluse = False  # une page est allée jusqu'à la bougie qui contient son dernier instant
 
@@ -6134,7 +6135,7 @@ class Conduite:
 
     def inclut(self, timeframe: Timeframe) -> bool:
         """Vrai si la bougie qui ouvre à un `since` est rendue ; ou s'il part une bougie plus tôt (`avance_de`)."""
-        return self._since_inclus or avance_de(timeframe) > 0
+        return "" in self._since_inclus or avance_de(timeframe) > 0
 
     @property
     def va_a_la_fin(self) -> bool:
@@ -6145,8 +6146,11 @@ class Conduite:
         """Ce que tait à coup sûr une réponse muette : un bord que nulle page n'a montré inclus n'en est pas."""
         timeframe, debut, fin = reponse.question
         incluse = self._fin_incluse or (reponse.instants and reponse.instants[-1] >= fin)
-        veille = self._veilles >= 2
-        debut = timeframe.avancer(debut, -1 if veille else 0 if self.inclut(timeframe) else 1)
+        if timeframe.unite == "w":  # partie une semaine plus tôt : la voisine, qu'une muette ne demandait pas
+            rang = -1 if "w" in self._since_inclus else 0
+        else:
+            rang = -1 if self._veilles >= 2 else 0 if self.inclut(timeframe) else 1
+        debut = timeframe.avancer(debut, rang)
         return debut, fin if incluse else timeframe.plancher(fin - 1)
 
     def cadre(self, reponse: Reponse) -> list[Intervalle]:
@@ -6172,7 +6176,8 @@ class Conduite:
         if not instants:
             return
         avancer, premiere, derniere = timeframe.avancer, instants[0], instants[-1]
-        self._since_inclus |= timeframe.plancher(premiere) == debut and not avance_de(timeframe)
+        if not timeframe.mois and timeframe.plancher(premiere) == avancer(debut, -avance_de(timeframe)):
+            self._since_inclus.add("w" if timeframe.unite == "w" else "")
         self._veilles += timeframe.plancher(premiere) == avancer(debut, -1) and not avance_de(timeframe)
         # D'avant la marge ; ou rien que d'avant, si près que ce soit : un `since` arrondi rendrait aussi la suite.
         if premiere < avancer(debut, -MARGE) or derniere < debut:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from module_ccxt_fr_v2 import MINUTE_MS, CleSerie, Timeframe
+from module_ccxt_fr_v2 import MINUTE_MS, CleSerie, Timeframe, avance_de
 
 Ligne = list[Any]
 CODES = ("1m", "1h", "1d", "1w", "1M")
@@ -159,7 +159,8 @@ def page_alignee(bougies: list[Ligne], tf: Timeframe, debut: int, fin: int, limi
     """Bitbank, par jour ou par an : la page de calendrier qui contient `since`, ni plus ni moins."""
     if tf.mois:
         return premieres_jusqua(bougies, tf, debut, fin, limite)
-    ouverture = tf.avancer(0, tf.compter(0, debut) // limite * limite)
+    origine = tf.plancher(0)
+    ouverture = tf.avancer(origine, tf.compter(origine, debut) // limite * limite)
     return [b for b in bougies if ouverture <= b[0] < tf.avancer(ouverture, limite)]
 
 
@@ -230,6 +231,7 @@ class Serveur:
         numero = len(self.appels)
         await asyncio.sleep(0)
         timeframe = timeframe.ancrer(self.ancres.get(timeframe.code, 0))
+        debut = timeframe.avancer(debut, -avance_de(timeframe))  # comme l'historique le demande à l'exchange
         saine = self.choisir(self.monde.bougies(timeframe), timeframe, debut, fin, self.limite)
         page = self.panne(numero, [list(ligne) for ligne in saine], self)
         self.pages.append(page)
