@@ -7247,19 +7247,20 @@ class Enquete:
     def _cadre(self, timeframe: Timeframe) -> Demarche:
         """Le manque et ses voisines d'un seul regard, s'il tient dans une page ; puis où vivent ses bougies longues.
 
-        La place qui reste va du côté où aucune voisine n'est connue. Deux bougies de marge : un `since` ou un `until`
-        exclusif rend encore la voisine.
+        La place qui reste va du côté où aucune voisine n'est connue. Une marge : un `since` ou un `until` exclusif rend
+        encore la voisine.
         """
-        place, (gauche, droite) = self.pages.capacite(timeframe), self.voisines
+        place, (gauche, droite), conduite = self.pages.capacite(timeframe), self.voisines, self.pages.conduite
+        avant, apres = int(not conduite.inclut(timeframe)), 1 if conduite.va_a_la_fin else MARGE
         if gauche is not None and timeframe.compter(gauche, self.manque.debut) > place // 2:
             gauche = None  # trop loin pour tenir dans la page : une bougie longue, plus proche, y suffit
         debut = self.manque.debut if gauche is None else gauche
         fin = self.manque.fin if droite is None else droite
-        libre = place - timeframe.compter(debut, fin) - MARGE - 1
+        libre = place - timeframe.compter(debut, fin) - avant - apres
         if libre < 0 and timeframe not in self.pages.longues[-1:]:
             return
         marge = max(libre, MARGE) // max(1, (gauche is None) + (droite is None))
-        avant, apres = (marge if gauche is None else 1), MARGE + (marge if droite is None else 0)
+        avant, apres = (marge if gauche is None else avant), apres + (marge if droite is None else 0)
         reponse = yield Question(timeframe, timeframe.avancer(debut, -avant), timeframe.avancer(fin, apres))
         if reponse.vives and droite is not None and reponse.vives[-1][1] <= timeframe.plancher(droite):
             # Coupée avant la voisine qu'elle demandait (mexc, ccxt#30095) : de plus près, selon ce qu'elle a rendu.
