@@ -6105,6 +6105,12 @@ def avance_de(timeframe: Timeframe) -> int:
     return int(bool(timeframe.mois) or timeframe.unite == "w")
 
 
+def _partie(timeframe: Timeframe, debut: int) -> tuple[str, int]:
+    """Le genre d'une demande, et l'ouverture d'où elle part ; d'un mois, arrondi de deux semaines, celle demandée."""
+    avance = avance_de(timeframe)
+    return timeframe.unite if avance else "", debut if timeframe.mois else timeframe.avancer(debut, -avance)
+
+
 class Conduite:
     """Ce que les pages ont montré de l'exchange : suit-il les bords de ce qu'on lui demande ?"""
 
@@ -6118,9 +6124,8 @@ class Conduite:
         # D'une demande ancienne, plusieurs bougies sont venues, toutes d'après elle ; ou des siennes, et la dernière.
         self._d_office = self._repond = False
         self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
-        # Des pages ont commencé par la bougie qui ouvre à leur `since` ; "w" : des semaines, que ccxt arrondit.
-        self._since_inclus: set[str] = set()
-        self._veilles = 0  # les pages qui ont commencé par celle d'avant : un `since` compté sur les clôtures
+        # Par genre, de combien de bougies la première d'une page suit son `since`, et combien de fois.
+        self._departs: collections.Counter[tuple[str, int]] = collections.Counter()
         self._fin_incluse = False  # une page est allée jusqu'à la bougie qui contient son dernier instant
 
     @property
@@ -6135,7 +6140,7 @@ class Conduite:
 
     def inclut(self, timeframe: Timeframe) -> bool:
         """Vrai si la bougie qui ouvre à un `since` est rendue ; ou s'il part une bougie plus tôt (`avance_de`)."""
-        return "" in self._since_inclus or avance_de(timeframe) > 0
+        return self._departs["", 0] > 0 or avance_de(timeframe) > 0
 
     @property
     def va_a_la_fin(self) -> bool:
@@ -6146,12 +6151,11 @@ class Conduite:
         """Ce que tait à coup sûr une réponse muette : un bord que nulle page n'a montré inclus n'en est pas."""
         timeframe, debut, fin = reponse.question
         incluse = self._fin_incluse or (reponse.instants and reponse.instants[-1] >= fin)
-        if timeframe.unite == "w":  # partie une semaine plus tôt : la voisine, qu'une muette ne demandait pas
-            rang = -1 if "w" in self._since_inclus else 0
-        else:
-            rang = -1 if self._veilles >= 2 else 0 if self.inclut(timeframe) else 1
-        debut = timeframe.avancer(debut, rang)
-        return debut, fin if incluse else timeframe.plancher(fin - 1)
+        genre, parti = _partie(timeframe, debut)
+        # Un `since` compté sur les clôtures rend la bougie d'avant ; ccxt, qui arrondit semaines et mois, aussi.
+        veille = not genre and self._departs["", -1] >= 2
+        rang = -1 if veille else 0 if timeframe.mois or self._departs[genre, 0] else 1
+        return timeframe.avancer(parti, rang), fin if incluse else timeframe.plancher(fin - 1)
 
     def cadre(self, reponse: Reponse) -> list[Intervalle]:
         """Les vives qui encadrent des vides : sans la dernière, si elle suit peut-être toute page, même coupée.
@@ -6176,9 +6180,8 @@ class Conduite:
         if not instants:
             return
         avancer, premiere, derniere = timeframe.avancer, instants[0], instants[-1]
-        if not timeframe.mois and timeframe.plancher(premiere) == avancer(debut, -avance_de(timeframe)):
-            self._since_inclus.add("w" if timeframe.unite == "w" else "")
-        self._veilles += timeframe.plancher(premiere) == avancer(debut, -1) and not avance_de(timeframe)
+        genre, parti = _partie(timeframe, debut)
+        self._departs[genre, (timeframe.plancher(premiere) - parti) // timeframe.pas_ms] += 1
         # D'avant la marge ; ou rien que d'avant, si près que ce soit : un `since` arrondi rendrait aussi la suite.
         if premiere < avancer(debut, -MARGE) or derniere < debut:
             self._ignores.add("debut")
