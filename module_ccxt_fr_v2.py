@@ -7221,7 +7221,6 @@ class Enquete:
         if self.en_tete:
             yield from self._cotation()
         yield from self._bords(serie, avec_elles=None in self.voisines)
-        yield from self._cadre(serie)  # avec les voisines qui viennent d'y paraître
         if pages.va_a_maintenant(self.manque.fin):
             return
         # Le vide est plus long que le manque : d'une page muette (coinbase : 300) où aucune voisine n'est connue.
@@ -7233,10 +7232,7 @@ class Enquete:
             yield from self._cadre(timeframe)
             if timeframe.pas_ms > page_ms:  # ses bougies du bord en taisent trop : un timeframe entre les deux le dit
                 yield from self._bords(pages.temoin(timeframe.pas_ms) or timeframe, avec_elles=True)
-            yield from self._bords(serie)
-        yield from self._cadre(serie)
         yield from self._bords(serie, avec_elles=True)
-        yield from self._cadre(serie)
 
     def _cadre(self, timeframe: Timeframe) -> Demarche:
         """Le manque et ses voisines d'un seul regard, s'il tient dans une page ; puis où vivent ses bougies longues.
@@ -7289,11 +7285,10 @@ class Enquete:
         debut = timeframe.plafond(self.manque.debut) if gauche is None else avancer(gauche, 1)
         fin = timeframe.plancher(self.manque.fin if droite is None else droite)
         # D'un bord peut-être exclusif, la question va jusqu'à la voisine : elle est rendue, il ne l'est pas ; ou rien.
-        for bout in () if droite is None else (avancer(fin, 1), fin):
-            if conduite.va_a_la_fin == (bout == fin):
-                depart = avancer(bout, -place)
-                yield Question(timeframe, depart if gauche is None else max(debut, depart), bout)
         bout = fin if conduite.va_a_la_fin else avancer(fin, 1)
+        if droite is not None:
+            depart = avancer(bout, -place)
+            yield Question(timeframe, depart if gauche is None else max(debut, depart), bout)
         rangs = (0,) if gauche is None else (0, 1) if conduite.inclut(timeframe) else (-1, 0, 1)
         for depart in (avancer(debut, rang) for rang in rangs):
             suite = avancer(depart, place)
@@ -7339,8 +7334,7 @@ class Enquete:
         ou = yield from self._resserrer(PREMIER_MARCHE_MS, fin, silence_ms=SILENCE_MS)
         if ou is None or not self.en_tete:
             return  # le marché est plus ancien : c'est un encadrement qu'il faut chercher
-        if premiere is None or pages.portee_ms(serie) < ou[1] - ou[0]:
-            yield from self._remonter(serie, serie.avancer(ou[0], -1), serie.avancer(ou[1], MARGE))
+        yield from self._remonter(serie, serie.avancer(ou[0], -1), serie.avancer(ou[1], MARGE))
         if (premiere := self.voisines[1]) is not None:
             yield from self._autour(premiere)
 
@@ -7363,8 +7357,6 @@ class Enquete:
             ou = yield from self._resserrer(PREMIER_MARCHE_MS, self.pages.horizon_ms, silence_ms=0)
             if ou is not None and ou[0] >= depuis:
                 return ou
-        elif self.pages.portee_ms(self.pages.timeframe) >= self.manque.fin - depuis:
-            return depuis, self.manque.fin  # une fenêtre le dira
         return (yield from self._resserrer(depuis, self.manque.fin))
 
     def _resserrer(
