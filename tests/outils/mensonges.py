@@ -33,6 +33,9 @@ RENDENT_TOUT = (
 PAGE_ENTIERE = 24  # en deçà, une bougie du timeframe d'au-dessus ne tient plus dans une page de celui d'en dessous
 TOUS_CARACTERES = 100_000  # dès cette graine, tous les caractères, des pages très courtes : celles d'avant sont gardées
 CARACTERES_RARES = 300_000  # et dès celle-ci, les rares
+AUTRES_PAS = 500_000  # et dès celle-ci, des heures, des jours, des semaines et des mois, chez les uns et les autres
+# Ils ne gardent qu'un peu d'histoire : d'un mois, que rien de plus long ne dément, c'est une cotation qu'on verrait.
+GARDENT_PEU = ("dernieres_seules", "muette_hors_portee", "longues_courtes")
 APPELS_PAR_POINT, APPELS_DE_BASE = 4, 260
 
 
@@ -76,7 +79,18 @@ def tirer(graine: int) -> Scenario:
     if graine >= TOUS_CARACTERES:
         caracteres = RARES if graine >= CARACTERES_RARES else PERSONNALITES
         scenario.caractere, scenario.limite = hasard.choice([*caracteres]), hasard.choice((5, 8, 12, 24, 40, 100))
+    if graine >= AUTRES_PAS:
+        _a_longs_pas(scenario, hasard)
     return scenario
+
+
+def _a_longs_pas(scenario: Scenario, hasard: random.Random) -> None:
+    code = scenario.code = hasard.choice(("4h", "1d", "1w", "1w", "1M", "1M"))
+    caracteres = sorted((PERSONNALITES | RARES).keys() - (GARDENT_PEU if code == "1M" else ()))
+    debut = hasard.randint(-30, 40)
+    scenario.caractere, scenario.points = hasard.choice(caracteres), (debut, debut + hasard.randint(1, 80))
+    scenario.cotation = hasard.randint(-40 if code == "1M" else -120, 60)
+    scenario.pannes = [(hasard.randint(-60, 60), hasard.choice((1, 2, 3, 8, 20))) for _ in range(hasard.randint(0, 4))]
 
 
 class Menteur(Serveur):

@@ -238,8 +238,8 @@ class Serveur:
         return page
 
 
-POINTS = {"1m": 400, "1h": 400, "1d": 400, "1w": 160, "1M": 60}
-AVANT = {"1m": 900, "1h": 900, "1d": 900, "1w": 120, "1M": 40}  # bougies d'un marché plein avant la plage
+POINTS = {"1m": 400, "1h": 400, "4h": 400, "1d": 400, "1w": 160, "1M": 60}
+AVANT = {"1m": 900, "1h": 900, "4h": 900, "1d": 900, "1w": 120, "1M": 40}  # bougies d'un marché plein avant la plage
 
 
 def plage_de(code: str, recul: int = 30) -> tuple[Timeframe, int, int]:
