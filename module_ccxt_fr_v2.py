@@ -4998,7 +4998,6 @@ PARTICULARITES: Mapping[str, Particularite] = {
         limites={"inverse": 1000},
         sans_limite=lambda _timeframe, marche: not marche.get("linear"),
         timeframes={"1Y": None, "1y": "31104000"},
-        corrigee=True,
     ),
     # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
     "bitrue": Particularite(absents=_contrats(("2h", "4h"))),
@@ -5010,7 +5009,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Un pas fixe de 28 jours n'est pas un mois.
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=True),
     **dict.fromkeys(
-        ("onetrading", "kucoin", "grvt", "bitopro", "cryptocom", "luno", "coinbaseexchange", "upbit"),
+        ("onetrading", "bitopro", "cryptocom", "luno", "coinbaseexchange", "upbit"),
         Particularite(corrigee=True),
     ),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
@@ -5068,6 +5067,7 @@ def fondre_dicts(base: Mapping[str, Any], ajout: Mapping[str, Any]) -> dict[str,
 
 # --- La classe ccxt, rendue bruyante ---
 
+FLOTTANT_EXACT = 1 << 53  # le plus grand entier sous lequel un flottant les tient tous
 # Un corps qui n'est pas du JSON n'est une réponse que s'il est un nombre ou un texte entre guillemets.
 _CORPS_SCALAIRE = r'-?\d+(\.\d+)?|".*"'
 
@@ -5117,6 +5117,25 @@ class _Bruyante:
     def to_array(valeur: Any) -> Any:
         """Celui de ccxt ne tient pas une sous-classe de `dict` pour un `dict` : nos rayons en sont (backpack)."""
         return list(valeur.values()) if isinstance(valeur, dict) else valeur
+
+    def safe_integer(self, donnees: Any, cle: Any, defaut: Any = None) -> Any:
+        """Un entier, avec tous ses chiffres : ccxt le lit par un flottant, qui en tient quinze."""
+        entier = super().safe_integer(donnees, cle, defaut)  # type: ignore[misc]  # la classe ccxt est dessous
+        if type(entier) is int and entier > FLOTTANT_EXACT:
+            with contextlib.suppress(LookupError, TypeError, ValueError):
+                return int(donnees[cle])
+        return entier
+
+    def safe_integer_2(self, donnees: Any, cle: Any, autre: Any, defaut: Any = None) -> Any:
+        """Le premier des deux."""
+        entier = self.safe_integer(donnees, cle)
+        return self.safe_integer(donnees, autre, defaut) if entier is None else entier
+
+    def safe_integer_product(self, donnees: Any, cle: Any, facteur: float, defaut: Any = None) -> Any:
+        """Des ns à rendre en ms, sans flottant : d'un trade sur huit (kucoin), sur trois, ccxt ôterait une ms."""
+        if facteur == 0.000001 and (nanosecondes := self.safe_integer(donnees, cle)) is not None:
+            return nanosecondes // 10**6
+        return super().safe_integer_product(donnees, cle, facteur, defaut)  # type: ignore[misc]
 
     def iso8601(self, timestamp: Any = None) -> Any:
         """Une date, écrite comme par ccxt, qui refait le calendrier de chaque trade : le huitième de ce qu'il coûte."""
