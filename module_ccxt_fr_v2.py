@@ -5076,12 +5076,6 @@ class ReponseIllisible(ErreurTemporaire):
     """Un corps qui n'est pas du JSON, reçu avec un code de succès."""
 
 
-@functools.lru_cache(8)
-def _date_a_la_minute(minute: int) -> str:
-    """« 2026-01-31T12:34: » ; `minute` : depuis l'époque."""
-    return (EPOQUE + dt.timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:")
-
-
 class _Bruyante:
     """À mettre devant une classe ccxt : ce qu'elle avale en silence devient une erreur, rien d'autre ne change.
 
@@ -5095,23 +5089,7 @@ class _Bruyante:
     date_recue_ms = 0  # quand, à l'horloge locale
     particularite = Particularite()
     timeout_on_exit = 0  # ccxt attend un quart de seconde une fermeture qu'aiohttp attend déjà
-    session: Any = None
     signaler: Callable[[Exception], None] | None = None  # ce qui coupe un flux, sans attendre que quelqu'un demande
-
-    def open(self, lazy: bool = False) -> None:
-        """Ouvre la session HTTP, ses réponses bornées."""
-        avant = self.session
-        super().open(lazy)  # type: ignore[misc]  # la classe ccxt est dessous
-        if self.session is not avant and (corps := annexe_ou_rien("corps")):
-            corps.borner(self.session)
-
-    def get_socks_proxy_session(self, proxy: str) -> Any:
-        """La session d'un proxy SOCKS, ses réponses bornées."""
-        connue = proxy in (self.socks_proxy_sessions or {})  # type: ignore[attr-defined]
-        session = super().get_socks_proxy_session(proxy)  # type: ignore[misc]
-        if not connue and (corps := annexe_ou_rien("corps")):
-            corps.borner(session)
-        return session
 
     @staticmethod
     def to_array(valeur: Any) -> Any:
@@ -5137,21 +5115,12 @@ class _Bruyante:
             return nanosecondes // 10**6
         return super().safe_integer_product(donnees, cle, facteur, defaut)  # type: ignore[misc]
 
-    def iso8601(self, timestamp: Any = None) -> Any:
-        """Une date, écrite comme par ccxt, qui refait le calendrier de chaque trade : le huitième de ce qu'il coûte."""
-        if type(timestamp) is not int or not 0 <= timestamp < INSTANT_MAX_MS:
-            return super().iso8601(timestamp)  # type: ignore[misc]  # la classe ccxt est dessous
-        minute, ms = divmod(timestamp, MINUTE_MS)
-        return f"{_date_a_la_minute(minute)}{ms // 1000:02d}.{ms % 1000:03d}Z"
-
     def client(self, url: str) -> Any:
         """Le client WebSocket d'une adresse, rendu bruyant lui aussi."""
         client = super().client(url)  # type: ignore[misc]  # la classe ccxt est dessous
         if self.signaler is not None and not hasattr(client, "bruyant"):
             client.bruyant = True
-            # Sans l'annexe, `controler_flux` a refusé de suivre ces carnets ; le reste n'a pas de numéros.
-            carnets = annexe_ou_rien("carnets") if self.particularite.carnet_numerote else None
-            _rendre_bruyant(client, self.signaler, carnets.verificateur(self) if carnets else None)
+            _rendre_bruyant(client, self.signaler)
         return client
 
     def on_error(self, client: Any, erreur: Exception) -> None:
@@ -5304,6 +5273,10 @@ def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
     return classe if isinstance(classe, type) and issubclass(classe, socle) else None
 
 
+# Ce que les annexes mettent devant toute classe ; copié seul, le module s'en passe, et refuse les carnets à numéros.
+_COUCHES = {"carnets": "Numerotee", "corps": "Bornee", "vitesse": "Datee"}
+
+
 @functools.cache
 def _classe(exchange: str) -> Any:
     """La classe `ccxt.pro` de l'exchange si elle existe, sinon `ccxt.async_support`, corrigée et rendue bruyante."""
@@ -5317,14 +5290,14 @@ def _classe(exchange: str) -> Any:
     lignee = (parente.__name__ for parente in base.__mro__)  # okxus est okx, gateeu est gate
     nom = next((nom for nom in lignee if nom in PARTICULARITES), "")
     particularite = PARTICULARITES.get(nom, Particularite())
+    devant = [annexe("corrections", f"Lire {exchange} juste").CORRECTIONS[nom]] if particularite.corrigee else []
+    for fichier, couche in _COUCHES.items():
+        devant += [getattr(piece, couche)] if (piece := annexe_ou_rien(fichier)) else []
     ajouts: dict[str, Any] = {"particularite": particularite}
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
-    bruyante = type(base.__name__, (_Bruyante, base), ajouts)
-    if not particularite.corrigee:
-        return bruyante
-    return type(base.__name__, (annexe("corrections", f"Lire {exchange} juste").CORRECTIONS[nom], bruyante), {})
+    return type(base.__name__, (*devant, _Bruyante, base), ajouts)
 
 
 # --- Traduction des erreurs de ccxt ---
@@ -6503,10 +6476,9 @@ class _TrameIllisible(ErreurTemporaire):
     """Une trame que ccxt n'a pu traiter : chez lui la boucle de réception en meurt, sans un mot."""
 
 
-def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None], verifier: Callable[[Any], None] | None) -> None:
-    """Fait dire à un client WebSocket de ccxt ce qu'il tairait : trame abîmée ou perdue, refus que personne n'attend.
+def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
+    """Fait dire à un client WebSocket de ccxt ce qu'il tairait : trame abîmée, refus que personne n'attend.
 
-    `verifier` lève une erreur de ccxt si la trame dit qu'une autre est perdue.
     kraken et binance rejettent un abonnement par un numéro de requête que nul n'attend : `watch` ne rend jamais.
     """
     traiter, rejeter, lire = client.handle_message, client.reject, client.on_message_callback
@@ -6523,8 +6495,6 @@ def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None], verifier
             client.on_error(illisible)
 
     def lire_et_dire(client_: Any, message: Any) -> None:
-        if verifier is not None:
-            verifier(message)
         lire(client_, message)
         if _dit_une_erreur(message):  # bitfinex : la classe n'en fait rien ; déjà dite, elle ne l'est pas deux fois
             signaler(ccxt.ExchangeError(extrait(str(message), 300)))
