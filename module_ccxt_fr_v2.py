@@ -5597,36 +5597,36 @@ class Marches:
 
     def manquent(self, symboles: Sequence[str]) -> bool:
         """Vrai si l'un de ces symboles ne désigne aucun marché chargé."""
-        return not self._api.markets or not all(self._candidats(s) or self._devines(s) for s in symboles)
+        return not self._api.markets or not all(map(self._candidats, symboles))
 
     def _est_du_genre(self, marche: Mapping[str, Any]) -> bool:
         genre, sous_type = self._genre_voulu
         return marche.get("type") == genre and sous_type in (None, marche.get("subType"))
 
     def _candidats(self, symbole: str) -> list[str]:
-        """Les symboles que la demande peut désigner : elle-même, ou les contrats dont elle est la forme courte."""
+        """Les symboles que la demande peut désigner : elle-même, ou les contrats dont elle est la forme courte.
+
+        À défaut, les marchés du genre demandé que « btc/usdt » ou « BTCUSDT » désigne.
+        """
         marches: Mapping[str, Any] = self._api.markets or {}
         if ":" in symbole or self._genre_voulu.type_marche == "spot":
-            return [symbole] if symbole in marches else []
-        return [nom for nom, m in marches.items() if sans_reglement(nom) == symbole and self._est_du_genre(m)]
-
-    def _devines(self, symbole: str) -> list[str]:
-        """Les marchés du genre demandé que « btc/usdt » ou « BTCUSDT » peut désigner."""
-        marches, suggestions = self._api.markets or {}, annexe_ou_rien("suggestions")
-        noms = suggestions.marches_designes(symbole, marches) if suggestions else ()
-        return [nom for nom in noms if ":" in symbole or self._est_du_genre(marches[nom])]
+            trouves = [symbole] if symbole in marches else []
+        else:
+            trouves = [nom for nom, m in marches.items() if sans_reglement(nom) == symbole and self._est_du_genre(m)]
+        if trouves or not (suggestions := annexe_ou_rien("suggestions")):
+            return trouves
+        devines = suggestions.marches_designes(symbole, marches)
+        return [nom for nom in devines if ":" in symbole or self._est_du_genre(marches[nom])]
 
     def resoudre(self, symbole: str) -> Mapping[str, Any]:
         """Le marché qu'un symbole désigne ; ErreurDemande, avec les plus proches, s'il n'y en a pas un seul."""
-        exchange = self._reglages.exchange
-        if not (candidats := self._candidats(symbole)) and len(candidats := self._devines(symbole)) == 1:
-            journal.info("« %s » est compris comme %s, le seul marché qui convient.", symbole, candidats[0])
+        exchange, marches = self._reglages.exchange, self._api.markets or {}
+        candidats = self._candidats(symbole)
         if len(candidats) > 1:
             raise ErreurDemande(
                 f"Symbole ambigu : « {symbole} » désigne {len(candidats)} marchés sur {exchange}",
                 f"Précisez : {', '.join(candidats[:6])}{'…' if len(candidats) > 6 else ''}.",
             )
-        marches: Mapping[str, Any] = self._api.markets or {}
         if not candidats:
             nature = nature_du_symbole(symbole, self._reglages.type_marche, self._reglages.sous_type)
             conseil = proches(symbole, marches) or "La liste : --lister marches."
@@ -5634,7 +5634,10 @@ class Marches:
                 autre = marches[symbole].get("type")
                 conseil = f"C'est un marché {autre} : --type-marche {autre}."
             raise ErreurDemande(f"Symbole inconnu : « {symbole} » sur {exchange} ({nature})", conseil)
-        marche: Mapping[str, Any] = marches[candidats[0]]
+        trouve = candidats[0]
+        if symbole not in (trouve, sans_reglement(trouve)):
+            journal.info("« %s » est compris comme %s, le seul marché qui convient.", symbole, trouve)
+        marche: Mapping[str, Any] = marches[trouve]
         self._avertir(symbole, marche)
         return marche
 
@@ -6568,11 +6571,10 @@ class _Livraison:
 
     def __init__(self, recevoir: Recevoir, signaler: Callable[[Exception], None]) -> None:
         self._recevoir, self._signaler = recevoir, signaler
-        self._recues: dict[str, list[Any]] = collections.defaultdict(list)
+        self._recues: dict[str, list[Any]] = {}  # par symbole, les lignes qui attendent
         self._caches: dict[str, Any] = {}
         self._recrites: dict[str, Sequence[Any]] = {}  # la dernière ligne lue d'une liste que la classe récrit
         self.entendus: set[str] = set()  # les symboles dont un cache a parlé
-        self._attendus: list[str] = []  # les symboles qui ont des lignes
         self._finie = False
 
     def brancher(self, cache: Any, symbole: str) -> Any:
@@ -6586,12 +6588,9 @@ class _Livraison:
         # ccxt récrit une bougie en place à chaque mise à jour ; et cent mille dictionnaires gardés éveillent sans cesse
         # le ramasse-miettes, dont le passage coûte plus que tout le reste
         figer: Callable[[Any], Any] = _trade_recu if hasattr(cache, "_all_new_updates") else tuple
-        recues = self._recues[symbole]
 
         def entendre(ligne: Any) -> None:
-            if not recues:
-                self._prevenir(symbole)
-            recues.append(figer(ligne))
+            self._garder(symbole, figer(ligne))
 
         for ligne in cache:
             entendre(ligne)
@@ -6603,25 +6602,22 @@ class _Livraison:
         """Une liste de bougies, rangée de nouveau à chaque changement : dès la dernière lue, qui a pu changer."""
         connue = self._recrites.get(symbole, ())
         neuves = [tuple(bougie) for bougie in bougies if not connue or bougie[0] >= connue[0]]
-        if changees := [bougie for bougie in neuves if bougie != connue]:
-            if not self._recues[symbole]:
-                self._prevenir(symbole)
-            self._recues[symbole] += changees
-            self._recrites[symbole] = changees[-1]
+        for bougie in neuves:
+            if bougie != connue:
+                self._garder(symbole, bougie)
+                self._recrites[symbole] = bougie
 
-    def _prevenir(self, symbole: str) -> None:
-        if not self._attendus:
+    def _garder(self, symbole: str, ligne: Any) -> None:
+        if not self._recues:
             asyncio.get_running_loop().call_soon(self.livrer)
-        self._attendus.append(symbole)
+        self._recues.setdefault(symbole, []).append(ligne)
 
     def livrer(self) -> None:
         """Livre ce qui attend ; le jette si l'écoute est finie."""
-        symboles, self._attendus = self._attendus, []
+        recues, self._recues = self._recues, {}
         recu = maintenant_ms()
-        self.entendus.update(symboles)
-        for symbole in symboles:
-            lignes = self._recues[symbole][:]
-            self._recues[symbole].clear()
+        self.entendus.update(recues)
+        for symbole, lignes in recues.items():
             if symbole in self._caches:
                 # ccxt retient chaque ouverture depuis la dernière lecture du cache : jamais, pour celles d'un groupe.
                 self._caches[symbole].getLimit(symbole, None)
@@ -6720,17 +6716,25 @@ class Ecoute:
 
     def _appels(self, *, groupe: bool) -> list[tuple[str, tuple[Any, ...]]]:
         """(méthode, arguments) : des paquets de symboles, ou un appel par symbole."""
-        symboles, params = list(self.series), dict(self._connexion.reglages.params)
-        if not groupe:
-            return [(self.canal.seul, _arguments(self._nom, s, self.series[s], params)) for s in symboles]
-        taille = self._connexion.particularite.sujets_par_appel
-        paquets = [symboles[debut : debut + taille] for debut in range(0, len(symboles), taille)]
-        couples = [[[s, self.series[s].timeframe.code] for s in paquet] for paquet in paquets]
-        premiers: list[Any] = couples if self._nom == "ohlcv" else paquets
-        return [
-            (self.canal.groupe, _arguments(self._nom, premier, self.series[paquet[0]], params))
-            for premier, paquet in zip(premiers, paquets, strict=True)
-        ]
+        methode = self.canal.groupe if groupe else self.canal.seul
+        series = list(self.series.values())
+        taille = self._connexion.particularite.sujets_par_appel if groupe else 1
+        paquets = [series[debut : debut + taille] for debut in range(0, len(series), taille)]
+        return [(methode, self._arguments(paquet, groupe=groupe)) for paquet in paquets]
+
+    def _arguments(self, paquet: Sequence[Serie], *, groupe: bool) -> tuple[Any, ...]:
+        """Ce qu'attend la méthode de ccxt, pour un symbole ou un paquet."""
+        params = dict(self._connexion.reglages.params)
+        symboles = [serie.cle.symbole for serie in paquet]
+        demande: Any = symboles if groupe else symboles[0]
+        if self._nom == "ticker":
+            return demande, params
+        if self._nom == "orderbook":
+            return demande, paquet[0].limite or None, params
+        if self._nom == "trades":
+            return demande, None, None, params
+        couples = [[serie.cle.symbole, serie.timeframe.code] for serie in paquet]
+        return (couples, None, None, params) if groupe else (*couples[0], None, None, params)
 
     async def _entretenir(self, methode: str, arguments: tuple[Any, ...], attente_s: float) -> None:
         """Rappelle `watch_…` sans fin : c'est ce qui tient l'abonnement, et par où les refus arrivent."""
@@ -6859,15 +6863,6 @@ def attentes_d_abonnement(propre: Particularite, symboles: Iterable[str], *, gro
     """Dans combien de secondes chaque symbole d'une écoute sera abonné."""
     par_appel = propre.sujets_par_appel if groupe else 1
     return {symbole: rang // par_appel / propre.abonnements_par_s for rang, symbole in enumerate(symboles)}
-
-
-def _arguments(canal: str, premier: Any, serie: Serie, params: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Ce qu'attend la méthode de ccxt d'un canal, pour un symbole ou un paquet."""
-    if canal == "ohlcv":
-        return (premier, *([serie.timeframe.code] * isinstance(premier, str)), None, None, params)
-    if canal == "orderbook":
-        return (premier, serie.limite or None, params)
-    return (premier, params) if canal == "ticker" else (premier, None, None, params)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
