@@ -5752,8 +5752,10 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
             with contextlib.suppress(ErreurTemporaire, ErreurDefinitive):
                 essais = min(3, self.reglages.essais)
                 heure = await self.appeler(f"Heure de {self.reglages.exchange}", "fetch_time", essais=essais)
-                if isinstance(heure, int | float) and INSTANT_MIN_MS < heure < INSTANT_MAX_MS:
-                    self._noter_decalage(int(heure) - (avant + maintenant_ms()) // 2)
+                lue = isinstance(heure, int | float) and INSTANT_MIN_MS < heure < INSTANT_MAX_MS
+                ecart = int(heure) - (avant + maintenant_ms()) // 2 if lue else 0
+                if lue and not self._est_absurde(ecart):
+                    self._noter_decalage(ecart)
                     self._heure_lue, self.avance_douteuse_ms = True, 0
                     return True
         return self._heure_lue  # la mesure d'avant vaut mieux que l'en-tête d'un serveur en panne
@@ -5770,6 +5772,7 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
             )
             return
         ecart = date - self.api.date_recue_ms
+        ecart = 0 if self._est_absurde(ecart) else ecart
         # Un serveur date parfois ses réponses à l'heure locale : en avance sur la nôtre, il ne suffit pas à clore.
         self.avance_douteuse_ms = ecart if ecart > AVANCE_CRUE_MS else 0
         if self.avance_douteuse_ms > MINUTE_MS:
@@ -5778,6 +5781,15 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
                 "bougie suivante, décide des bougies closes.", self.reglages.exchange, duree_lisible(ecart / 1000),
             )  # fmt: skip
         self._noter_decalage(0 if self.avance_douteuse_ms else ecart)
+
+    def _est_absurde(self, ecart_ms: int) -> bool:
+        """Vrai, et c'est dit, d'une heure de plus d'un jour après la nôtre : toutes ses bougies seraient closes."""
+        if ecart_ms > JOUR_MS:
+            journal.warning(
+                "%s se dit %s plus tard que l'horloge locale : cette heure n'est pas crue.",
+                self.reglages.exchange, duree_lisible(ecart_ms / 1000),
+            )  # fmt: skip
+        return ecart_ms > JOUR_MS
 
     def _noter_decalage(self, decalage_ms: int) -> None:
         """L'écart mesuré ; il est dit quand il change."""
