@@ -4986,7 +4986,6 @@ PARTICULARITES: Mapping[str, Particularite] = {
         limites={"inverse": 1000},
         sans_limite=lambda _timeframe, marche: not marche.get("linear"),
         timeframes={"1Y": None, "1y": "31104000"},
-        corrigee=True,
     ),
     # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
     "bitrue": Particularite(absents=_contrats(("2h", "4h"))),
@@ -4998,7 +4997,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Un pas fixe de 28 jours n'est pas un mois.
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=True),
     **dict.fromkeys(
-        ("onetrading", "kucoin", "grvt", "bitopro", "cryptocom", "luno", "coinbaseexchange", "upbit"),
+        ("onetrading", "bitopro", "cryptocom", "luno", "coinbaseexchange", "upbit"),
         Particularite(corrigee=True),
     ),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
@@ -5056,18 +5055,13 @@ def fondre_dicts(base: Mapping[str, Any], ajout: Mapping[str, Any]) -> dict[str,
 
 # --- La classe ccxt, rendue bruyante ---
 
+FLOTTANT_EXACT = 1 << 53  # le plus grand entier sous lequel un flottant les tient tous
 # Un corps qui n'est pas du JSON n'est une réponse que s'il est un nombre ou un texte entre guillemets.
 _CORPS_SCALAIRE = r'-?\d+(\.\d+)?|".*"'
 
 
 class ReponseIllisible(ErreurTemporaire):
     """Un corps qui n'est pas du JSON, reçu avec un code de succès."""
-
-
-@functools.lru_cache(8)
-def _date_a_la_minute(minute: int) -> str:
-    """« 2026-01-31T12:34: » ; `minute` : depuis l'époque."""
-    return (EPOQUE + dt.timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:")
 
 
 class _Bruyante:
@@ -5083,44 +5077,38 @@ class _Bruyante:
     date_recue_ms = 0  # quand, à l'horloge locale
     particularite = Particularite()
     timeout_on_exit = 0  # ccxt attend un quart de seconde une fermeture qu'aiohttp attend déjà
-    session: Any = None
     signaler: Callable[[Exception], None] | None = None  # ce qui coupe un flux, sans attendre que quelqu'un demande
-
-    def open(self, lazy: bool = False) -> None:
-        """Ouvre la session HTTP, ses réponses bornées."""
-        avant = self.session
-        super().open(lazy)  # type: ignore[misc]  # la classe ccxt est dessous
-        if self.session is not avant and (corps := annexe_ou_rien("corps")):
-            corps.borner(self.session)
-
-    def get_socks_proxy_session(self, proxy: str) -> Any:
-        """La session d'un proxy SOCKS, ses réponses bornées."""
-        connue = proxy in (self.socks_proxy_sessions or {})  # type: ignore[attr-defined]
-        session = super().get_socks_proxy_session(proxy)  # type: ignore[misc]
-        if not connue and (corps := annexe_ou_rien("corps")):
-            corps.borner(session)
-        return session
 
     @staticmethod
     def to_array(valeur: Any) -> Any:
         """Celui de ccxt ne tient pas une sous-classe de `dict` pour un `dict` : nos rayons en sont (backpack)."""
         return list(valeur.values()) if isinstance(valeur, dict) else valeur
 
-    def iso8601(self, timestamp: Any = None) -> Any:
-        """Une date, écrite comme par ccxt, qui refait le calendrier de chaque trade : le huitième de ce qu'il coûte."""
-        if type(timestamp) is not int or not 0 <= timestamp < INSTANT_MAX_MS:
-            return super().iso8601(timestamp)  # type: ignore[misc]  # la classe ccxt est dessous
-        minute, ms = divmod(timestamp, MINUTE_MS)
-        return f"{_date_a_la_minute(minute)}{ms // 1000:02d}.{ms % 1000:03d}Z"
+    def safe_integer(self, donnees: Any, cle: Any, defaut: Any = None) -> Any:
+        """Un entier, avec tous ses chiffres : ccxt le lit par un flottant, qui en tient quinze."""
+        entier = super().safe_integer(donnees, cle, defaut)  # type: ignore[misc]  # la classe ccxt est dessous
+        if type(entier) is int and entier > FLOTTANT_EXACT:
+            with contextlib.suppress(LookupError, TypeError, ValueError):
+                return int(donnees[cle])
+        return entier
+
+    def safe_integer_2(self, donnees: Any, cle: Any, autre: Any, defaut: Any = None) -> Any:
+        """Le premier des deux."""
+        entier = self.safe_integer(donnees, cle)
+        return self.safe_integer(donnees, autre, defaut) if entier is None else entier
+
+    def safe_integer_product(self, donnees: Any, cle: Any, facteur: float, defaut: Any = None) -> Any:
+        """Des ns à rendre en ms, sans flottant : d'un trade sur huit (kucoin), sur trois, ccxt ôterait une ms."""
+        if facteur == 0.000001 and (nanosecondes := self.safe_integer(donnees, cle)) is not None:
+            return nanosecondes // 10**6
+        return super().safe_integer_product(donnees, cle, facteur, defaut)  # type: ignore[misc]
 
     def client(self, url: str) -> Any:
         """Le client WebSocket d'une adresse, rendu bruyant lui aussi."""
         client = super().client(url)  # type: ignore[misc]  # la classe ccxt est dessous
         if self.signaler is not None and not hasattr(client, "bruyant"):
             client.bruyant = True
-            # Sans l'annexe, `controler_flux` a refusé de suivre ces carnets ; le reste n'a pas de numéros.
-            carnets = annexe_ou_rien("carnets") if self.particularite.carnet_numerote else None
-            _rendre_bruyant(client, self.signaler, carnets.verificateur(self) if carnets else None)
+            _rendre_bruyant(client, self.signaler)
         return client
 
     def on_error(self, client: Any, erreur: Exception) -> None:
@@ -5273,6 +5261,10 @@ def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
     return classe if isinstance(classe, type) and issubclass(classe, socle) else None
 
 
+# Ce que les annexes mettent devant toute classe ; copié seul, le module s'en passe, et refuse les carnets à numéros.
+_COUCHES = {"carnets": "Numerotee", "corps": "Bornee", "vitesse": "Datee"}
+
+
 @functools.cache
 def _classe(exchange: str) -> Any:
     """La classe `ccxt.pro` de l'exchange si elle existe, sinon `ccxt.async_support`, corrigée et rendue bruyante."""
@@ -5286,14 +5278,14 @@ def _classe(exchange: str) -> Any:
     lignee = (parente.__name__ for parente in base.__mro__)  # okxus est okx, gateeu est gate
     nom = next((nom for nom in lignee if nom in PARTICULARITES), "")
     particularite = PARTICULARITES.get(nom, Particularite())
+    devant = [annexe("corrections", f"Lire {exchange} juste").CORRECTIONS[nom]] if particularite.corrigee else []
+    for fichier, couche in _COUCHES.items():
+        devant += [getattr(piece, couche)] if (piece := annexe_ou_rien(fichier)) else []
     ajouts: dict[str, Any] = {"particularite": particularite}
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
-    bruyante = type(base.__name__, (_Bruyante, base), ajouts)
-    if not particularite.corrigee:
-        return bruyante
-    return type(base.__name__, (annexe("corrections", f"Lire {exchange} juste").CORRECTIONS[nom], bruyante), {})
+    return type(base.__name__, (*devant, _Bruyante, base), ajouts)
 
 
 # --- Traduction des erreurs de ccxt ---
@@ -5593,36 +5585,36 @@ class Marches:
 
     def manquent(self, symboles: Sequence[str]) -> bool:
         """Vrai si l'un de ces symboles ne désigne aucun marché chargé."""
-        return not self._api.markets or not all(self._candidats(s) or self._devines(s) for s in symboles)
+        return not self._api.markets or not all(map(self._candidats, symboles))
 
     def _est_du_genre(self, marche: Mapping[str, Any]) -> bool:
         genre, sous_type = self._genre_voulu
         return marche.get("type") == genre and sous_type in (None, marche.get("subType"))
 
     def _candidats(self, symbole: str) -> list[str]:
-        """Les symboles que la demande peut désigner : elle-même, ou les contrats dont elle est la forme courte."""
+        """Les symboles que la demande peut désigner : elle-même, ou les contrats dont elle est la forme courte.
+
+        À défaut, les marchés du genre demandé que « btc/usdt » ou « BTCUSDT » désigne.
+        """
         marches: Mapping[str, Any] = self._api.markets or {}
         if ":" in symbole or self._genre_voulu.type_marche == "spot":
-            return [symbole] if symbole in marches else []
-        return [nom for nom, m in marches.items() if sans_reglement(nom) == symbole and self._est_du_genre(m)]
-
-    def _devines(self, symbole: str) -> list[str]:
-        """Les marchés du genre demandé que « btc/usdt » ou « BTCUSDT » peut désigner."""
-        marches, suggestions = self._api.markets or {}, annexe_ou_rien("suggestions")
-        noms = suggestions.marches_designes(symbole, marches) if suggestions else ()
-        return [nom for nom in noms if ":" in symbole or self._est_du_genre(marches[nom])]
+            trouves = [symbole] if symbole in marches else []
+        else:
+            trouves = [nom for nom, m in marches.items() if sans_reglement(nom) == symbole and self._est_du_genre(m)]
+        if trouves or not (suggestions := annexe_ou_rien("suggestions")):
+            return trouves
+        devines = suggestions.marches_designes(symbole, marches)
+        return [nom for nom in devines if ":" in symbole or self._est_du_genre(marches[nom])]
 
     def resoudre(self, symbole: str) -> Mapping[str, Any]:
         """Le marché qu'un symbole désigne ; ErreurDemande, avec les plus proches, s'il n'y en a pas un seul."""
-        exchange = self._reglages.exchange
-        if not (candidats := self._candidats(symbole)) and len(candidats := self._devines(symbole)) == 1:
-            journal.info("« %s » est compris comme %s, le seul marché qui convient.", symbole, candidats[0])
+        exchange, marches = self._reglages.exchange, self._api.markets or {}
+        candidats = self._candidats(symbole)
         if len(candidats) > 1:
             raise ErreurDemande(
                 f"Symbole ambigu : « {symbole} » désigne {len(candidats)} marchés sur {exchange}",
                 f"Précisez : {', '.join(candidats[:6])}{'…' if len(candidats) > 6 else ''}.",
             )
-        marches: Mapping[str, Any] = self._api.markets or {}
         if not candidats:
             nature = nature_du_symbole(symbole, self._reglages.type_marche, self._reglages.sous_type)
             conseil = proches(symbole, marches) or "La liste : --lister marches."
@@ -5630,7 +5622,10 @@ class Marches:
                 autre = marches[symbole].get("type")
                 conseil = f"C'est un marché {autre} : --type-marche {autre}."
             raise ErreurDemande(f"Symbole inconnu : « {symbole} » sur {exchange} ({nature})", conseil)
-        marche: Mapping[str, Any] = marches[candidats[0]]
+        trouve = candidats[0]
+        if symbole not in (trouve, sans_reglement(trouve)):
+            journal.info("« %s » est compris comme %s, le seul marché qui convient.", symbole, trouve)
+        marche: Mapping[str, Any] = marches[trouve]
         self._avertir(symbole, marche)
         return marche
 
@@ -5745,8 +5740,10 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
             with contextlib.suppress(ErreurTemporaire, ErreurDefinitive):
                 essais = min(3, self.reglages.essais)
                 heure = await self.appeler(f"Heure de {self.reglages.exchange}", "fetch_time", essais=essais)
-                if isinstance(heure, int | float) and INSTANT_MIN_MS < heure < INSTANT_MAX_MS:
-                    self._noter_decalage(int(heure) - (avant + maintenant_ms()) // 2)
+                lue = isinstance(heure, int | float) and INSTANT_MIN_MS < heure < INSTANT_MAX_MS
+                ecart = int(heure) - (avant + maintenant_ms()) // 2 if lue else 0
+                if lue and not self._est_absurde(ecart):
+                    self._noter_decalage(ecart)
                     self._heure_lue, self.avance_douteuse_ms = True, 0
                     return True
         return self._heure_lue  # la mesure d'avant vaut mieux que l'en-tête d'un serveur en panne
@@ -5763,6 +5760,7 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
             )
             return
         ecart = date - self.api.date_recue_ms
+        ecart = 0 if self._est_absurde(ecart) else ecart
         # Un serveur date parfois ses réponses à l'heure locale : en avance sur la nôtre, il ne suffit pas à clore.
         self.avance_douteuse_ms = ecart if ecart > AVANCE_CRUE_MS else 0
         if self.avance_douteuse_ms > MINUTE_MS:
@@ -5771,6 +5769,15 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
                 "bougie suivante, décide des bougies closes.", self.reglages.exchange, duree_lisible(ecart / 1000),
             )  # fmt: skip
         self._noter_decalage(0 if self.avance_douteuse_ms else ecart)
+
+    def _est_absurde(self, ecart_ms: int) -> bool:
+        """Vrai, et c'est dit, d'une heure de plus d'un jour après la nôtre : toutes ses bougies seraient closes."""
+        if ecart_ms > JOUR_MS:
+            journal.warning(
+                "%s se dit %s plus tard que l'horloge locale : cette heure n'est pas crue.",
+                self.reglages.exchange, duree_lisible(ecart_ms / 1000),
+            )  # fmt: skip
+        return ecart_ms > JOUR_MS
 
     def _noter_decalage(self, decalage_ms: int) -> None:
         """L'écart mesuré ; il est dit quand il change."""
@@ -6472,10 +6479,9 @@ class _TrameIllisible(ErreurTemporaire):
     """Une trame que ccxt n'a pu traiter : chez lui la boucle de réception en meurt, sans un mot."""
 
 
-def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None], verifier: Callable[[Any], None] | None) -> None:
-    """Fait dire à un client WebSocket de ccxt ce qu'il tairait : trame abîmée ou perdue, refus que personne n'attend.
+def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
+    """Fait dire à un client WebSocket de ccxt ce qu'il tairait : trame abîmée, refus que personne n'attend.
 
-    `verifier` lève une erreur de ccxt si la trame dit qu'une autre est perdue.
     kraken et binance rejettent un abonnement par un numéro de requête que nul n'attend : `watch` ne rend jamais.
     """
     traiter, rejeter, lire = client.handle_message, client.reject, client.on_message_callback
@@ -6492,8 +6498,6 @@ def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None], verifier
             client.on_error(illisible)
 
     def lire_et_dire(client_: Any, message: Any) -> None:
-        if verifier is not None:
-            verifier(message)
         lire(client_, message)
         if _dit_une_erreur(message):  # bitfinex : la classe n'en fait rien ; déjà dite, elle ne l'est pas deux fois
             signaler(ccxt.ExchangeError(extrait(str(message), 300)))
@@ -6567,11 +6571,10 @@ class _Livraison:
 
     def __init__(self, recevoir: Recevoir, signaler: Callable[[Exception], None]) -> None:
         self._recevoir, self._signaler = recevoir, signaler
-        self._recues: dict[str, list[Any]] = collections.defaultdict(list)
+        self._recues: dict[str, list[Any]] = {}  # par symbole, les lignes qui attendent
         self._caches: dict[str, Any] = {}
         self._recrites: dict[str, Sequence[Any]] = {}  # la dernière ligne lue d'une liste que la classe récrit
         self.entendus: set[str] = set()  # les symboles dont un cache a parlé
-        self._attendus: list[str] = []  # les symboles qui ont des lignes
         self._finie = False
 
     def brancher(self, cache: Any, symbole: str) -> Any:
@@ -6585,12 +6588,9 @@ class _Livraison:
         # ccxt récrit une bougie en place à chaque mise à jour ; et cent mille dictionnaires gardés éveillent sans cesse
         # le ramasse-miettes, dont le passage coûte plus que tout le reste
         figer: Callable[[Any], Any] = _trade_recu if hasattr(cache, "_all_new_updates") else tuple
-        recues = self._recues[symbole]
 
         def entendre(ligne: Any) -> None:
-            if not recues:
-                self._prevenir(symbole)
-            recues.append(figer(ligne))
+            self._garder(symbole, figer(ligne))
 
         for ligne in cache:
             entendre(ligne)
@@ -6602,25 +6602,22 @@ class _Livraison:
         """Une liste de bougies, rangée de nouveau à chaque changement : dès la dernière lue, qui a pu changer."""
         connue = self._recrites.get(symbole, ())
         neuves = [tuple(bougie) for bougie in bougies if not connue or bougie[0] >= connue[0]]
-        if changees := [bougie for bougie in neuves if bougie != connue]:
-            if not self._recues[symbole]:
-                self._prevenir(symbole)
-            self._recues[symbole] += changees
-            self._recrites[symbole] = changees[-1]
+        for bougie in neuves:
+            if bougie != connue:
+                self._garder(symbole, bougie)
+                self._recrites[symbole] = bougie
 
-    def _prevenir(self, symbole: str) -> None:
-        if not self._attendus:
+    def _garder(self, symbole: str, ligne: Any) -> None:
+        if not self._recues:
             asyncio.get_running_loop().call_soon(self.livrer)
-        self._attendus.append(symbole)
+        self._recues.setdefault(symbole, []).append(ligne)
 
     def livrer(self) -> None:
         """Livre ce qui attend ; le jette si l'écoute est finie."""
-        symboles, self._attendus = self._attendus, []
+        recues, self._recues = self._recues, {}
         recu = maintenant_ms()
-        self.entendus.update(symboles)
-        for symbole in symboles:
-            lignes = self._recues[symbole][:]
-            self._recues[symbole].clear()
+        self.entendus.update(recues)
+        for symbole, lignes in recues.items():
             if symbole in self._caches:
                 # ccxt retient chaque ouverture depuis la dernière lecture du cache : jamais, pour celles d'un groupe.
                 self._caches[symbole].getLimit(symbole, None)
@@ -6719,17 +6716,25 @@ class Ecoute:
 
     def _appels(self, *, groupe: bool) -> list[tuple[str, tuple[Any, ...]]]:
         """(méthode, arguments) : des paquets de symboles, ou un appel par symbole."""
-        symboles, params = list(self.series), dict(self._connexion.reglages.params)
-        if not groupe:
-            return [(self.canal.seul, _arguments(self._nom, s, self.series[s], params)) for s in symboles]
-        taille = self._connexion.particularite.sujets_par_appel
-        paquets = [symboles[debut : debut + taille] for debut in range(0, len(symboles), taille)]
-        couples = [[[s, self.series[s].timeframe.code] for s in paquet] for paquet in paquets]
-        premiers: list[Any] = couples if self._nom == "ohlcv" else paquets
-        return [
-            (self.canal.groupe, _arguments(self._nom, premier, self.series[paquet[0]], params))
-            for premier, paquet in zip(premiers, paquets, strict=True)
-        ]
+        methode = self.canal.groupe if groupe else self.canal.seul
+        series = list(self.series.values())
+        taille = self._connexion.particularite.sujets_par_appel if groupe else 1
+        paquets = [series[debut : debut + taille] for debut in range(0, len(series), taille)]
+        return [(methode, self._arguments(paquet, groupe=groupe)) for paquet in paquets]
+
+    def _arguments(self, paquet: Sequence[Serie], *, groupe: bool) -> tuple[Any, ...]:
+        """Ce qu'attend la méthode de ccxt, pour un symbole ou un paquet."""
+        params = dict(self._connexion.reglages.params)
+        symboles = [serie.cle.symbole for serie in paquet]
+        demande: Any = symboles if groupe else symboles[0]
+        if self._nom == "ticker":
+            return demande, params
+        if self._nom == "orderbook":
+            return demande, paquet[0].limite or None, params
+        if self._nom == "trades":
+            return demande, None, None, params
+        couples = [[serie.cle.symbole, serie.timeframe.code] for serie in paquet]
+        return (couples, None, None, params) if groupe else (*couples[0], None, None, params)
 
     async def _entretenir(self, methode: str, arguments: tuple[Any, ...], attente_s: float) -> None:
         """Rappelle `watch_…` sans fin : c'est ce qui tient l'abonnement, et par où les refus arrivent."""
@@ -6858,15 +6863,6 @@ def attentes_d_abonnement(propre: Particularite, symboles: Iterable[str], *, gro
     """Dans combien de secondes chaque symbole d'une écoute sera abonné."""
     par_appel = propre.sujets_par_appel if groupe else 1
     return {symbole: rang // par_appel / propre.abonnements_par_s for rang, symbole in enumerate(symboles)}
-
-
-def _arguments(canal: str, premier: Any, serie: Serie, params: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Ce qu'attend la méthode de ccxt d'un canal, pour un symbole ou un paquet."""
-    if canal == "ohlcv":
-        return (premier, *([serie.timeframe.code] * isinstance(premier, str)), None, None, params)
-    if canal == "orderbook":
-        return (premier, serie.limite or None, params)
-    return (premier, params) if canal == "ticker" else (premier, None, None, params)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
