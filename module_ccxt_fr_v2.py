@@ -7842,7 +7842,11 @@ class Historique:
             yield self._en_lot(morceau, sus)
 
     async def avec_les_bords(self, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
-        """Les intervalles, et les `hors_fenetre_api` si l'exchange sert le bord du dernier : il était en panne."""
+        """Les intervalles, et les `hors_fenetre_api` que le bord du dernier dément.
+
+        L'exchange le sert : il était en panne. Ou, demandé d'avant, il commence par la même bougie, et un timeframe
+        plus long par celle qui la contient : c'est peut-être la cotation, plutôt que la fin de ce qu'il garde.
+        """
         hors = croiser(intervalles_de(self.fiche.trous, HORS_FENETRE_API), [self.demande])
         if not hors or croiser(hors, intervalles):
             return list(intervalles)
@@ -7850,7 +7854,16 @@ class Historique:
         bord = self.timeframe.avancer(fin, -max(1, self.pages.capacite(self.timeframe) - MARGE - 1))
         reponse = await self.pages.temoigner(Question(self.timeframe, bord, self.timeframe.avancer(fin, 1)))
         revenu = entre(reponse.page.lignes, *hors[-1]).num_rows
-        return unir(intervalles, hors) if revenu else list(intervalles)
+        dementi = revenu or (reponse.instants[:1] == [fin] and await self._semble_cote(fin))
+        return unir(intervalles, hors) if dementi else list(intervalles)
+
+    async def _semble_cote(self, instant: int) -> bool:
+        """Vrai si un timeframe plus long, demandé d'avant cet instant, commence là."""
+        for longue in self.pages.longues[:1]:
+            question = Question(longue, longue.avancer(instant, -10), longue.avancer(instant, 1))
+            vives = (await self.pages.temoigner(question)).vives
+            return bool(vives) and vives[0][0] <= instant < vives[0][1]
+        return False
 
     def _en_lot(self, morceau: Morceau, sus: Sequence[Intervalle]) -> Lot:
         """Le morceau, habillé ; un trou n'efface jamais ce qui était prouvé (kraken ne sert plus ce qu'il a servi).
