@@ -8335,7 +8335,6 @@ MUETS_MAX = 2  # fois qu'un symbole se tait pendant que ses voisins parlent
 CROISES_MAX = 3  # carnets croisés de suite avant de se réabonner
 FINALES_GARDEES = 8
 BOUGIES_DE_VERIFICATION = 10
-CLOTURES_GARDEES = 1500
 DITES_GARDEES = 100  # bougies ; au-delà, une bougie confirmée telle quelle peut être rendue de nouveau
 CONFIRMATION_MS = 10 * MINUTE_MS  # de sa clôture à sa relecture, une bougie du flux est crue sans témoin
 AGE_SUR_MS = MINUTE_MS  # plus jeune, une bougie peut être encore révisée (volumes de kraken), ou le REST en retard
@@ -8516,13 +8515,9 @@ class Fil(ABC):
     def _veiller(self) -> None:
         """Après une collecte : relance un rattrapage s'il reste de quoi."""
 
-    def echeance(self) -> int | None:
-        """L'heure de l'exchange à laquelle collecter, même sans rien recevoir ; None s'il n'y en a pas."""
-        return None
-
-    def est_echu(self, heure: int) -> bool:
-        """Vrai si l'heure est venue de collecter."""
-        return (echeance := self.echeance()) is not None and echeance <= heure
+    def echeance(self) -> int:
+        """L'heure de l'exchange à laquelle collecter, même sans rien recevoir ; le bout des temps s'il n'y en a pas."""
+        return INSTANT_MAX_MS
 
     def reste_de_grace_s(self) -> float:
         """Le temps à attendre pour que tout ce qui est rendu puisse être relu."""
@@ -8664,22 +8659,20 @@ class Confrontation:
 
     def _comparer(self, lues: Mapping[int, Sequence[Any]]) -> None:
         for instant in sorted(lues.keys() & self._temoins.keys()):
-            temoin, lue = self._temoins.pop(instant), lues[instant]
-            if self.crues is None and lue[4]:  # sans volume, elle ne dit rien de son unité
-                self._juger(temoin[1:], lue)
-
-    def _juger(self, dite: Sequence[Any], lue: Sequence[float]) -> None:
-        if self.temoignent(dite, lue):
-            self.crues = True
-            return
-        self._dementis += 1
-        if self._dementis >= DEMENTIS_MAX:
-            self.crues = False
-            journal.warning(
-                "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s "
-                "(volumes dans un rapport de %s).",
-                self._cle, dite, lue, decimal_lisible(f"{(_en_nombre(dite[-1]) or 0.0) / lue[-1]:g}"),
-            )  # fmt: skip
+            dite, lue = self._temoins.pop(instant)[1:], lues[instant]
+            if self.crues is not None or not lue[4]:  # sans volume, elle ne dit rien de son unité
+                continue
+            if self.temoignent(dite, lue):
+                self.crues = True
+                continue
+            self._dementis += 1
+            if self._dementis >= DEMENTIS_MAX:
+                self.crues = False
+                journal.warning(
+                    "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s "
+                    "(volumes dans un rapport de %s).",
+                    self._cle, dite, lue, decimal_lisible(f"{(_en_nombre(dite[-1]) or 0.0) / lue[-1]:g}"),
+                )  # fmt: skip
 
     def retenir(self, couverts: Iterable[Intervalle]) -> None:
         """Ces bougies-là ne tiennent encore que du flux : elles seront relues."""
@@ -8768,21 +8761,16 @@ class BougiesDites:
         if dite and couverture.relisible:
             self._compteurs.retards += 1
             couverture.desavouer(instant)  # une révision, ou un message dépassé par la clôture : le REST tranche
-        elif dite and self._est_depassee(bougie):
-            self._compteurs.retards += 1
+        elif dite and any(_volume(bougie) < _volume(finale) for finale in self._finales if finale[0] == instant):
+            self._compteurs.retards += 1  # rendue avec un plus grand volume : un message en retard, non une révision
         elif instant >= self.fiable:
             self._tenir(instant, bougie)
         return True
 
-    def _est_depassee(self, bougie: Sequence[Any]) -> bool:
-        """Vrai si elle fut rendue avec un plus grand volume : un message en retard, non une révision (sans REST)."""
-        volume = _en_nombre(bougie[5]) or 0.0
-        return any(volume < (_en_nombre(finale[5]) or 0.0) for finale in self._finales if finale[0] == bougie[0])
-
     def _tenir(self, instant: int, bougie: Sequence[Any]) -> None:
         """Garde l'état d'une bougie ouverte ; un volume qui recule dit des messages en désordre : elle sera relue."""
         connue = self._ouvertes.get(instant)
-        if connue is not None and (_en_nombre(bougie[5]) or 0.0) < (_en_nombre(connue[5]) or 0.0):
+        if connue is not None and _volume(bougie) < _volume(connue):
             self._compteurs.retards += 1
             self.fiable = self._couverture.timeframe.avancer(instant, 1)
             self.a_voir = True
@@ -8815,10 +8803,10 @@ class BougiesDites:
         self._dites_avant = max([self._dites_avant, *(fin for _, fin in lot.couverts)])
         return lot
 
-    def echeance(self) -> int | None:
+    def echeance(self) -> int:
         """L'heure de la prochaine clôture."""
         if not self._ouvertes:
-            return None
+            return INSTANT_MAX_MS
         return self._couverture.timeframe.avancer(min(self._ouvertes), 1) + self._couverture.plage.grace_ms
 
     async def a_bouge(self, ecoute_depuis: int) -> bool:
@@ -8832,16 +8820,16 @@ class BougiesDites:
         return depassee(brutes, self._derniere, grille.plancher(ecoute_depuis))
 
 
+def _volume(bougie: Sequence[Any]) -> float:
+    return _en_nombre(bougie[5]) or 0.0
+
+
 def depassee(brutes: Sequence[Sequence[Any]], derniere: Sequence[Any], ouverture: int) -> bool:
     """Vrai si ces bougies du REST ont un volume que la dernière du flux n'a pas (à défaut : depuis l'ouverture)."""
-    seuil = max(derniere[0] if derniere else 0, ouverture)
-    for ligne in brutes:
-        instant, volume = _en_instant(ligne[0]) or 0, _en_nombre(ligne[5]) or 0.0
-        if derniere and instant == derniere[0] and volume > (_en_nombre(derniere[5]) or 0.0):
-            return True
-        if instant > seuil and volume > 0:
-            return True
-    return False
+    seuil, dit = max(derniere[0], ouverture) if derniere else ouverture, _volume(derniere) if derniere else 0.0
+    volumes = [(_en_instant(ligne[0]) or 0, _volume(ligne)) for ligne in brutes]
+    depasse = bool(derniere) and any(instant == derniere[0] and volume > dit for instant, volume in volumes)
+    return depasse or any(instant > seuil and volume > 0 for instant, volume in volumes)
 
 
 class BougiesFaites:
@@ -8855,7 +8843,7 @@ class BougiesFaites:
 
     def __init__(self, couverture: Couverture, compteurs: Compteurs, bougies_vides: str | None) -> None:
         self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
-        self._plates = annexe(*BOUGIES_PLATES) if bougies_vides == "reporter" else None
+        self._report = annexe(*BOUGIES_PLATES).Report() if bougies_vides == "reporter" else None
         self._horloge = asyncio.get_running_loop().time
         self.grace_s = couverture.plage.grace_ms / 1000
         self.suite_d_ids = SuiteDIds()
@@ -8865,7 +8853,6 @@ class BougiesFaites:
         self._rendues: list[BougieTrades] = []
         self._douteuses: dict[int, float | None] = {}  # ouvertures où un saut d'identifiants -> volume reçu
         self._prouve = 0  # fin de ce que la suite de trades en cours a prouvé
-        self._clotures: dict[int, float] = {}  # ouverture -> clôture des dernières bougies rendues
         self.recommencer()
 
     def recommencer(self) -> None:
@@ -8960,8 +8947,8 @@ class BougiesFaites:
         fin = max([self._prouve, *(fin for _, fin in lot.couverts)])
         vides = oter([(self._prouve, fin)], [*lot.couverts, *self._couverture.fiche.couverts])
         self._prouve = fin
-        if self._vides == "reporter":
-            self._retenir(lot)
+        if self._report is not None:
+            self._report.retenir(lot)
             return lot  # l'agrégat a rendu les plates qu'il pouvait ; avant sa première bougie, le REST dit le prix
         trous = [*lot.trous, *(Trou(*vide, SANS_TRANSACTION) for vide in vides)]
         return lot._replace(couverts=unir(lot.couverts, vides), trous=trous)
@@ -8971,10 +8958,10 @@ class BougiesFaites:
         """Les bougies d'avant sont à couvrir ; une minute sans trade, quand le trade d'après la prouve."""
         return min(self.derniere, self._prouve) if self._vides else self.derniere
 
-    def echeance(self) -> int | None:
+    def echeance(self) -> int:
         """L'heure de la prochaine clôture, ou de ce qu'un saut a d'incertain."""
         if self._agregateur is None:
-            return None
+            return INSTANT_MAX_MS
         close = self._couverture.timeframe.avancer(self._agregateur.close_jusqu_a, 1) + self._couverture.plage.grace_ms
         heure = self._couverture.connexion.heure_ms()
         return min(close, self.suite_d_ids.echeance(heure, self._horloge(), self.grace_s))
@@ -8997,21 +8984,13 @@ class BougiesFaites:
         self._apprendre(lot)
         if self._vides == "omettre":
             return omettre_les_plates(lot, self._couverture.timeframe)
-        if self._plates is not None:
-            lot = self._plates.reporter_les_vides(lot, self._couverture.timeframe, self._clotures)
-            self._retenir(lot)
-        return lot
+        return lot if self._report is None else self._report.reporter(lot, self._couverture.timeframe)
 
     def _apprendre(self, lot: Lot) -> None:
         """Une bougie douteuse que le REST dit pourtant juste : les identifiants de cet exchange ne se suivent pas."""
         for instant, volume in zip(instants_de(lot.lignes), lot.lignes["volume"].to_pylist(), strict=True):
             if (recu := self._douteuses.pop(instant, None)) is not None:
                 self.suite_d_ids.juger(manquaient=not memes_volumes([recu], [volume]))
-
-    def _retenir(self, lot: Lot) -> None:
-        self._clotures.update(zip(instants_de(lot.lignes), lot.lignes["close"].to_pylist(), strict=True))
-        for instant in sorted(self._clotures)[:-CLOTURES_GARDEES]:
-            del self._clotures[instant]
 
 
 def memes_volumes(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
@@ -9103,7 +9082,7 @@ class FilBougies(Fil):
         self._rendue = max([self._rendue, *(fin for _, fin in couverts)])
         return Lot(self.cle, tabler(self.cle, self.confrontation.inedites(possibles), OHLCV), couverts, [])
 
-    def echeance(self) -> int | None:
+    def echeance(self) -> int:
         return self.source.echeance()
 
     def reste_de_grace_s(self) -> float:
@@ -9498,7 +9477,7 @@ class FilTrades(Fil):
         """Dans l'ordre de l'exchange ; dans une même ms, celui d'arrivée si les ids n'en disent rien."""
         return sorted(trades, key=cle_de_trade if self._suite_d_ids.croissants else lambda trade: (trade.timestamp, 0))
 
-    def echeance(self) -> int | None:
+    def echeance(self) -> int:
         reste_s = max(0.0, self._retenir_jusqua - self._horloge())
         heure = self.connexion.heure_ms()
         retenue = heure + round(1000 * reste_s) if self._recus else INSTANT_MAX_MS
@@ -9511,7 +9490,7 @@ class FilTrades(Fil):
     # --- ce qui est à relire
 
     def _relire(self, lacune: Lacune) -> None:
-        avant = self._lacunes[-1] if len(self._lacunes) > len(self._en_lecture) else None
+        avant = self._lacunes[-1] if self._lacunes and self._lacunes[-1] not in self._en_lecture else None
         # Du début de l'écoute, qui n'a pas d'id, ce qu'aucun REST ne dit n'est pas dû ; de ce qui le suit, si.
         if avant and avant.dernier.id and avant.saut and lacune.saut and avant.jusqua is lacune.dernier:
             self._lacunes.pop()  # d'un seul tenant : un REST muet ne fait pas enfler la file
@@ -9583,29 +9562,24 @@ class FilTrades(Fil):
             a_revoir: list[Lacune] = []
             for lacune in a_relire:
                 try:
-                    if await self._relue(lacune, insister=attente_s < RETARDS_REST_S[-1]):
-                        self._lacunes.remove(lacune)
-                    else:
-                        a_revoir.append(lacune)
+                    servie = await self._combler(lacune, insister=attente_s < RETARDS_REST_S[-1])
                 except ErreurTemporaire as erreur:
                     echec = erreur
+                    continue
+                except ErreurDefinitive as erreur:
+                    journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
+                    self._suite_d_ids.sans_juge = servie = True
+                    if lacune.jusqua is not None or self.conclut:  # sinon, ce que redira l'écoute n'est pas perdu
+                        self._renoncer(lacune, HORS_FENETRE_API)
+                if servie:
+                    self._lacunes.remove(lacune)
+                else:
+                    a_revoir.append(lacune)
             a_relire = tuple(a_revoir)
-            self._en_lecture = tuple(lacune for lacune in self._en_lecture if lacune in self._lacunes)
             if not a_relire:
                 break
         if echec is not None:
             raise echec
-
-    async def _relue(self, lacune: Lacune, *, insister: bool) -> bool:
-        """Relit une lacune ; faux s'il faut y revenir."""
-        try:
-            return await self._combler(lacune, insister=insister)
-        except ErreurDefinitive as erreur:
-            journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
-            self._suite_d_ids.sans_juge = True
-            if lacune.jusqua is not None or self.conclut:  # sinon, ce que redira l'écoute suivante n'est pas perdu
-                self._renoncer(lacune, HORS_FENETRE_API)
-            return True
 
     async def _combler(self, lacune: Lacune, *, insister: bool) -> bool:
         """Rend ce que le REST sert de cette lacune ; faux s'il faut `insister` : il ne sert pas encore sa fin."""
@@ -9732,7 +9706,7 @@ async def _une_bougie_depuis(connexion: Connexion, serie: Serie, instant: int) -
     if debut > heure:
         return False
     lignes = await connexion.lire_bougies(serie, minute, debut, minute.avancer(heure, 1), limite=LIMITE_PAR_DEFAUT)
-    return any((_en_nombre(ligne[5]) or 0.0) > 0 for ligne in lignes if (_en_instant(ligne[0]) or 0) >= debut)
+    return depassee(lignes, (), debut - 1)
 
 
 # --- Tickers et carnets : des instantanés, sans histoire à relire
@@ -9753,7 +9727,6 @@ class FilInstantanes(Fil):
         self._date: int | None = None  # celle que l'exchange donnait à ce contenu
         self._rendu: list[Any] = []  # la dernière ligne rendue
         self._fin: int | None = None  # fin de ce qui est couvert d'une suite sans rupture
-        self._trous: list[Trou] = []
         self._rompu = False
         self._dernier_instant = 0  # un état sans horodatage ne précède pas ceux qui l'ont précédé
 
@@ -9774,16 +9747,15 @@ class FilInstantanes(Fil):
         await super().arreter()
         if self.refus is None and (self._rompu or not self.recus):
             self._finir_la_coupure(self.connexion.heure_ms())
-        self.prets += self._sures(self.connexion.heure_ms())  # après eux, leur couverture effacerait ces trous
-        if self._trous:
-            trous, self._trous = self._trous, []
-            self.prets.append(Lot(self.cle, self.type_donnee.schema.empty_table(), [], trous))
 
     def _finir_la_coupure(self, instant: int) -> None:
         """Ce qui n'a pas été entendu jusqu'à cet instant est un trou ; avant toute écoute, rien n'est dû."""
-        debut = instant if self._fin is None else max(self._fin, self._dernier_instant + 1)
-        if debut < instant:
-            self._trous.append(Trou(debut, instant, HORS_FENETRE_API))
+        self.prets += self._sures(instant)
+        entendu = instant if self._fin is None else max(self._fin, self._dernier_instant + 1)
+        if entendu < instant and self._fin is not None:
+            couverts, trou = unir([(self._fin, entendu)]), Trou(entendu, instant, HORS_FENETRE_API)
+            self.prets.append(Lot(self.cle, self.type_donnee.schema.empty_table(), couverts, [trou]))
+            self._fin = instant
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
         lue = isinstance(donnee, tuple)  # son instant vient d'être confirmé
@@ -9832,11 +9804,9 @@ class FilInstantanes(Fil):
         if not lignes:
             return []
         self._rendu = lignes[-1]
-        debut, trous, self._trous = self._fin or 0, self._trous, []
-        fin = max(lignes[-1][0] + 1, debut)
-        self._fin = max([fin, *(trou.fin for trou in trous)])  # l'écoute a pu reprendre sans que rien n'ait changé
-        table = tabler(self.cle, lignes, self.type_donnee)
-        return [Lot(self.cle, table, oter([(debut, fin)], intervalles_de(trous)), trous)]
+        debut = self._fin or 0
+        self._fin = max(lignes[-1][0] + 1, debut)  # l'écoute a pu reprendre sans que rien n'ait changé
+        return [Lot(self.cle, tabler(self.cle, lignes, self.type_donnee), unir([(debut, self._fin)]), [])]
 
 
 _DU_TRADE = {"last", "close", "baseVolume", "quoteVolume"}
@@ -9933,14 +9903,12 @@ class _Sante:
     def tombe(self, erreur: ErreurCollecte, attente_s: float) -> None:
         """Une coupure, ou une tentative de plus qui échoue."""
         self._erreurs += 1
+        cause = str(erreur).rstrip(" .")
         if self._erreurs == 1:
-            self._depuis = self._horloge()
-            journal.warning(
-                "%s : flux coupé. %s. Reconnexion dans %s.",
-                self._nom, _sans_point(str(erreur)), duree_lisible(attente_s),
-            )  # fmt: skip
+            self._depuis, attente = self._horloge(), duree_lisible(attente_s)
+            journal.warning("%s : flux coupé. %s. Reconnexion dans %s.", self._nom, cause, attente)
         else:
-            journal.debug("%s : toujours coupé (%s), essai %d.", self._nom, _sans_point(str(erreur)), self._erreurs)
+            journal.debug("%s : toujours coupé (%s), essai %d.", self._nom, cause, self._erreurs)
 
     def vit(self) -> None:
         """Des données arrivent."""
@@ -9948,10 +9916,6 @@ class _Sante:
             duree = duree_lisible(self._horloge() - self._depuis)
             journal.info("%s : flux rétabli après %s en %s.", self._nom, nombre_de(self._erreurs, "erreur"), duree)
             self._erreurs = 0
-
-
-def _sans_point(phrase: str) -> str:
-    return phrase.rstrip(" .")
 
 
 async def remettre_a_l_heure(connexion: Connexion, fils: Sequence[Fil]) -> None:
@@ -10267,11 +10231,11 @@ class Flux:
         if echu:
             self._echeance = INSTANT_MAX_MS
         for fil in self.fils:
-            if fil.a_collecter or fil.prets or (echu and fil.est_echu(heure)):
+            if fil.a_collecter or fil.prets or (echu and fil.echeance() <= heure):
                 lots += fil.collecter(heure)
             elif not echu:
                 continue  # à deux cents, une échéance de chacun à chaque trame coûterait plus que la trame
-            self._echeance = min(self._echeance, fil.echeance() or INSTANT_MAX_MS)
+            self._echeance = min(self._echeance, fil.echeance())
         return lots
 
     async def _fermer_les_ecoutes(self) -> None:
@@ -10290,14 +10254,6 @@ class Flux:
         for fil in self.fils:
             await fil.arreter()
         self._echeance = 0  # rien n'est plus retenu
-
-    async def _attendre_la_grace(self, plafond_s: float) -> None:
-        """Attend que tout ce qui est rendu puisse être relu ; une grâce plus longue ne prend pas le temps de relire."""
-        horloge = asyncio.get_running_loop().time
-        limite = horloge() + plafond_s
-        while (reste_s := max((fil.reste_de_grace_s() for fil in self.fils), default=0.0)) > 0 and horloge() < limite:
-            await pause(min(reste_s, PAS_DE_GRACE_S, limite - horloge()))
-            await self.connexion.estimer_heure()
 
     async def conclure(self, plafond_s: float = FIN_MAX_S) -> list[Lot]:
         """La durée est écoulée : relit par REST ce qui manque encore, et rend tout ce qui est sûr."""
@@ -10338,8 +10294,13 @@ class Flux:
                 patience = min(limite, horloge() + frein.reste_s + plafond_s)
 
     async def _tout_relire(self, plafond_s: float) -> None:
+        """Quand tout ce qui est rendu peut être relu ; une grâce plus longue ne prend pas le temps de relire."""
         await self.connexion.estimer_heure()
-        await self._attendre_la_grace(plafond_s / 2)
+        horloge = asyncio.get_running_loop().time
+        limite = horloge() + plafond_s / 2
+        while (reste_s := max((fil.reste_de_grace_s() for fil in self.fils), default=0.0)) > 0 and horloge() < limite:
+            await pause(min(reste_s, PAS_DE_GRACE_S, limite - horloge()))
+            await self.connexion.estimer_heure()
         await asyncio.gather(*(fil.rattraper_a_fond() for fil in self.fils if fil.refus is None))
 
 
