@@ -8200,10 +8200,13 @@ class RelectureTrades:
             rangs = rangs_de(jusqua.id)
             params["after"] = str(rangs[1] + 1) if rangs else jusqua.id
         for _ in range(PAGES_DE_TRADES_MAX):
-            pages.append(self._noter(await self._lire(None, params)))
-            if not pages[-1] or self._part_de(dernier, pages[-1]):
+            page = self._noter(await self._lire(None, params))
+            if pages and page and not page[0].precede(pages[-1][0]):
+                break  # `after` est ignoré : elle ne va pas plus loin
+            pages.append(page)
+            if not page or self._part_de(dernier, page):
                 break
-            params["after"] = pages[-1][0].id
+            params["after"] = page[0].id
         self._dernier = pages[0][-1] if pages[0] else None
         self._rejoint = bool(pages[0]) and (jusqua is None or self._va_jusqu_au_bout(pages[0]))
         if not self._accroche and (debuts := [page[0] for page in pages if page]):
