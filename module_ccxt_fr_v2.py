@@ -5192,12 +5192,10 @@ class _Bruyante:
         return await super().fetch2(path, api, method, params or {}, config or {})  # type: ignore[misc]
 
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
-        """Compte la requête ; une erreur porte le délai qu'elle avait. En `debug`, dit la demande et ce qui revient."""
+        """Compte la requête ; une erreur porte le délai qu'elle avait."""
         self.requetes += 1
-        traces = annexe_ou_rien("traces") if journal.isEnabledFor(logging.DEBUG) else None
-        reponse = super().fetch(url, method, headers, body)  # type: ignore[misc]  # la classe ccxt est dessous
         try:
-            return await (traces.tracer(self, reponse, method, url, body) if traces else reponse)
+            return await super().fetch(url, method, headers, body)  # type: ignore[misc]  # la classe ccxt est dessous
         except Exception as erreur:
             erreur.delai_ms = self.timeout  # type: ignore[attr-defined]
             raise
@@ -5209,7 +5207,6 @@ class _Bruyante:
         code = code or 0  # bitvavo n'en donne pas d'un refus de son flux
         self.date_serveur = next((v for k, v in (entetes or {}).items() if k.lower() == "date"), None)
         self.date_recue_ms = maintenant_ms()
-        STATUT_HTTP.set(code)
         self.throttler.noter_reponse(url, entetes or {})
         if code < 400 and reste[0] is None and not re.fullmatch(_CORPS_SCALAIRE, (corps or "").strip()):
             raise ReponseIllisible(
@@ -5244,7 +5241,6 @@ def sans_reglement(symbole: str) -> str:
     return symbole.partition(":")[0]
 
 
-STATUT_HTTP: contextvars.ContextVar[int | None] = contextvars.ContextVar("statut_http", default=None)
 EXTRAIT_LU = 10_000  # d'un corps de soixante Mo, n'analyser que le début
 
 
@@ -5274,7 +5270,7 @@ def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
 
 
 # Ce que les annexes mettent devant toute classe ; copié seul, le module s'en passe, et refuse les carnets à numéros.
-_COUCHES = {"carnets": "Numerotee", "corps": "Bornee", "vitesse": "Datee"}
+_COUCHES = {"carnets": "Numerotee", "corps": "Bornee", "traces": "Tracee", "vitesse": "Datee"}
 
 
 @functools.cache
@@ -5578,13 +5574,19 @@ FERMETURE_MAX_S = 1.0
 
 
 async def _fermer_vite(api: Any) -> None:
-    """Ferme une instance ccxt ; un exchange qui ne répond plus n'est pas attendu dix secondes, comme le ferait ccxt."""
-    with contextlib.suppress(TimeoutError):
+    """Ferme une instance ccxt ; un exchange qui ne répond plus n'est pas attendu dix secondes, comme le ferait ccxt.
+
+    Prise dans ses propres cycles, elle attend le ramasse-miettes ; à chaque coupure, les lignes qu'elle gardait étaient
+    cent trades par symbole de plus en mémoire.
+    """
+    try:
         async with asyncio.timeout(FERMETURE_MAX_S):
             await api.close()
-            return
-    api.clients = {}
-    await api.close()
+    except TimeoutError:
+        api.clients = {}
+        await api.close()
+    for nom in ("trades", "ohlcvs", "orderbooks", "tickers"):
+        setattr(api, nom, {})
 
 
 class Marches:
@@ -5719,18 +5721,8 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
         erreur.args = (masquer(str(erreur), [*secrets_de(self.api), *self.reglages.secrets]),)
 
     def fermer_plus_tard(self, api: Any) -> None:
-        """Ferme une instance d'écoute en tâche de fond, et oublie les lignes qu'elle gardait.
-
-        Prise dans ses propres cycles, elle attend le ramasse-miettes ; à chaque coupure, c'étaient cent trades par
-        symbole de plus en mémoire.
-        """
-
-        async def fermer_et_vider() -> None:
-            await _fermer_vite(api)
-            for nom in ("trades", "ohlcvs", "orderbooks", "tickers"):
-                setattr(api, nom, {})
-
-        tache = asyncio.ensure_future(fermer_et_vider())
+        """Ferme une instance d'écoute en tâche de fond."""
+        tache = asyncio.ensure_future(_fermer_vite(api))
         self._fermetures.add(tache)
         tache.add_done_callback(self._fermetures.discard)
 
