@@ -2124,15 +2124,13 @@ class Agregateur:
         else:
             self._frontiere = self._debut
         self._vu = max(self._vu, trade.timestamp)
-        bougie = self._vives.get(self._debut) or self._ouvrir(trade)
+        bougie = self._vives.get(self._debut)
+        if bougie is None:
+            en_desordre = self._debut < next(reversed(self._vives), self._debut)
+            self._vives[self._debut] = bougie = _BougieVive(self._debut, self._fin, trade)
+            if en_desordre:
+                self._vives = dict(sorted(self._vives.items()))
         bougie.fondre(trade, self._volume(trade))
-
-    def _ouvrir(self, trade: Trade) -> _BougieVive:
-        en_desordre = bool(self._vives) and self._debut < next(reversed(self._vives))
-        self._vives[self._debut] = bougie = _BougieVive(self._debut, self._fin, trade)
-        if en_desordre:
-            self._vives = dict(sorted(self._vives.items()))
-        return bougie
 
     def _rendre(self, avant: int) -> list[BougieTrades]:
         """Les bougies closes qui ont changé, et les plates ; celles d'avant l'ancienne frontière sont des révisions."""
@@ -11412,7 +11410,8 @@ class Execution:
             bilan.derniere_ms = None  # la queue était déjà prouvée : ce qui vient d'être lu ne la dit pas
         fiche = self.ecrivain.fiches.get(copie.fiche.cle, copie.fiche)
         self._conclure(bilan, fiche)
-        self._dire_le_retard(bilan, copie.source.attendue, fiche)
+        if bilans := annexe_ou_rien("bilans"):
+            bilans.dire_le_retard(bilan, copie.source.attendue, fiche)
 
     def _source(self, serie: Serie, fiche: Fiche) -> Source:
         """D'où viennent les lignes : des bougies, le REST ou les fichiers publics ; ou l'histoire d'une annexe."""
@@ -11427,26 +11426,12 @@ class Execution:
             source = annexe("archives", "--source").completer(source, self._depot, self.tache)
         return source
 
-    def _dire_le_retard(self, bilan: BilanSerie, attendue: int | None, fiche: Fiche) -> None:
-        """Ce qui manque encore jusqu'à la dernière bougie close : l'exchange est en retard, ou rien ne s'échange.
-
-        D'une queue prouvée sans transaction, rien ne sera redemandé : il n'y a rien à dire.
-        """
-        if bilan.derniere_ms is None or attendue is None:
-            return
-        bilan.retard_s = max(0.0, (attendue - bilan.derniere_ms) / SECONDE_MS)
-        prouvee = any(debut <= attendue < fin for debut, fin in fiche.couverts)
-        if bilan.retard_s and not prouvee and not any(t.raison == ECHEC and t.fin > attendue for t in bilan.trous):
-            journal.info(
-                "%s : s'arrête à %s, %s avant la dernière bougie close ; la suite sera redemandée.",
-                bilan.cle, en_iso(bilan.derniere_ms), duree_lisible(bilan.retard_s),
-            )  # fmt: skip
-
     def _fiche(self, serie: Serie) -> Fiche:
         """La fiche de la série, telle que la sortie la connaît, ou neuve."""
         contrat = serie.marche.get("contractSize")
         lire_unite = self.connexion.unite_volume if serie.cle.timeframe else self.connexion.unite_des_trades
         sans_volume = serie.cle.prix not in ("", "last")  # d'un prix mark ou d'indice, rien ne s'échange
+        dans_l_histoire = self.tache.type_donnee is TRADES and not self.tache.stream  # réunis ou non
         neuve = Fiche(
             serie.cle,
             type_marche=serie.nature.type_marche,
@@ -11454,7 +11439,7 @@ class Execution:
             taille_contrat=float(contrat) if contrat else None,
             marche_id=serie.marche_id,
             origine=self.tache.origine,
-            identifiants=self._identifiants(serie),
+            identifiants=histoires("trades").identifiants(self.connexion, serie) if dans_l_histoire else "",
         )
         connue = self.ecrivain.fiches.get(serie.cle)
         if connue is None:
@@ -11468,12 +11453,6 @@ class Execution:
         return dataclasses.replace(
             neuve, ancre_ms=connue.ancre_ms, couverts=list(connue.couverts), trous=list(connue.trous)
         )
-
-    def _identifiants(self, serie: Serie) -> str:
-        """De trades lus dans leur histoire : réunis ou non ; rien d'autre n'en a."""
-        if self.tache.stream or self.tache.type_donnee is not TRADES:
-            return ""
-        return str(histoires(self.tache.donnee).identifiants(self.connexion, serie))
 
     def _ecrire(self, lot: Lot, fiche: Fiche, bilan: BilanSerie) -> None:
         """Écrit ce que le lot apporte ; s'il n'apporte rien, l'écrivain ne fait rien."""
@@ -11654,26 +11633,21 @@ class ExecutionFlux(Execution):
             return []
         if not fiche.couverts:  # rien n'y est encore prouvé, mais ce qui y est ne doit pas être répété
             return _trades_de(self.ecrivain.lire(serie.cle, 0, INSTANT_MAX_MS))
-        oublis, prouve = fiche.a_relire(), fiche.couverts[-1][1]
-        avant = [(self._depuis_le_dernier(serie.cle, fin), fin) for fin in (*(oubli[0] for oubli in oublis), prouve)]
+        oublis, premier, prouve = fiche.a_relire(), fiche.couverts[0][0], fiche.couverts[-1][1]
+        bords = [*(debut for debut, _ in oublis), prouve]
+        avant = [self._jusqu_a_un_trade(serie.cle, bord, premier, -CONNUS_MS) for bord in bords]
+        apres = [self._jusqu_a_un_trade(serie.cle, fin, prouve, 1) for _, fin in oublis]
         # Un oubli a pu être relu en partie, puis l'arrêt survenir.
-        apres = [(debut, self._jusqu_au_premier(serie.cle, fin, prouve)) for debut, fin in oublis]
-        etendues = unir(avant, apres, [(prouve, INSTANT_MAX_MS)])
+        etendues = unir(avant, oublis, apres, [(prouve, INSTANT_MAX_MS)])
         return [trade for etendue in etendues for trade in _trades_de(self.ecrivain.lire(serie.cle, *etendue))]
 
-    def _depuis_le_dernier(self, cle: CleSerie, fin: int) -> int:
-        """D'où lire pour tenir le dernier trade d'avant `fin`, si loin soit-il d'un marché calme."""
-        recul, premier = CONNUS_MS, self._fiches[cle].couverts[0][0]
-        while fin - recul > premier and not self.ecrivain.lire(cle, fin - recul, fin).num_rows:
-            recul *= 8
-        return fin - recul
-
-    def _jusqu_au_premier(self, cle: CleSerie, debut: int, prouve: int) -> int:
-        """Jusqu'où lire pour tenir le premier trade d'après `debut`, qui est presque toujours le sien."""
-        avance = 1
-        while debut + avance < prouve and not self.ecrivain.lire(cle, debut, debut + avance).num_rows:
-            avance *= 8
-        return debut + avance
+    def _jusqu_a_un_trade(self, cle: CleSerie, bord: int, limite: int, pas: int) -> Intervalle:
+        """De `bord` vers `limite`, de quoi tenir un trade, si loin soit-il d'un marché calme."""
+        while True:
+            etendue = min(bord, bord + pas), max(bord, bord + pas)
+            if abs(pas) >= abs(limite - bord) or self.ecrivain.lire(cle, *etendue).num_rows:
+                return etendue
+            pas *= 8
 
     def _conclure_fil(self, fil: Fil) -> None:
         bilan = self._bilans[fil.cle]
@@ -11767,9 +11741,14 @@ async def telecharger_async(**options: Any) -> pa.Table:
         return _avec_fiches(puits.table(), tache.type_donnee, puits.fiches.values())
     sortie = bilan.sortie or Path()  # sans puits, `executer_async` l'a choisie
     fiches = {f.cle: f for f in lire_fiches(sortie, table=tache.table_choisie)}
-    demandees = [serie for serie in bilan.series if serie.cle is not None]
-    table = _extraire(lire(sortie, table=tache.table_choisie), demandees)
-    return _avec_fiches(table, tache.type_donnee, [fiches[s.cle] for s in demandees if s.cle in fiches])
+    demandes = {serie.cle: serie.demande or (0, 0) for serie in bilan.series if serie.cle is not None}
+    table = lire(sortie, table=tache.table_choisie)
+    morceaux = [table[:0]]
+    for cle, lignes in par_serie(table, tache.type_donnee):
+        debut, fin = demandes.get(cle, (0, 0))
+        morceaux += trancher([lignes], (cle.symbole, debut), (cle.symbole, fin))
+    connues = [fiches[cle] for cle in demandes if cle in fiches]
+    return _avec_fiches(pa.concat_tables(morceaux), tache.type_donnee, connues)
 
 
 def telecharger(**options: Any) -> pa.Table:
@@ -11784,19 +11763,6 @@ telecharger_ohlcv_async, telecharger_ohlcv = telecharger_async, telecharger
 def _avec_fiches(table: pa.Table, donnee: TypeDonnee, fiches: Iterable[Fiche]) -> pa.Table:
     texte = json.dumps({"type": donnee.nom, "series": [fiche.en_dict() for fiche in fiches]}, ensure_ascii=False)
     return table.replace_schema_metadata({"fiche": texte})
-
-
-def _extraire(table: pa.Table, series: Iterable[BilanSerie]) -> pa.Table:
-    """Les lignes des séries demandées, dans leurs bornes."""
-    instants = table["timestamp"].cast(pa.int64())
-    gardees = pa.repeat(False, table.num_rows)
-    for serie in series:
-        debut, fin = serie.demande or (0, 0)
-        masque = pc.and_(pc.greater_equal(instants, debut), pc.less(instants, fin))
-        for nom, valeur in zip(CleSerie._fields, serie.cle or (), strict=False):
-            masque = pc.and_(masque, pc.equal(table[nom], valeur)) if nom in table.schema.names else masque
-        gardees = pc.or_(gardees, masque)
-    return table.filter(gardees)
 
 
 def courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
