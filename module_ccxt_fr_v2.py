@@ -6950,15 +6950,13 @@ def juger(
     reponses: Sequence[Reponse],
     conduite: Conduite,
     *,
-    doute_ms: float = math.inf,
-    temoin_long: bool = False,
+    longues: Sequence[Timeframe] = (),
     au_bout: bool = False,
 ) -> list[Trou]:
     """Pourquoi chaque bougie d'un manque est absente.
 
-    `conduite` : si l'exchange obéit, ce que tait à coup sûr une réponse muette, ce qui encadre un vide. `doute_ms` : de
-    combien une bougie plus longue peut ouvrir avant la première du marché. `temoin_long` : un timeframe plus long
-    répond, il doit se taire lui aussi avant une cotation. `au_bout` : seule la bougie en cours peut suivre le manque.
+    `conduite` : si l'exchange obéit, ce que tait à coup sûr une réponse muette, ce qui encadre un vide. `longues` : les
+    timeframes plus longs, croissants, qui témoignent d'une cotation. `au_bout` : seule la bougie en cours peut suivre.
 
     | vu                                                                                  | dit                |
     |-------------------------------------------------------------------------------------|--------------------|
@@ -6976,15 +6974,9 @@ def juger(
     """
     gauche, droite = voisines(manque, reponses)
     connues = [c for c in (gauche, droite) if c is not None]
-    accusees = [any(map(r.tait, connues)) for r in reponses]
-    menteurs = {
-        r.question.timeframe.code for r, accusee in zip(reponses, accusees, strict=True) if accusee and not r.instants
-    }
-    temoins = [
-        r
-        for r, accusee in zip(reponses, accusees, strict=True)
-        if not accusee and not (r.se_tait and r.question.timeframe.code in menteurs)
-    ]
+    honnetes = [r for r in reponses if not any(map(r.tait, connues))]
+    menteurs = {r.question.timeframe.code for r in reponses if not r.instants and any(map(r.tait, connues))}
+    temoins = [r for r in honnetes if not (r.se_tait and r.question.timeframe.code in menteurs)]
     # Qui ne suit peut-être rien de ce qu'on demande tait ce qu'il ne rend pas : ancrée à maintenant, ou d'ailleurs que
     # de sa fenêtre, une réponse n'est alors muette sur rien.
     muets = [r for r in temoins if conduite.obeit or not (r.ancree or (r.se_tait and r.instants))]
@@ -6997,11 +6989,8 @@ def juger(
     est_une_queue = (au_bout or (droite is None and not suivent)) and precede(manque, reponses)
     siennes = [r for r in reponses if r.de_la_serie]
     impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
-    cote = en_tete and conduite.obeit and droite is not None and _commence(droite, reponses, vides, doute_ms)
-    if cote and droite is not None and temoin_long:
-        # Qui ne garde que ses dernières bougies (htx : 2 000) en garde d'un timeframe long de bien plus anciennes.
-        siens = silences([r for r in muets if not r.de_la_serie], None, droite, conduite.tue)
-        cote = any(debut <= _assez_loin(droite) for debut, _ in siens)
+    longs = silences([r for r in muets if not r.de_la_serie], None, droite, conduite.tue)
+    cote = en_tete and conduite.obeit and droite is not None and _commence(droite, reponses, vides, longs, longues)
     reste = [(manque.debut, manque.fin)]
     trous: list[Trou] = []
     for raison, intervalles in (
@@ -7058,24 +7047,35 @@ def _encadres(
     return unir(cadres, (v for v in vides if any(c[0] <= v[1] and v[0] <= c[1] for c in cadres)))
 
 
-def _commence(droite: int, reponses: Sequence[Reponse], vides: Sequence[Intervalle], doute_ms: float) -> bool:
+def _commence(
+    droite: int,
+    reponses: Sequence[Reponse],
+    vides: Sequence[Intervalle],
+    longs: Sequence[Intervalle],
+    longues: Sequence[Timeframe],
+) -> bool:
     """Vrai si le marché commence à cette ligne : rendue sans que sa page aille à maintenant, et un silence avant elle.
 
-    Il remonte, d'un timeframe à l'autre, assez loin, ou à si loin qu'aucun marché n'existait. Un timeframe long remonte
-    parfois plus loin que le nôtre (hyperliquid) : le plus court de ceux-là dit si le marché vivait déjà.
+    Il remonte, d'un timeframe à l'autre, à si loin qu'aucun marché n'existait, ou ne s'est tu si longtemps. Un long
+    remonte parfois plus loin que le nôtre (hyperliquid) : le plus court dit si le marché vivait déjà. Et le silence des
+    `longs`, s'il en répond, doit remonter autant : qui n'a que ses dernières bougies (htx : 2 000) en a là d'anciennes.
     """
-    longues = [v[0] for r in reponses for v in r.vives if not r.de_la_serie and v[0] <= droite < v[1]]
-    libre = any(r.de_la_serie and not r.ancree and r.instants[:1] == [droite] for r in reponses)
+    ouvertes = [v[0] for r in reponses for v in r.vives if not r.de_la_serie and v[0] <= droite < v[1]]
+    muettes = {r.question.timeframe.code for r in reponses} - {r.question.timeframe.code for r in reponses if r.vives}
+    temoin_long = any(t.code not in muettes for t in longues)
+    doute_ms = longues[0].pas_ms if longues else math.inf
+    loin = max(PREMIER_MARCHE_MS, droite - SILENCE_MS)
     return (
-        libre
-        and droite - max(longues, default=droite) <= doute_ms
-        and any(debut <= _assez_loin(droite) and droite <= fin for debut, fin in vides)
+        commencent(droite, reponses)
+        and droite - max(ouvertes, default=droite) <= doute_ms
+        and any(debut <= loin and droite <= fin for debut, fin in vides)
+        and (not temoin_long or any(debut <= loin for debut, _ in longs))
     )
 
 
-def _assez_loin(premiere: int) -> int:
-    """Jusqu'où doit remonter le silence d'avant une cotation : nul marché n'existait, ou ne s'est tu si longtemps."""
-    return max(PREMIER_MARCHE_MS, premiere - SILENCE_MS)
+def commencent(ligne: int, reponses: Iterable[Reponse]) -> bool:
+    """Vrai si une page de la série, qui ne va pas à maintenant, commence à cette ligne."""
+    return any(r.de_la_serie and not r.ancree and r.instants[:1] == [ligne] for r in reponses)
 
 
 # --- L'enquête : les questions qu'un manque laisse à poser, de la plus simple à la plus lointaine ---
@@ -7166,18 +7166,9 @@ class Enquete:
 
     def juger(self) -> list[Trou]:
         """Ce que prouvent les réponses qu'on tient."""
-        doute_ms = self.pages.longues[0].pas_ms if self.pages.longues else math.inf
-        interroges = {r.question.timeframe.code for r in self.reponses}
-        muets = interroges - {r.question.timeframe.code for r in self.reponses if r.vives}
-        temoin_long = any(t.code not in muets for t in self.pages.longues)
-        return juger(
-            self.manque,
-            self.reponses,
-            self.pages.conduite,
-            doute_ms=doute_ms,
-            temoin_long=temoin_long,
-            au_bout=self.pages.va_a_maintenant(self.manque.fin),
-        )
+        au_bout = self.pages.va_a_maintenant(self.manque.fin)
+        longues, conduite = self.pages.longues, self.pages.conduite
+        return juger(self.manque, self.reponses, conduite, longues=longues, au_bout=au_bout)
 
     def _est_cotee(self) -> bool:
         return any(trou.raison == AVANT_COTATION for trou in self.juger())
@@ -7230,7 +7221,6 @@ class Enquete:
         if self.en_tete:
             yield from self._cotation()
         yield from self._bords(serie, avec_elles=None in self.voisines)
-        yield from self._cadre(serie)  # avec les voisines qui viennent d'y paraître
         if pages.va_a_maintenant(self.manque.fin):
             return
         # Le vide est plus long que le manque : d'une page muette (coinbase : 300) où aucune voisine n'est connue.
@@ -7242,10 +7232,7 @@ class Enquete:
             yield from self._cadre(timeframe)
             if timeframe.pas_ms > page_ms:  # ses bougies du bord en taisent trop : un timeframe entre les deux le dit
                 yield from self._bords(pages.temoin(timeframe.pas_ms) or timeframe, avec_elles=True)
-            yield from self._bords(serie)
-        yield from self._cadre(serie)
         yield from self._bords(serie, avec_elles=True)
-        yield from self._cadre(serie)
 
     def _cadre(self, timeframe: Timeframe) -> Demarche:
         """Le manque et ses voisines d'un seul regard, s'il tient dans une page ; puis où vivent ses bougies longues.
@@ -7298,11 +7285,10 @@ class Enquete:
         debut = timeframe.plafond(self.manque.debut) if gauche is None else avancer(gauche, 1)
         fin = timeframe.plancher(self.manque.fin if droite is None else droite)
         # D'un bord peut-être exclusif, la question va jusqu'à la voisine : elle est rendue, il ne l'est pas ; ou rien.
-        for bout in () if droite is None else (avancer(fin, 1), fin):
-            if conduite.va_a_la_fin == (bout == fin):
-                depart = avancer(bout, -place)
-                yield Question(timeframe, depart if gauche is None else max(debut, depart), bout)
         bout = fin if conduite.va_a_la_fin else avancer(fin, 1)
+        if droite is not None:
+            depart = avancer(bout, -place)
+            yield Question(timeframe, depart if gauche is None else max(debut, depart), bout)
         rangs = (0,) if gauche is None else (0, 1) if conduite.inclut(timeframe) else (-1, 0, 1)
         for depart in (avancer(debut, rang) for rang in rangs):
             suite = avancer(depart, place)
@@ -7348,8 +7334,7 @@ class Enquete:
         ou = yield from self._resserrer(PREMIER_MARCHE_MS, fin, silence_ms=SILENCE_MS)
         if ou is None or not self.en_tete:
             return  # le marché est plus ancien : c'est un encadrement qu'il faut chercher
-        if premiere is None or pages.portee_ms(serie) < ou[1] - ou[0]:
-            yield from self._remonter(serie, serie.avancer(ou[0], -1), serie.avancer(ou[1], MARGE))
+        yield from self._remonter(serie, serie.avancer(ou[0], -1), serie.avancer(ou[1], MARGE))
         if (premiere := self.voisines[1]) is not None:
             yield from self._autour(premiere)
 
@@ -7359,7 +7344,7 @@ class Enquete:
         avancer = pas.avancer
         yield from self._remonter(pas, avancer(ligne, 1 - place), avancer(ligne, MARGE), SILENCE_MS)
         # Qui ne lit pas la fin, mais compte ce qu'il rend (btcmarkets), va d'aussi loin jusqu'à maintenant : pas de là.
-        if not any(r.de_la_serie and not r.ancree and r.instants[:1] == [ligne] for r in self.reponses):
+        if not commencent(ligne, self.reponses):
             yield Question(pas, avancer(ligne, -MARGE), avancer(ligne, MARGE))
         # À peine large d'abord : d'un marché jeune, une page irait jusqu'à maintenant ; rare, deux bougies se taisent.
         for large in (MARGE, 8 * MARGE, place // 2):
@@ -7372,8 +7357,6 @@ class Enquete:
             ou = yield from self._resserrer(PREMIER_MARCHE_MS, self.pages.horizon_ms, silence_ms=0)
             if ou is not None and ou[0] >= depuis:
                 return ou
-        elif self.pages.portee_ms(self.pages.timeframe) >= self.manque.fin - depuis:
-            return depuis, self.manque.fin  # une fenêtre le dira
         return (yield from self._resserrer(depuis, self.manque.fin))
 
     def _resserrer(

@@ -91,7 +91,7 @@ def test_la_part_compte_les_series_qui_n_ont_pas_commence() -> None:
 
 
 def test_sous_la_barre_une_tache_garde_son_niveau_de_journal() -> None:
-    """tqdm 4.66.0, que l'installation admet, met sa sortie à la place de la nôtre sans en garder les filtres."""
+    """Une version admise de tqdm, 4.66.0, met sa sortie à la place de la nôtre sans en garder les filtres."""
     with sur_terminal() as (terminal, _progression):
         avant = m.NIVEAU_COURANT.set("error")
         try:
