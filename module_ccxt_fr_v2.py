@@ -467,22 +467,20 @@ class Timeframe:
         return ecart if not self.mois or 2 * ecart <= self.pas_ms else instant_ms - nu.plafond(instant_ms)
 
 
-# (exchange, timeframe) mal nommés : ce qu'ils durent vraiment.
-TIMEFRAMES_MAL_NOMMES = {("kraken", "2w"): "15d"}  # 21 600 minutes
-# Ceux dont la grille suit un minuit local : alpaca ouvre à Chicago (05:00 UTC l'été, 06:00 l'hiver), puis à 00:00 UTC
-# depuis juillet 2025. Une telle bougie n'est tenue pour close que quand elle l'est sur toutes ces grilles.
-TIMEFRAMES_A_MINUIT_LOCAL = {("alpaca", code): 6 * HEURE_MS for code in ("1d", "1w", "1M")}
-# De plus courts qu'un exchange ouvre pourtant à minuit local : bithumb, à Séoul (15:00, 19:00, 23:00, 03:00 UTC).
-TIMEFRAMES_ANCRABLES = {("bithumb", "4h")}
+# Ceux qui, chez un exchange, ne sont pas ce que dit leur nom.
+TIMEFRAMES_PARTICULIERS: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("kraken", "2w"): {"nombre": 15, "unite": "d"},  # 21 600 minutes
+    # D'une grille qui suit un minuit local : alpaca ouvre à Chicago (05:00 UTC l'été, 06:00 l'hiver), puis à 00:00 UTC
+    # depuis juillet 2025. Une telle bougie n'est tenue pour close que quand elle l'est sur toutes ces grilles.
+    **{("alpaca", code): {"jeu_ms": 6 * HEURE_MS} for code in ("1d", "1w", "1M")},
+    ("bithumb", "4h"): {"ancrable": True},  # ouvert à minuit de Séoul : 15:00, 19:00, 23:00, 03:00 UTC
+}
 
 
 @functools.cache
 def timeframe_de(exchange: str, code: str) -> Timeframe:
     """La grille d'un timeframe chez cet exchange, non ancrée."""
-    vrai = TIMEFRAMES_MAL_NOMMES.get((exchange, code), code)
-    jeu_ms = TIMEFRAMES_A_MINUIT_LOCAL.get((exchange, code), 0)
-    ancrable = (exchange, code) in TIMEFRAMES_ANCRABLES
-    return dataclasses.replace(Timeframe.lire(vrai), code=code, jeu_ms=jeu_ms, ancrable=ancrable)
+    return dataclasses.replace(Timeframe.lire(code), **TIMEFRAMES_PARTICULIERS.get((exchange, code), {}))
 
 
 def lire_instant(valeur: object, maintenant: int) -> int:
@@ -1022,7 +1020,7 @@ class Page(NamedTuple):
     def departager(self) -> Page:
         """La page, où une bougie en deux versions qui persistent est celle qui compte le plus d'échanges."""
         lignes = dict(zip(self.instants, zip(*self.lignes.to_pydict().values(), strict=True), strict=True))
-        return self._replace(lignes=_en_table({**lignes, **self.doubles}, self.lignes.schema), doubles={})
+        return self._replace(lignes=_en_table({**lignes, **self.doubles}), doubles={})
 
 
 def cribler(brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str) -> Page:
@@ -1132,18 +1130,15 @@ def se_suivent(instants: Sequence[int], timeframe: Timeframe) -> bool:
 
 def en_colonnes(brutes: Sequence[Sequence[Any]]) -> pa.Table:
     """Les lignes de ccxt en six colonnes Arrow ; ce qui n'est pas un nombre devient nul."""
-    noms = ("timestamp", *VALEURS_OHLCV)
-    natures = (pa.int64(), *[pa.float64()] * 5)
+    schema = pa.schema([("timestamp", pa.int64()), *((nom, pa.float64()) for nom in VALEURS_OHLCV)])
     colonnes = list(zip(*brutes, strict=False))[:6] if brutes else [()] * 6
     try:
-        if len(colonnes) == len(noms):
-            return pa.table(
-                [pa.array(c, nature) for c, nature in zip(colonnes, natures, strict=True)], names=list(noms)
-            )
+        if len(colonnes) == len(schema):
+            return pa.table(dict(zip(schema.names, colonnes, strict=True)), schema)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         pass  # un texte, un entier démesuré : ligne à ligne
     propres = zip(*map(_valeurs_de, brutes), strict=True)
-    return pa.table([pa.array(c, n) for c, n in zip(propres, natures, strict=True)], names=list(noms))
+    return pa.table(dict(zip(schema.names, propres, strict=True)), schema)
 
 
 def _valeurs_de(ligne: Sequence[Any]) -> tuple[Any, ...]:
@@ -1214,14 +1209,12 @@ def _cribler_lentement(table: pa.Table, vrais: pa.ChunkedArray, timeframe: Timef
     doubles = {instant: version for instant, version in doubles.items() if instant not in contestees}
     impossibles = contestees | (touchees - gardees.keys() - doubles.keys())
     absentes = sorted(muettes - gardees.keys() - doubles.keys() - impossibles)
-    return Page(_en_table(gardees, table.schema), sorted(impossibles), sans_instant, absentes, doubles)
+    return Page(_en_table(gardees), sorted(impossibles), sans_instant, absentes, doubles)
 
 
-def _en_table(lignes: Mapping[int, tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
+def _en_table(lignes: Mapping[int, tuple[Any, ...]]) -> pa.Table:
     """Les lignes, rangées par instant."""
-    triees = [lignes[instant] for instant in sorted(lignes)]
-    colonnes = zip(*triees, strict=True) if triees else [()] * len(schema)
-    return pa.table([pa.array(c, champ.type) for c, champ in zip(colonnes, schema, strict=True)], schema=schema)
+    return en_colonnes([lignes[instant] for instant in sorted(lignes)])
 
 
 def fondre_pages(page: Page, relue: Page) -> Page:
@@ -1279,8 +1272,7 @@ def tabler(cle: CleSerie, lignes: Sequence[Sequence[Any]], donnee: TypeDonnee) -
         entieres = [dict(zip(donnee.noms, (*constantes, *ligne), strict=True)) for ligne in lignes]
         return pa.Table.from_struct_array(pa.array(entieres, donnee.ligne))
     colonnes = [*([constante] * len(lignes) for constante in constantes), *zip(*lignes, strict=True)]
-    champs = zip(colonnes, donnee.schema, strict=True)
-    return pa.table([pa.array(colonne, champ.type) for colonne, champ in champs], donnee.schema)
+    return pa.table(dict(zip(donnee.noms, colonnes, strict=True)), donnee.schema)
 
 
 def entre(lignes: pa.Table, debut: int, fin: int) -> pa.Table:
@@ -1632,10 +1624,6 @@ _DIVISION = decimal.Context(prec=60)
 _QUANTUM = Decimal("1e-18")
 
 
-Contenu = tuple[int, str | None, float, float]
-"""Instant (arrondi), sens, prix, quantité."""
-
-
 class Trade(NamedTuple):
     """Une transaction : la ligne brute d'un flux. Sans id, `Dedoublonneur` lui en donne un, qui commence par « ~ »."""
 
@@ -1671,14 +1659,13 @@ class Trade(NamedTuple):
         """Le même, avec l'id que `Dedoublonneur` ferait au premier de ce contenu s'il n'en a pas."""
         return self if self.id else self._replace(id=f"{self.contenu}-0")
 
-    def contenu_au(self, grain_ms: int) -> Contenu:
-        """De quoi le reconnaître là où une voie tait son id (kucoin en REST), ou arrondit son instant (bitstamp)."""
-        return self.timestamp // grain_ms, self.side, self.price, self.amount
-
     def est(self, autre: Trade, grain_ms: int = 1) -> bool:
-        """Vrai si c'est le même trade : le même id, ou le même contenu si l'un des deux n'en a pas."""
+        """Vrai si c'est le même trade : le même id, ou le même contenu si l'un des deux n'en a pas.
+
+        Une voie peut taire l'id (kucoin en REST), ou arrondir l'instant (bitstamp).
+        """
         if self.est_anonyme or autre.est_anonyme:
-            return self.contenu_au(grain_ms) == autre.contenu_au(grain_ms)
+            return self.timestamp // grain_ms == autre.timestamp // grain_ms and self[2:5] == autre[2:5]
         return self.id == autre.id
 
 
@@ -1825,7 +1812,7 @@ class Dedoublonneur:
         self._au_hasard = False  # leurs ids reculent quand le temps avance
         # par voie (`relecture`) : dit-elle plus que la seconde ; a-t-elle nommé un trade, en a-t-elle tu l'id
         self._precise, self._nomme, self._tait = [False, False], [False, False], [False, False]
-        self._tait_ecrit = False
+        self._tout_est_nomme = True  # les ids suffisent
         self._reconnus: set[str] = set()  # des anonymes que l'autre voie a nommés : aucun autre ne sera pris pour eux
         self._plus_recent = (0, 0)  # instant et id
         self._jusqua = INSTANT_MAX_MS  # l'instant du dernier de tous, s'il est observé
@@ -1849,7 +1836,7 @@ class Dedoublonneur:
         """Apprend des trades déjà écrits, du flux ou du REST."""
         for trade in ecrits:
             self._observer_id(trade)
-            self._tait_ecrit |= trade.est_anonyme
+            self._tout_est_nomme &= not trade.est_anonyme
             self._a_homonymes |= bool(trade.id and trade.id.endswith(f"@{trade.timestamp}"))
             connu = not (self._nommer(trade) if trade.est_anonyme else self.retenir(trade.id or ""))
             if trade.est_anonyme or not connu:  # « …-1 » est parfois écrit avant « …-0 »
@@ -1867,6 +1854,7 @@ class Dedoublonneur:
             self._precise[relecture] |= trade.timestamp % SECONDE_MS > 0
             self._nomme[relecture] |= not trade.est_anonyme
             self._tait[relecture] |= trade.est_anonyme
+            self._tout_est_nomme &= not trade.est_anonyme
         redites = self._que_peut_redire(relecture) if relecture or self._redites is None else self._redites
         candidats = [trade if trade.est_anonyme else self._homonyme_ou_inedit(trade, relecture) for trade in trades]
         restes = [trade for trade in candidats if trade]
@@ -1893,8 +1881,8 @@ class Dedoublonneur:
         self._jusqua = trade.timestamp if self._jusqua == INSTANT_MAX_MS else max(self._jusqua, trade.timestamp)
 
     def _que_peut_redire(self, relecture: bool) -> _Redites:
-        if not (any(self._tait) or self._tait_ecrit):
-            return _Redites((), ())  # tout est nommé : les ids suffisent
+        if self._tout_est_nomme:
+            return _Redites((), ())
         siens, autres = (self.relus, self.recents) if relecture else (self.recents, self.relus)
         return _Redites(siens.values(), autres.values(), self._reconnus)
 
@@ -1952,7 +1940,7 @@ class Dedoublonneur:
 
     def prolonger(self, trades: Sequence[Trade], fin: int) -> bool:
         """Retient d'un coup des trades du flux, numérotés de un en un avant `fin` ; faux si l'un est connu."""
-        if any(self._tait) or self._tait_ecrit or not self._numeros.retenir(fin - len(trades), fin):
+        if not self._tout_est_nomme or not self._numeros.retenir(fin - len(trades), fin):
             return False
         self._nomme[False] = True
         self._precise[False] = self._precise[False] or any(trade.timestamp % SECONDE_MS for trade in trades)
@@ -1967,7 +1955,7 @@ class Dedoublonneur:
             return
         trop = len(parmi) - self._recents_max
         # Là où un id est tiré au hasard, seul le trade qui le porte dit si le suivant du même id en est un autre.
-        if not (any(self._tait) or self._tait_ecrit or self._au_hasard or self._relit()):
+        if self._tout_est_nomme and not (self._au_hasard or self._relit()):
             depuis = trades[-1].timestamp - RECENTS_MS
             trop = max(trop, sum(1 for _ in itertools.takewhile(lambda trade: trade[0] < depuis, parmi.values())))
         for cle in list(itertools.islice(parmi, max(0, trop))):
@@ -1991,27 +1979,27 @@ class Dedoublonneur:
         return True
 
 
-def volume_en_base(amount: float, price: float, taille_contrat: float | None = None, inverse: bool = False) -> Decimal:
-    """La quantité d'un trade dans l'unité du REST : la base. Exacte, sauf la division d'un inverse (18 décimales)."""
-    volume = Decimal(str(amount))
-    if taille_contrat is not None:
-        volume = _EXACT.multiply(volume, Decimal(str(taille_contrat)))
-    if inverse:
-        volume = _EXACT.quantize(_DIVISION.divide(volume, Decimal(str(price))), _QUANTUM)
-    return volume
+def mesure_en_base(taille_contrat: float | None = None, inverse: bool = False) -> Callable[[Trade], Decimal]:
+    """Rend la quantité d'un trade dans l'unité du REST, la base : le `volume` d'un `Agregateur`.
+
+    Exacte, sauf la division d'un inverse (18 décimales).
+    """
+
+    def mesurer(trade: Trade) -> Decimal:
+        volume = Decimal(str(trade.amount))
+        if taille_contrat is not None:
+            volume = _EXACT.multiply(volume, Decimal(str(taille_contrat)))
+        if inverse:
+            volume = _EXACT.quantize(_DIVISION.divide(volume, Decimal(str(trade.price))), _QUANTUM)
+        return volume
+
+    return mesurer
 
 
 def mesure_en_cotation(taille_contrat: float | None = None, inverse: bool = False) -> Callable[[Trade], Decimal]:
     """Le même, là où le REST compte en monnaie de cotation : ce que vaut un inverse, ou ce que coûte l'autre."""
     quantite = mesure_en_base(taille_contrat)
     return quantite if inverse else lambda trade: _EXACT.multiply(quantite(trade), Decimal(str(trade.price)))
-
-
-def mesure_en_base(taille_contrat: float | None = None, inverse: bool = False) -> Callable[[Trade], Decimal]:
-    """`volume_en_base` d'un trade de ce marché : le `volume` d'un `Agregateur`."""
-    if taille_contrat is None and not inverse:
-        return lambda trade: Decimal(str(trade.amount))
-    return lambda trade: volume_en_base(trade.amount, trade.price, taille_contrat, inverse)
 
 
 class BougieTrades(NamedTuple):
@@ -2136,15 +2124,13 @@ class Agregateur:
         else:
             self._frontiere = self._debut
         self._vu = max(self._vu, trade.timestamp)
-        bougie = self._vives.get(self._debut) or self._ouvrir(trade)
+        bougie = self._vives.get(self._debut)
+        if bougie is None:
+            en_desordre = self._debut < next(reversed(self._vives), self._debut)
+            self._vives[self._debut] = bougie = _BougieVive(self._debut, self._fin, trade)
+            if en_desordre:
+                self._vives = dict(sorted(self._vives.items()))
         bougie.fondre(trade, self._volume(trade))
-
-    def _ouvrir(self, trade: Trade) -> _BougieVive:
-        en_desordre = bool(self._vives) and self._debut < next(reversed(self._vives))
-        self._vives[self._debut] = bougie = _BougieVive(self._debut, self._fin, trade)
-        if en_desordre:
-            self._vives = dict(sorted(self._vives.items()))
-        return bougie
 
     def _rendre(self, avant: int) -> list[BougieTrades]:
         """Les bougies closes qui ont changé, et les plates ; celles d'avant l'ancienne frontière sont des révisions."""
@@ -11416,7 +11402,8 @@ class Execution:
             bilan.derniere_ms = None  # la queue était déjà prouvée : ce qui vient d'être lu ne la dit pas
         fiche = self.ecrivain.fiches.get(copie.fiche.cle, copie.fiche)
         self._conclure(bilan, fiche)
-        self._dire_le_retard(bilan, copie.source.attendue, fiche)
+        if bilans := annexe_ou_rien("bilans"):
+            bilans.dire_le_retard(bilan, copie.source.attendue, fiche)
 
     def _source(self, serie: Serie, fiche: Fiche) -> Source:
         """D'où viennent les lignes : des bougies, le REST ou les fichiers publics ; ou l'histoire d'une annexe."""
@@ -11431,26 +11418,12 @@ class Execution:
             source = annexe("archives", "--source").completer(source, self._depot, self.tache)
         return source
 
-    def _dire_le_retard(self, bilan: BilanSerie, attendue: int | None, fiche: Fiche) -> None:
-        """Ce qui manque encore jusqu'à la dernière bougie close : l'exchange est en retard, ou rien ne s'échange.
-
-        D'une queue prouvée sans transaction, rien ne sera redemandé : il n'y a rien à dire.
-        """
-        if bilan.derniere_ms is None or attendue is None:
-            return
-        bilan.retard_s = max(0.0, (attendue - bilan.derniere_ms) / SECONDE_MS)
-        prouvee = any(debut <= attendue < fin for debut, fin in fiche.couverts)
-        if bilan.retard_s and not prouvee and not any(t.raison == ECHEC and t.fin > attendue for t in bilan.trous):
-            journal.info(
-                "%s : s'arrête à %s, %s avant la dernière bougie close ; la suite sera redemandée.",
-                bilan.cle, en_iso(bilan.derniere_ms), duree_lisible(bilan.retard_s),
-            )  # fmt: skip
-
     def _fiche(self, serie: Serie) -> Fiche:
         """La fiche de la série, telle que la sortie la connaît, ou neuve."""
         contrat = serie.marche.get("contractSize")
         lire_unite = self.connexion.unite_volume if serie.cle.timeframe else self.connexion.unite_des_trades
         sans_volume = serie.cle.prix not in ("", "last")  # d'un prix mark ou d'indice, rien ne s'échange
+        dans_l_histoire = self.tache.type_donnee is TRADES and not self.tache.stream  # réunis ou non
         neuve = Fiche(
             serie.cle,
             type_marche=serie.nature.type_marche,
@@ -11458,7 +11431,7 @@ class Execution:
             taille_contrat=float(contrat) if contrat else None,
             marche_id=serie.marche_id,
             origine=self.tache.origine,
-            identifiants=self._identifiants(serie),
+            identifiants=histoires("trades").identifiants(self.connexion, serie) if dans_l_histoire else "",
         )
         connue = self.ecrivain.fiches.get(serie.cle)
         if connue is None:
@@ -11472,12 +11445,6 @@ class Execution:
         return dataclasses.replace(
             neuve, ancre_ms=connue.ancre_ms, couverts=list(connue.couverts), trous=list(connue.trous)
         )
-
-    def _identifiants(self, serie: Serie) -> str:
-        """De trades lus dans leur histoire : réunis ou non ; rien d'autre n'en a."""
-        if self.tache.stream or self.tache.type_donnee is not TRADES:
-            return ""
-        return str(histoires(self.tache.donnee).identifiants(self.connexion, serie))
 
     def _ecrire(self, lot: Lot, fiche: Fiche, bilan: BilanSerie) -> None:
         """Écrit ce que le lot apporte ; s'il n'apporte rien, l'écrivain ne fait rien."""
@@ -11658,26 +11625,21 @@ class ExecutionFlux(Execution):
             return []
         if not fiche.couverts:  # rien n'y est encore prouvé, mais ce qui y est ne doit pas être répété
             return _trades_de(self.ecrivain.lire(serie.cle, 0, INSTANT_MAX_MS))
-        oublis, prouve = fiche.a_relire(), fiche.couverts[-1][1]
-        avant = [(self._depuis_le_dernier(serie.cle, fin), fin) for fin in (*(oubli[0] for oubli in oublis), prouve)]
+        oublis, premier, prouve = fiche.a_relire(), fiche.couverts[0][0], fiche.couverts[-1][1]
+        bords = [*(debut for debut, _ in oublis), prouve]
+        avant = [self._jusqu_a_un_trade(serie.cle, bord, premier, -CONNUS_MS) for bord in bords]
+        apres = [self._jusqu_a_un_trade(serie.cle, fin, prouve, 1) for _, fin in oublis]
         # Un oubli a pu être relu en partie, puis l'arrêt survenir.
-        apres = [(debut, self._jusqu_au_premier(serie.cle, fin, prouve)) for debut, fin in oublis]
-        etendues = unir(avant, apres, [(prouve, INSTANT_MAX_MS)])
+        etendues = unir(avant, oublis, apres, [(prouve, INSTANT_MAX_MS)])
         return [trade for etendue in etendues for trade in _trades_de(self.ecrivain.lire(serie.cle, *etendue))]
 
-    def _depuis_le_dernier(self, cle: CleSerie, fin: int) -> int:
-        """D'où lire pour tenir le dernier trade d'avant `fin`, si loin soit-il d'un marché calme."""
-        recul, premier = CONNUS_MS, self._fiches[cle].couverts[0][0]
-        while fin - recul > premier and not self.ecrivain.lire(cle, fin - recul, fin).num_rows:
-            recul *= 8
-        return fin - recul
-
-    def _jusqu_au_premier(self, cle: CleSerie, debut: int, prouve: int) -> int:
-        """Jusqu'où lire pour tenir le premier trade d'après `debut`, qui est presque toujours le sien."""
-        avance = 1
-        while debut + avance < prouve and not self.ecrivain.lire(cle, debut, debut + avance).num_rows:
-            avance *= 8
-        return debut + avance
+    def _jusqu_a_un_trade(self, cle: CleSerie, bord: int, limite: int, pas: int) -> Intervalle:
+        """De `bord` vers `limite`, de quoi tenir un trade, si loin soit-il d'un marché calme."""
+        while True:
+            etendue = min(bord, bord + pas), max(bord, bord + pas)
+            if abs(pas) >= abs(limite - bord) or self.ecrivain.lire(cle, *etendue).num_rows:
+                return etendue
+            pas *= 8
 
     def _conclure_fil(self, fil: Fil) -> None:
         bilan = self._bilans[fil.cle]
@@ -11771,9 +11733,14 @@ async def telecharger_async(**options: Any) -> pa.Table:
         return _avec_fiches(puits.table(), tache.type_donnee, puits.fiches.values())
     sortie = bilan.sortie or Path()  # sans puits, `executer_async` l'a choisie
     fiches = {f.cle: f for f in lire_fiches(sortie, table=tache.table_choisie)}
-    demandees = [serie for serie in bilan.series if serie.cle is not None]
-    table = _extraire(lire(sortie, table=tache.table_choisie), demandees)
-    return _avec_fiches(table, tache.type_donnee, [fiches[s.cle] for s in demandees if s.cle in fiches])
+    demandes = {serie.cle: serie.demande or (0, 0) for serie in bilan.series if serie.cle is not None}
+    table = lire(sortie, table=tache.table_choisie)
+    morceaux = [table[:0]]
+    for cle, lignes in par_serie(table, tache.type_donnee):
+        debut, fin = demandes.get(cle, (0, 0))
+        morceaux += trancher([lignes], (cle.symbole, debut), (cle.symbole, fin))
+    connues = [fiches[cle] for cle in demandes if cle in fiches]
+    return _avec_fiches(pa.concat_tables(morceaux), tache.type_donnee, connues)
 
 
 def telecharger(**options: Any) -> pa.Table:
@@ -11788,19 +11755,6 @@ telecharger_ohlcv_async, telecharger_ohlcv = telecharger_async, telecharger
 def _avec_fiches(table: pa.Table, donnee: TypeDonnee, fiches: Iterable[Fiche]) -> pa.Table:
     texte = json.dumps({"type": donnee.nom, "series": [fiche.en_dict() for fiche in fiches]}, ensure_ascii=False)
     return table.replace_schema_metadata({"fiche": texte})
-
-
-def _extraire(table: pa.Table, series: Iterable[BilanSerie]) -> pa.Table:
-    """Les lignes des séries demandées, dans leurs bornes."""
-    instants = table["timestamp"].cast(pa.int64())
-    gardees = pa.repeat(False, table.num_rows)
-    for serie in series:
-        debut, fin = serie.demande or (0, 0)
-        masque = pc.and_(pc.greater_equal(instants, debut), pc.less(instants, fin))
-        for nom, valeur in zip(CleSerie._fields, serie.cle or (), strict=False):
-            masque = pc.and_(masque, pc.equal(table[nom], valeur)) if nom in table.schema.names else masque
-        gardees = pc.or_(gardees, masque)
-    return table.filter(gardees)
 
 
 def courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
