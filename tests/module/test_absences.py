@@ -198,7 +198,7 @@ def test_8_2_une_bougie_plus_longue_ouverte_bien_avant_laisse_un_doute() -> None
     quart = Timeframe.lire("15m")
     fine = reponse([quart.plancher(PREMIERE)], T0, PREMIERE + HEURE_MS, timeframe=quart)
     for preuves, raison in ((vues, HORS_FENETRE_API), ((*vues, fine), AVANT_COTATION)):
-        juges = juger(vide, preuves, cast("module.Conduite", Connue(obeit=True)), doute_ms=quart.pas_ms)
+        juges = juger(vide, preuves, cast("module.Conduite", Connue(obeit=True)), longues=[quart])
         assert [t.raison for t in juges] == [raison]
 
 
