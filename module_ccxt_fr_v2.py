@@ -2124,15 +2124,13 @@ class Agregateur:
         else:
             self._frontiere = self._debut
         self._vu = max(self._vu, trade.timestamp)
-        bougie = self._vives.get(self._debut) or self._ouvrir(trade)
+        bougie = self._vives.get(self._debut)
+        if bougie is None:
+            en_desordre = self._debut < next(reversed(self._vives), self._debut)
+            self._vives[self._debut] = bougie = _BougieVive(self._debut, self._fin, trade)
+            if en_desordre:
+                self._vives = dict(sorted(self._vives.items()))
         bougie.fondre(trade, self._volume(trade))
-
-    def _ouvrir(self, trade: Trade) -> _BougieVive:
-        en_desordre = bool(self._vives) and self._debut < next(reversed(self._vives))
-        self._vives[self._debut] = bougie = _BougieVive(self._debut, self._fin, trade)
-        if en_desordre:
-            self._vives = dict(sorted(self._vives.items()))
-        return bougie
 
     def _rendre(self, avant: int) -> list[BougieTrades]:
         """Les bougies closes qui ont changé, et les plates ; celles d'avant l'ancienne frontière sont des révisions."""
@@ -5180,12 +5178,10 @@ class _Bruyante:
         return await super().fetch2(path, api, method, params or {}, config or {})  # type: ignore[misc]
 
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
-        """Compte la requête ; une erreur porte le délai qu'elle avait. En `debug`, dit la demande et ce qui revient."""
+        """Compte la requête ; une erreur porte le délai qu'elle avait."""
         self.requetes += 1
-        traces = annexe_ou_rien("traces") if journal.isEnabledFor(logging.DEBUG) else None
-        reponse = super().fetch(url, method, headers, body)  # type: ignore[misc]  # la classe ccxt est dessous
         try:
-            return await (traces.tracer(self, reponse, method, url, body) if traces else reponse)
+            return await super().fetch(url, method, headers, body)  # type: ignore[misc]  # la classe ccxt est dessous
         except Exception as erreur:
             erreur.delai_ms = self.timeout  # type: ignore[attr-defined]
             raise
@@ -5197,7 +5193,6 @@ class _Bruyante:
         code = code or 0  # bitvavo n'en donne pas d'un refus de son flux
         self.date_serveur = next((v for k, v in (entetes or {}).items() if k.lower() == "date"), None)
         self.date_recue_ms = maintenant_ms()
-        STATUT_HTTP.set(code)
         self.throttler.noter_reponse(url, entetes or {})
         if code < 400 and reste[0] is None and not re.fullmatch(_CORPS_SCALAIRE, (corps or "").strip()):
             raise ReponseIllisible(
@@ -5232,7 +5227,6 @@ def sans_reglement(symbole: str) -> str:
     return symbole.partition(":")[0]
 
 
-STATUT_HTTP: contextvars.ContextVar[int | None] = contextvars.ContextVar("statut_http", default=None)
 EXTRAIT_LU = 10_000  # d'un corps de soixante Mo, n'analyser que le début
 
 
@@ -5262,7 +5256,7 @@ def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
 
 
 # Ce que les annexes mettent devant toute classe ; copié seul, le module s'en passe, et refuse les carnets à numéros.
-_COUCHES = {"carnets": "Numerotee", "corps": "Bornee", "vitesse": "Datee"}
+_COUCHES = {"carnets": "Numerotee", "corps": "Bornee", "traces": "Tracee", "vitesse": "Datee"}
 
 
 @functools.cache
@@ -5566,13 +5560,19 @@ FERMETURE_MAX_S = 1.0
 
 
 async def _fermer_vite(api: Any) -> None:
-    """Ferme une instance ccxt ; un exchange qui ne répond plus n'est pas attendu dix secondes, comme le ferait ccxt."""
-    with contextlib.suppress(TimeoutError):
+    """Ferme une instance ccxt ; un exchange qui ne répond plus n'est pas attendu dix secondes, comme le ferait ccxt.
+
+    Prise dans ses propres cycles, elle attend le ramasse-miettes ; à chaque coupure, les lignes qu'elle gardait étaient
+    cent trades par symbole de plus en mémoire.
+    """
+    try:
         async with asyncio.timeout(FERMETURE_MAX_S):
             await api.close()
-            return
-    api.clients = {}
-    await api.close()
+    except TimeoutError:
+        api.clients = {}
+        await api.close()
+    for nom in ("trades", "ohlcvs", "orderbooks", "tickers"):
+        setattr(api, nom, {})
 
 
 class Marches:
@@ -5707,18 +5707,8 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
         erreur.args = (masquer(str(erreur), [*secrets_de(self.api), *self.reglages.secrets]),)
 
     def fermer_plus_tard(self, api: Any) -> None:
-        """Ferme une instance d'écoute en tâche de fond, et oublie les lignes qu'elle gardait.
-
-        Prise dans ses propres cycles, elle attend le ramasse-miettes ; à chaque coupure, c'étaient cent trades par
-        symbole de plus en mémoire.
-        """
-
-        async def fermer_et_vider() -> None:
-            await _fermer_vite(api)
-            for nom in ("trades", "ohlcvs", "orderbooks", "tickers"):
-                setattr(api, nom, {})
-
-        tache = asyncio.ensure_future(fermer_et_vider())
+        """Ferme une instance d'écoute en tâche de fond."""
+        tache = asyncio.ensure_future(_fermer_vite(api))
         self._fermetures.add(tache)
         tache.add_done_callback(self._fermetures.discard)
 
@@ -8180,10 +8170,13 @@ class RelectureTrades:
             rangs = rangs_de(jusqua.id)
             params["after"] = str(rangs[1] + 1) if rangs else jusqua.id
         for _ in range(PAGES_DE_TRADES_MAX):
-            pages.append(self._noter(await self._lire(None, params)))
-            if not pages[-1] or self._part_de(dernier, pages[-1]):
+            page = self._noter(await self._lire(None, params))
+            if pages and page and not page[0].precede(pages[-1][0]):
+                break  # `after` est ignoré : elle ne va pas plus loin
+            pages.append(page)
+            if not page or self._part_de(dernier, page):
                 break
-            params["after"] = pages[-1][0].id
+            params["after"] = page[0].id
         self._dernier = pages[0][-1] if pages[0] else None
         self._rejoint = bool(pages[0]) and (jusqua is None or self._va_jusqu_au_bout(pages[0]))
         if not self._accroche and (debuts := [page[0] for page in pages if page]):
@@ -8315,7 +8308,6 @@ MUETS_MAX = 2  # fois qu'un symbole se tait pendant que ses voisins parlent
 CROISES_MAX = 3  # carnets croisés de suite avant de se réabonner
 FINALES_GARDEES = 8
 BOUGIES_DE_VERIFICATION = 10
-CLOTURES_GARDEES = 1500
 DITES_GARDEES = 100  # bougies ; au-delà, une bougie confirmée telle quelle peut être rendue de nouveau
 CONFIRMATION_MS = 10 * MINUTE_MS  # de sa clôture à sa relecture, une bougie du flux est crue sans témoin
 AGE_SUR_MS = MINUTE_MS  # plus jeune, une bougie peut être encore révisée (volumes de kraken), ou le REST en retard
@@ -8496,13 +8488,9 @@ class Fil(ABC):
     def _veiller(self) -> None:
         """Après une collecte : relance un rattrapage s'il reste de quoi."""
 
-    def echeance(self) -> int | None:
-        """L'heure de l'exchange à laquelle collecter, même sans rien recevoir ; None s'il n'y en a pas."""
-        return None
-
-    def est_echu(self, heure: int) -> bool:
-        """Vrai si l'heure est venue de collecter."""
-        return (echeance := self.echeance()) is not None and echeance <= heure
+    def echeance(self) -> int:
+        """L'heure de l'exchange à laquelle collecter, même sans rien recevoir ; le bout des temps s'il n'y en a pas."""
+        return INSTANT_MAX_MS
 
     def reste_de_grace_s(self) -> float:
         """Le temps à attendre pour que tout ce qui est rendu puisse être relu."""
@@ -8644,22 +8632,20 @@ class Confrontation:
 
     def _comparer(self, lues: Mapping[int, Sequence[Any]]) -> None:
         for instant in sorted(lues.keys() & self._temoins.keys()):
-            temoin, lue = self._temoins.pop(instant), lues[instant]
-            if self.crues is None and lue[4]:  # sans volume, elle ne dit rien de son unité
-                self._juger(temoin[1:], lue)
-
-    def _juger(self, dite: Sequence[Any], lue: Sequence[float]) -> None:
-        if self.temoignent(dite, lue):
-            self.crues = True
-            return
-        self._dementis += 1
-        if self._dementis >= DEMENTIS_MAX:
-            self.crues = False
-            journal.warning(
-                "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s "
-                "(volumes dans un rapport de %s).",
-                self._cle, dite, lue, decimal_lisible(f"{(_en_nombre(dite[-1]) or 0.0) / lue[-1]:g}"),
-            )  # fmt: skip
+            dite, lue = self._temoins.pop(instant)[1:], lues[instant]
+            if self.crues is not None or not lue[4]:  # sans volume, elle ne dit rien de son unité
+                continue
+            if self.temoignent(dite, lue):
+                self.crues = True
+                continue
+            self._dementis += 1
+            if self._dementis >= DEMENTIS_MAX:
+                self.crues = False
+                journal.warning(
+                    "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s "
+                    "(volumes dans un rapport de %s).",
+                    self._cle, dite, lue, decimal_lisible(f"{(_en_nombre(dite[-1]) or 0.0) / lue[-1]:g}"),
+                )  # fmt: skip
 
     def retenir(self, couverts: Iterable[Intervalle]) -> None:
         """Ces bougies-là ne tiennent encore que du flux : elles seront relues."""
@@ -8748,21 +8734,16 @@ class BougiesDites:
         if dite and couverture.relisible:
             self._compteurs.retards += 1
             couverture.desavouer(instant)  # une révision, ou un message dépassé par la clôture : le REST tranche
-        elif dite and self._est_depassee(bougie):
-            self._compteurs.retards += 1
+        elif dite and any(_volume(bougie) < _volume(finale) for finale in self._finales if finale[0] == instant):
+            self._compteurs.retards += 1  # rendue avec un plus grand volume : un message en retard, non une révision
         elif instant >= self.fiable:
             self._tenir(instant, bougie)
         return True
 
-    def _est_depassee(self, bougie: Sequence[Any]) -> bool:
-        """Vrai si elle fut rendue avec un plus grand volume : un message en retard, non une révision (sans REST)."""
-        volume = _en_nombre(bougie[5]) or 0.0
-        return any(volume < (_en_nombre(finale[5]) or 0.0) for finale in self._finales if finale[0] == bougie[0])
-
     def _tenir(self, instant: int, bougie: Sequence[Any]) -> None:
         """Garde l'état d'une bougie ouverte ; un volume qui recule dit des messages en désordre : elle sera relue."""
         connue = self._ouvertes.get(instant)
-        if connue is not None and (_en_nombre(bougie[5]) or 0.0) < (_en_nombre(connue[5]) or 0.0):
+        if connue is not None and _volume(bougie) < _volume(connue):
             self._compteurs.retards += 1
             self.fiable = self._couverture.timeframe.avancer(instant, 1)
             self.a_voir = True
@@ -8795,10 +8776,10 @@ class BougiesDites:
         self._dites_avant = max([self._dites_avant, *(fin for _, fin in lot.couverts)])
         return lot
 
-    def echeance(self) -> int | None:
+    def echeance(self) -> int:
         """L'heure de la prochaine clôture."""
         if not self._ouvertes:
-            return None
+            return INSTANT_MAX_MS
         return self._couverture.timeframe.avancer(min(self._ouvertes), 1) + self._couverture.plage.grace_ms
 
     async def a_bouge(self, ecoute_depuis: int) -> bool:
@@ -8812,16 +8793,16 @@ class BougiesDites:
         return depassee(brutes, self._derniere, grille.plancher(ecoute_depuis))
 
 
+def _volume(bougie: Sequence[Any]) -> float:
+    return _en_nombre(bougie[5]) or 0.0
+
+
 def depassee(brutes: Sequence[Sequence[Any]], derniere: Sequence[Any], ouverture: int) -> bool:
     """Vrai si ces bougies du REST ont un volume que la dernière du flux n'a pas (à défaut : depuis l'ouverture)."""
-    seuil = max(derniere[0] if derniere else 0, ouverture)
-    for ligne in brutes:
-        instant, volume = _en_instant(ligne[0]) or 0, _en_nombre(ligne[5]) or 0.0
-        if derniere and instant == derniere[0] and volume > (_en_nombre(derniere[5]) or 0.0):
-            return True
-        if instant > seuil and volume > 0:
-            return True
-    return False
+    seuil, dit = max(derniere[0], ouverture) if derniere else ouverture, _volume(derniere) if derniere else 0.0
+    volumes = [(_en_instant(ligne[0]) or 0, _volume(ligne)) for ligne in brutes]
+    depasse = bool(derniere) and any(instant == derniere[0] and volume > dit for instant, volume in volumes)
+    return depasse or any(instant > seuil and volume > 0 for instant, volume in volumes)
 
 
 class BougiesFaites:
@@ -8835,7 +8816,7 @@ class BougiesFaites:
 
     def __init__(self, couverture: Couverture, compteurs: Compteurs, bougies_vides: str | None) -> None:
         self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
-        self._plates = annexe(*BOUGIES_PLATES) if bougies_vides == "reporter" else None
+        self._report = annexe(*BOUGIES_PLATES).Report() if bougies_vides == "reporter" else None
         self._horloge = asyncio.get_running_loop().time
         self.grace_s = couverture.plage.grace_ms / 1000
         self.suite_d_ids = SuiteDIds()
@@ -8845,7 +8826,6 @@ class BougiesFaites:
         self._rendues: list[BougieTrades] = []
         self._douteuses: dict[int, float | None] = {}  # ouvertures où un saut d'identifiants -> volume reçu
         self._prouve = 0  # fin de ce que la suite de trades en cours a prouvé
-        self._clotures: dict[int, float] = {}  # ouverture -> clôture des dernières bougies rendues
         self.recommencer()
 
     def recommencer(self) -> None:
@@ -8940,8 +8920,8 @@ class BougiesFaites:
         fin = max([self._prouve, *(fin for _, fin in lot.couverts)])
         vides = oter([(self._prouve, fin)], [*lot.couverts, *self._couverture.fiche.couverts])
         self._prouve = fin
-        if self._vides == "reporter":
-            self._retenir(lot)
+        if self._report is not None:
+            self._report.retenir(lot)
             return lot  # l'agrégat a rendu les plates qu'il pouvait ; avant sa première bougie, le REST dit le prix
         trous = [*lot.trous, *(Trou(*vide, SANS_TRANSACTION) for vide in vides)]
         return lot._replace(couverts=unir(lot.couverts, vides), trous=trous)
@@ -8951,10 +8931,10 @@ class BougiesFaites:
         """Les bougies d'avant sont à couvrir ; une minute sans trade, quand le trade d'après la prouve."""
         return min(self.derniere, self._prouve) if self._vides else self.derniere
 
-    def echeance(self) -> int | None:
+    def echeance(self) -> int:
         """L'heure de la prochaine clôture, ou de ce qu'un saut a d'incertain."""
         if self._agregateur is None:
-            return None
+            return INSTANT_MAX_MS
         close = self._couverture.timeframe.avancer(self._agregateur.close_jusqu_a, 1) + self._couverture.plage.grace_ms
         heure = self._couverture.connexion.heure_ms()
         return min(close, self.suite_d_ids.echeance(heure, self._horloge(), self.grace_s))
@@ -8977,21 +8957,13 @@ class BougiesFaites:
         self._apprendre(lot)
         if self._vides == "omettre":
             return omettre_les_plates(lot, self._couverture.timeframe)
-        if self._plates is not None:
-            lot = self._plates.reporter_les_vides(lot, self._couverture.timeframe, self._clotures)
-            self._retenir(lot)
-        return lot
+        return lot if self._report is None else self._report.reporter(lot, self._couverture.timeframe)
 
     def _apprendre(self, lot: Lot) -> None:
         """Une bougie douteuse que le REST dit pourtant juste : les identifiants de cet exchange ne se suivent pas."""
         for instant, volume in zip(instants_de(lot.lignes), lot.lignes["volume"].to_pylist(), strict=True):
             if (recu := self._douteuses.pop(instant, None)) is not None:
                 self.suite_d_ids.juger(manquaient=not memes_volumes([recu], [volume]))
-
-    def _retenir(self, lot: Lot) -> None:
-        self._clotures.update(zip(instants_de(lot.lignes), lot.lignes["close"].to_pylist(), strict=True))
-        for instant in sorted(self._clotures)[:-CLOTURES_GARDEES]:
-            del self._clotures[instant]
 
 
 def memes_volumes(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
@@ -9083,7 +9055,7 @@ class FilBougies(Fil):
         self._rendue = max([self._rendue, *(fin for _, fin in couverts)])
         return Lot(self.cle, tabler(self.cle, self.confrontation.inedites(possibles), OHLCV), couverts, [])
 
-    def echeance(self) -> int | None:
+    def echeance(self) -> int:
         return self.source.echeance()
 
     def reste_de_grace_s(self) -> float:
@@ -9478,7 +9450,7 @@ class FilTrades(Fil):
         """Dans l'ordre de l'exchange ; dans une même ms, celui d'arrivée si les ids n'en disent rien."""
         return sorted(trades, key=cle_de_trade if self._suite_d_ids.croissants else lambda trade: (trade.timestamp, 0))
 
-    def echeance(self) -> int | None:
+    def echeance(self) -> int:
         reste_s = max(0.0, self._retenir_jusqua - self._horloge())
         heure = self.connexion.heure_ms()
         retenue = heure + round(1000 * reste_s) if self._recus else INSTANT_MAX_MS
@@ -9491,7 +9463,7 @@ class FilTrades(Fil):
     # --- ce qui est à relire
 
     def _relire(self, lacune: Lacune) -> None:
-        avant = self._lacunes[-1] if len(self._lacunes) > len(self._en_lecture) else None
+        avant = self._lacunes[-1] if self._lacunes and self._lacunes[-1] not in self._en_lecture else None
         # Du début de l'écoute, qui n'a pas d'id, ce qu'aucun REST ne dit n'est pas dû ; de ce qui le suit, si.
         if avant and avant.dernier.id and avant.saut and lacune.saut and avant.jusqua is lacune.dernier:
             self._lacunes.pop()  # d'un seul tenant : un REST muet ne fait pas enfler la file
@@ -9563,29 +9535,24 @@ class FilTrades(Fil):
             a_revoir: list[Lacune] = []
             for lacune in a_relire:
                 try:
-                    if await self._relue(lacune, insister=attente_s < RETARDS_REST_S[-1]):
-                        self._lacunes.remove(lacune)
-                    else:
-                        a_revoir.append(lacune)
+                    servie = await self._combler(lacune, insister=attente_s < RETARDS_REST_S[-1])
                 except ErreurTemporaire as erreur:
                     echec = erreur
+                    continue
+                except ErreurDefinitive as erreur:
+                    journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
+                    self._suite_d_ids.sans_juge = servie = True
+                    if lacune.jusqua is not None or self.conclut:  # sinon, ce que redira l'écoute n'est pas perdu
+                        self._renoncer(lacune, HORS_FENETRE_API)
+                if servie:
+                    self._lacunes.remove(lacune)
+                else:
+                    a_revoir.append(lacune)
             a_relire = tuple(a_revoir)
-            self._en_lecture = tuple(lacune for lacune in self._en_lecture if lacune in self._lacunes)
             if not a_relire:
                 break
         if echec is not None:
             raise echec
-
-    async def _relue(self, lacune: Lacune, *, insister: bool) -> bool:
-        """Relit une lacune ; faux s'il faut y revenir."""
-        try:
-            return await self._combler(lacune, insister=insister)
-        except ErreurDefinitive as erreur:
-            journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
-            self._suite_d_ids.sans_juge = True
-            if lacune.jusqua is not None or self.conclut:  # sinon, ce que redira l'écoute suivante n'est pas perdu
-                self._renoncer(lacune, HORS_FENETRE_API)
-            return True
 
     async def _combler(self, lacune: Lacune, *, insister: bool) -> bool:
         """Rend ce que le REST sert de cette lacune ; faux s'il faut `insister` : il ne sert pas encore sa fin."""
@@ -9712,7 +9679,7 @@ async def _une_bougie_depuis(connexion: Connexion, serie: Serie, instant: int) -
     if debut > heure:
         return False
     lignes = await connexion.lire_bougies(serie, minute, debut, minute.avancer(heure, 1), limite=LIMITE_PAR_DEFAUT)
-    return any((_en_nombre(ligne[5]) or 0.0) > 0 for ligne in lignes if (_en_instant(ligne[0]) or 0) >= debut)
+    return depassee(lignes, (), debut - 1)
 
 
 # --- Tickers et carnets : des instantanés, sans histoire à relire
@@ -9733,7 +9700,6 @@ class FilInstantanes(Fil):
         self._date: int | None = None  # celle que l'exchange donnait à ce contenu
         self._rendu: list[Any] = []  # la dernière ligne rendue
         self._fin: int | None = None  # fin de ce qui est couvert d'une suite sans rupture
-        self._trous: list[Trou] = []
         self._rompu = False
         self._dernier_instant = 0  # un état sans horodatage ne précède pas ceux qui l'ont précédé
 
@@ -9754,16 +9720,15 @@ class FilInstantanes(Fil):
         await super().arreter()
         if self.refus is None and (self._rompu or not self.recus):
             self._finir_la_coupure(self.connexion.heure_ms())
-        self.prets += self._sures(self.connexion.heure_ms())  # après eux, leur couverture effacerait ces trous
-        if self._trous:
-            trous, self._trous = self._trous, []
-            self.prets.append(Lot(self.cle, self.type_donnee.schema.empty_table(), [], trous))
 
     def _finir_la_coupure(self, instant: int) -> None:
         """Ce qui n'a pas été entendu jusqu'à cet instant est un trou ; avant toute écoute, rien n'est dû."""
-        debut = instant if self._fin is None else max(self._fin, self._dernier_instant + 1)
-        if debut < instant:
-            self._trous.append(Trou(debut, instant, HORS_FENETRE_API))
+        self.prets += self._sures(instant)
+        entendu = instant if self._fin is None else max(self._fin, self._dernier_instant + 1)
+        if entendu < instant and self._fin is not None:
+            couverts, trou = unir([(self._fin, entendu)]), Trou(entendu, instant, HORS_FENETRE_API)
+            self.prets.append(Lot(self.cle, self.type_donnee.schema.empty_table(), couverts, [trou]))
+            self._fin = instant
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
         lue = isinstance(donnee, tuple)  # son instant vient d'être confirmé
@@ -9812,11 +9777,9 @@ class FilInstantanes(Fil):
         if not lignes:
             return []
         self._rendu = lignes[-1]
-        debut, trous, self._trous = self._fin or 0, self._trous, []
-        fin = max(lignes[-1][0] + 1, debut)
-        self._fin = max([fin, *(trou.fin for trou in trous)])  # l'écoute a pu reprendre sans que rien n'ait changé
-        table = tabler(self.cle, lignes, self.type_donnee)
-        return [Lot(self.cle, table, oter([(debut, fin)], intervalles_de(trous)), trous)]
+        debut = self._fin or 0
+        self._fin = max(lignes[-1][0] + 1, debut)  # l'écoute a pu reprendre sans que rien n'ait changé
+        return [Lot(self.cle, tabler(self.cle, lignes, self.type_donnee), unir([(debut, self._fin)]), [])]
 
 
 _DU_TRADE = {"last", "close", "baseVolume", "quoteVolume"}
@@ -9913,14 +9876,12 @@ class _Sante:
     def tombe(self, erreur: ErreurCollecte, attente_s: float) -> None:
         """Une coupure, ou une tentative de plus qui échoue."""
         self._erreurs += 1
+        cause = str(erreur).rstrip(" .")
         if self._erreurs == 1:
-            self._depuis = self._horloge()
-            journal.warning(
-                "%s : flux coupé. %s. Reconnexion dans %s.",
-                self._nom, _sans_point(str(erreur)), duree_lisible(attente_s),
-            )  # fmt: skip
+            self._depuis, attente = self._horloge(), duree_lisible(attente_s)
+            journal.warning("%s : flux coupé. %s. Reconnexion dans %s.", self._nom, cause, attente)
         else:
-            journal.debug("%s : toujours coupé (%s), essai %d.", self._nom, _sans_point(str(erreur)), self._erreurs)
+            journal.debug("%s : toujours coupé (%s), essai %d.", self._nom, cause, self._erreurs)
 
     def vit(self) -> None:
         """Des données arrivent."""
@@ -9928,10 +9889,6 @@ class _Sante:
             duree = duree_lisible(self._horloge() - self._depuis)
             journal.info("%s : flux rétabli après %s en %s.", self._nom, nombre_de(self._erreurs, "erreur"), duree)
             self._erreurs = 0
-
-
-def _sans_point(phrase: str) -> str:
-    return phrase.rstrip(" .")
 
 
 async def remettre_a_l_heure(connexion: Connexion, fils: Sequence[Fil]) -> None:
@@ -10247,11 +10204,11 @@ class Flux:
         if echu:
             self._echeance = INSTANT_MAX_MS
         for fil in self.fils:
-            if fil.a_collecter or fil.prets or (echu and fil.est_echu(heure)):
+            if fil.a_collecter or fil.prets or (echu and fil.echeance() <= heure):
                 lots += fil.collecter(heure)
             elif not echu:
                 continue  # à deux cents, une échéance de chacun à chaque trame coûterait plus que la trame
-            self._echeance = min(self._echeance, fil.echeance() or INSTANT_MAX_MS)
+            self._echeance = min(self._echeance, fil.echeance())
         return lots
 
     async def _fermer_les_ecoutes(self) -> None:
@@ -10270,14 +10227,6 @@ class Flux:
         for fil in self.fils:
             await fil.arreter()
         self._echeance = 0  # rien n'est plus retenu
-
-    async def _attendre_la_grace(self, plafond_s: float) -> None:
-        """Attend que tout ce qui est rendu puisse être relu ; une grâce plus longue ne prend pas le temps de relire."""
-        horloge = asyncio.get_running_loop().time
-        limite = horloge() + plafond_s
-        while (reste_s := max((fil.reste_de_grace_s() for fil in self.fils), default=0.0)) > 0 and horloge() < limite:
-            await pause(min(reste_s, PAS_DE_GRACE_S, limite - horloge()))
-            await self.connexion.estimer_heure()
 
     async def conclure(self, plafond_s: float = FIN_MAX_S) -> list[Lot]:
         """La durée est écoulée : relit par REST ce qui manque encore, et rend tout ce qui est sûr."""
@@ -10318,8 +10267,13 @@ class Flux:
                 patience = min(limite, horloge() + frein.reste_s + plafond_s)
 
     async def _tout_relire(self, plafond_s: float) -> None:
+        """Quand tout ce qui est rendu peut être relu ; une grâce plus longue ne prend pas le temps de relire."""
         await self.connexion.estimer_heure()
-        await self._attendre_la_grace(plafond_s / 2)
+        horloge = asyncio.get_running_loop().time
+        limite = horloge() + plafond_s / 2
+        while (reste_s := max((fil.reste_de_grace_s() for fil in self.fils), default=0.0)) > 0 and horloge() < limite:
+            await pause(min(reste_s, PAS_DE_GRACE_S, limite - horloge()))
+            await self.connexion.estimer_heure()
         await asyncio.gather(*(fil.rattraper_a_fond() for fil in self.fils if fil.refus is None))
 
 
@@ -11425,7 +11379,8 @@ class Execution:
             bilan.derniere_ms = None  # la queue était déjà prouvée : ce qui vient d'être lu ne la dit pas
         fiche = self.ecrivain.fiches.get(copie.fiche.cle, copie.fiche)
         self._conclure(bilan, fiche)
-        self._dire_le_retard(bilan, copie.source.attendue, fiche)
+        if bilans := annexe_ou_rien("bilans"):
+            bilans.dire_le_retard(bilan, copie.source.attendue, fiche)
 
     def _source(self, serie: Serie, fiche: Fiche) -> Source:
         """D'où viennent les lignes : des bougies, le REST ou les fichiers publics ; ou l'histoire d'une annexe."""
@@ -11440,26 +11395,12 @@ class Execution:
             source = annexe("archives", "--source").completer(source, self._depot, self.tache)
         return source
 
-    def _dire_le_retard(self, bilan: BilanSerie, attendue: int | None, fiche: Fiche) -> None:
-        """Ce qui manque encore jusqu'à la dernière bougie close : l'exchange est en retard, ou rien ne s'échange.
-
-        D'une queue prouvée sans transaction, rien ne sera redemandé : il n'y a rien à dire.
-        """
-        if bilan.derniere_ms is None or attendue is None:
-            return
-        bilan.retard_s = max(0.0, (attendue - bilan.derniere_ms) / SECONDE_MS)
-        prouvee = any(debut <= attendue < fin for debut, fin in fiche.couverts)
-        if bilan.retard_s and not prouvee and not any(t.raison == ECHEC and t.fin > attendue for t in bilan.trous):
-            journal.info(
-                "%s : s'arrête à %s, %s avant la dernière bougie close ; la suite sera redemandée.",
-                bilan.cle, en_iso(bilan.derniere_ms), duree_lisible(bilan.retard_s),
-            )  # fmt: skip
-
     def _fiche(self, serie: Serie) -> Fiche:
         """La fiche de la série, telle que la sortie la connaît, ou neuve."""
         contrat = serie.marche.get("contractSize")
         lire_unite = self.connexion.unite_volume if serie.cle.timeframe else self.connexion.unite_des_trades
         sans_volume = serie.cle.prix not in ("", "last")  # d'un prix mark ou d'indice, rien ne s'échange
+        dans_l_histoire = self.tache.type_donnee is TRADES and not self.tache.stream  # réunis ou non
         neuve = Fiche(
             serie.cle,
             type_marche=serie.nature.type_marche,
@@ -11467,7 +11408,7 @@ class Execution:
             taille_contrat=float(contrat) if contrat else None,
             marche_id=serie.marche_id,
             origine=self.tache.origine,
-            identifiants=self._identifiants(serie),
+            identifiants=histoires("trades").identifiants(self.connexion, serie) if dans_l_histoire else "",
         )
         connue = self.ecrivain.fiches.get(serie.cle)
         if connue is None:
@@ -11481,12 +11422,6 @@ class Execution:
         return dataclasses.replace(
             neuve, ancre_ms=connue.ancre_ms, couverts=list(connue.couverts), trous=list(connue.trous)
         )
-
-    def _identifiants(self, serie: Serie) -> str:
-        """De trades lus dans leur histoire : réunis ou non ; rien d'autre n'en a."""
-        if self.tache.stream or self.tache.type_donnee is not TRADES:
-            return ""
-        return str(histoires(self.tache.donnee).identifiants(self.connexion, serie))
 
     def _ecrire(self, lot: Lot, fiche: Fiche, bilan: BilanSerie) -> None:
         """Écrit ce que le lot apporte ; s'il n'apporte rien, l'écrivain ne fait rien."""
@@ -11667,26 +11602,21 @@ class ExecutionFlux(Execution):
             return []
         if not fiche.couverts:  # rien n'y est encore prouvé, mais ce qui y est ne doit pas être répété
             return _trades_de(self.ecrivain.lire(serie.cle, 0, INSTANT_MAX_MS))
-        oublis, prouve = fiche.a_relire(), fiche.couverts[-1][1]
-        avant = [(self._depuis_le_dernier(serie.cle, fin), fin) for fin in (*(oubli[0] for oubli in oublis), prouve)]
+        oublis, premier, prouve = fiche.a_relire(), fiche.couverts[0][0], fiche.couverts[-1][1]
+        bords = [*(debut for debut, _ in oublis), prouve]
+        avant = [self._jusqu_a_un_trade(serie.cle, bord, premier, -CONNUS_MS) for bord in bords]
+        apres = [self._jusqu_a_un_trade(serie.cle, fin, prouve, 1) for _, fin in oublis]
         # Un oubli a pu être relu en partie, puis l'arrêt survenir.
-        apres = [(debut, self._jusqu_au_premier(serie.cle, fin, prouve)) for debut, fin in oublis]
-        etendues = unir(avant, apres, [(prouve, INSTANT_MAX_MS)])
+        etendues = unir(avant, oublis, apres, [(prouve, INSTANT_MAX_MS)])
         return [trade for etendue in etendues for trade in _trades_de(self.ecrivain.lire(serie.cle, *etendue))]
 
-    def _depuis_le_dernier(self, cle: CleSerie, fin: int) -> int:
-        """D'où lire pour tenir le dernier trade d'avant `fin`, si loin soit-il d'un marché calme."""
-        recul, premier = CONNUS_MS, self._fiches[cle].couverts[0][0]
-        while fin - recul > premier and not self.ecrivain.lire(cle, fin - recul, fin).num_rows:
-            recul *= 8
-        return fin - recul
-
-    def _jusqu_au_premier(self, cle: CleSerie, debut: int, prouve: int) -> int:
-        """Jusqu'où lire pour tenir le premier trade d'après `debut`, qui est presque toujours le sien."""
-        avance = 1
-        while debut + avance < prouve and not self.ecrivain.lire(cle, debut, debut + avance).num_rows:
-            avance *= 8
-        return debut + avance
+    def _jusqu_a_un_trade(self, cle: CleSerie, bord: int, limite: int, pas: int) -> Intervalle:
+        """De `bord` vers `limite`, de quoi tenir un trade, si loin soit-il d'un marché calme."""
+        while True:
+            etendue = min(bord, bord + pas), max(bord, bord + pas)
+            if abs(pas) >= abs(limite - bord) or self.ecrivain.lire(cle, *etendue).num_rows:
+                return etendue
+            pas *= 8
 
     def _conclure_fil(self, fil: Fil) -> None:
         bilan = self._bilans[fil.cle]
@@ -11780,9 +11710,14 @@ async def telecharger_async(**options: Any) -> pa.Table:
         return _avec_fiches(puits.table(), tache.type_donnee, puits.fiches.values())
     sortie = bilan.sortie or Path()  # sans puits, `executer_async` l'a choisie
     fiches = {f.cle: f for f in lire_fiches(sortie, table=tache.table_choisie)}
-    demandees = [serie for serie in bilan.series if serie.cle is not None]
-    table = _extraire(lire(sortie, table=tache.table_choisie), demandees)
-    return _avec_fiches(table, tache.type_donnee, [fiches[s.cle] for s in demandees if s.cle in fiches])
+    demandes = {serie.cle: serie.demande or (0, 0) for serie in bilan.series if serie.cle is not None}
+    table = lire(sortie, table=tache.table_choisie)
+    morceaux = [table[:0]]
+    for cle, lignes in par_serie(table, tache.type_donnee):
+        debut, fin = demandes.get(cle, (0, 0))
+        morceaux += trancher([lignes], (cle.symbole, debut), (cle.symbole, fin))
+    connues = [fiches[cle] for cle in demandes if cle in fiches]
+    return _avec_fiches(pa.concat_tables(morceaux), tache.type_donnee, connues)
 
 
 def telecharger(**options: Any) -> pa.Table:
@@ -11797,19 +11732,6 @@ telecharger_ohlcv_async, telecharger_ohlcv = telecharger_async, telecharger
 def _avec_fiches(table: pa.Table, donnee: TypeDonnee, fiches: Iterable[Fiche]) -> pa.Table:
     texte = json.dumps({"type": donnee.nom, "series": [fiche.en_dict() for fiche in fiches]}, ensure_ascii=False)
     return table.replace_schema_metadata({"fiche": texte})
-
-
-def _extraire(table: pa.Table, series: Iterable[BilanSerie]) -> pa.Table:
-    """Les lignes des séries demandées, dans leurs bornes."""
-    instants = table["timestamp"].cast(pa.int64())
-    gardees = pa.repeat(False, table.num_rows)
-    for serie in series:
-        debut, fin = serie.demande or (0, 0)
-        masque = pc.and_(pc.greater_equal(instants, debut), pc.less(instants, fin))
-        for nom, valeur in zip(CleSerie._fields, serie.cle or (), strict=False):
-            masque = pc.and_(masque, pc.equal(table[nom], valeur)) if nom in table.schema.names else masque
-        gardees = pc.or_(gardees, masque)
-    return table.filter(gardees)
 
 
 def courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:
