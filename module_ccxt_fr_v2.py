@@ -467,22 +467,20 @@ class Timeframe:
         return ecart if not self.mois or 2 * ecart <= self.pas_ms else instant_ms - nu.plafond(instant_ms)
 
 
-# (exchange, timeframe) mal nommés : ce qu'ils durent vraiment.
-TIMEFRAMES_MAL_NOMMES = {("kraken", "2w"): "15d"}  # 21 600 minutes
-# Ceux dont la grille suit un minuit local : alpaca ouvre à Chicago (05:00 UTC l'été, 06:00 l'hiver), puis à 00:00 UTC
-# depuis juillet 2025. Une telle bougie n'est tenue pour close que quand elle l'est sur toutes ces grilles.
-TIMEFRAMES_A_MINUIT_LOCAL = {("alpaca", code): 6 * HEURE_MS for code in ("1d", "1w", "1M")}
-# De plus courts qu'un exchange ouvre pourtant à minuit local : bithumb, à Séoul (15:00, 19:00, 23:00, 03:00 UTC).
-TIMEFRAMES_ANCRABLES = {("bithumb", "4h")}
+# Ceux qui, chez un exchange, ne sont pas ce que dit leur nom.
+TIMEFRAMES_PARTICULIERS: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("kraken", "2w"): {"nombre": 15, "unite": "d"},  # 21 600 minutes
+    # D'une grille qui suit un minuit local : alpaca ouvre à Chicago (05:00 UTC l'été, 06:00 l'hiver), puis à 00:00 UTC
+    # depuis juillet 2025. Une telle bougie n'est tenue pour close que quand elle l'est sur toutes ces grilles.
+    **{("alpaca", code): {"jeu_ms": 6 * HEURE_MS} for code in ("1d", "1w", "1M")},
+    ("bithumb", "4h"): {"ancrable": True},  # ouvert à minuit de Séoul : 15:00, 19:00, 23:00, 03:00 UTC
+}
 
 
 @functools.cache
 def timeframe_de(exchange: str, code: str) -> Timeframe:
     """La grille d'un timeframe chez cet exchange, non ancrée."""
-    vrai = TIMEFRAMES_MAL_NOMMES.get((exchange, code), code)
-    jeu_ms = TIMEFRAMES_A_MINUIT_LOCAL.get((exchange, code), 0)
-    ancrable = (exchange, code) in TIMEFRAMES_ANCRABLES
-    return dataclasses.replace(Timeframe.lire(vrai), code=code, jeu_ms=jeu_ms, ancrable=ancrable)
+    return dataclasses.replace(Timeframe.lire(code), **TIMEFRAMES_PARTICULIERS.get((exchange, code), {}))
 
 
 def lire_instant(valeur: object, maintenant: int) -> int:
@@ -1022,7 +1020,7 @@ class Page(NamedTuple):
     def departager(self) -> Page:
         """La page, où une bougie en deux versions qui persistent est celle qui compte le plus d'échanges."""
         lignes = dict(zip(self.instants, zip(*self.lignes.to_pydict().values(), strict=True), strict=True))
-        return self._replace(lignes=_en_table({**lignes, **self.doubles}, self.lignes.schema), doubles={})
+        return self._replace(lignes=_en_table({**lignes, **self.doubles}), doubles={})
 
 
 def cribler(brutes: Sequence[Sequence[Any]], timeframe: Timeframe, prix: str) -> Page:
@@ -1132,18 +1130,15 @@ def se_suivent(instants: Sequence[int], timeframe: Timeframe) -> bool:
 
 def en_colonnes(brutes: Sequence[Sequence[Any]]) -> pa.Table:
     """Les lignes de ccxt en six colonnes Arrow ; ce qui n'est pas un nombre devient nul."""
-    noms = ("timestamp", *VALEURS_OHLCV)
-    natures = (pa.int64(), *[pa.float64()] * 5)
+    schema = pa.schema([("timestamp", pa.int64()), *((nom, pa.float64()) for nom in VALEURS_OHLCV)])
     colonnes = list(zip(*brutes, strict=False))[:6] if brutes else [()] * 6
     try:
-        if len(colonnes) == len(noms):
-            return pa.table(
-                [pa.array(c, nature) for c, nature in zip(colonnes, natures, strict=True)], names=list(noms)
-            )
+        if len(colonnes) == len(schema):
+            return pa.table(dict(zip(schema.names, colonnes, strict=True)), schema)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         pass  # un texte, un entier démesuré : ligne à ligne
     propres = zip(*map(_valeurs_de, brutes), strict=True)
-    return pa.table([pa.array(c, n) for c, n in zip(propres, natures, strict=True)], names=list(noms))
+    return pa.table(dict(zip(schema.names, propres, strict=True)), schema)
 
 
 def _valeurs_de(ligne: Sequence[Any]) -> tuple[Any, ...]:
@@ -1214,14 +1209,12 @@ def _cribler_lentement(table: pa.Table, vrais: pa.ChunkedArray, timeframe: Timef
     doubles = {instant: version for instant, version in doubles.items() if instant not in contestees}
     impossibles = contestees | (touchees - gardees.keys() - doubles.keys())
     absentes = sorted(muettes - gardees.keys() - doubles.keys() - impossibles)
-    return Page(_en_table(gardees, table.schema), sorted(impossibles), sans_instant, absentes, doubles)
+    return Page(_en_table(gardees), sorted(impossibles), sans_instant, absentes, doubles)
 
 
-def _en_table(lignes: Mapping[int, tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
+def _en_table(lignes: Mapping[int, tuple[Any, ...]]) -> pa.Table:
     """Les lignes, rangées par instant."""
-    triees = [lignes[instant] for instant in sorted(lignes)]
-    colonnes = zip(*triees, strict=True) if triees else [()] * len(schema)
-    return pa.table([pa.array(c, champ.type) for c, champ in zip(colonnes, schema, strict=True)], schema=schema)
+    return en_colonnes([lignes[instant] for instant in sorted(lignes)])
 
 
 def fondre_pages(page: Page, relue: Page) -> Page:
@@ -1279,8 +1272,7 @@ def tabler(cle: CleSerie, lignes: Sequence[Sequence[Any]], donnee: TypeDonnee) -
         entieres = [dict(zip(donnee.noms, (*constantes, *ligne), strict=True)) for ligne in lignes]
         return pa.Table.from_struct_array(pa.array(entieres, donnee.ligne))
     colonnes = [*([constante] * len(lignes) for constante in constantes), *zip(*lignes, strict=True)]
-    champs = zip(colonnes, donnee.schema, strict=True)
-    return pa.table([pa.array(colonne, champ.type) for colonne, champ in champs], donnee.schema)
+    return pa.table(dict(zip(donnee.noms, colonnes, strict=True)), donnee.schema)
 
 
 def entre(lignes: pa.Table, debut: int, fin: int) -> pa.Table:
@@ -1632,10 +1624,6 @@ _DIVISION = decimal.Context(prec=60)
 _QUANTUM = Decimal("1e-18")
 
 
-Contenu = tuple[int, str | None, float, float]
-"""Instant (arrondi), sens, prix, quantité."""
-
-
 class Trade(NamedTuple):
     """Une transaction : la ligne brute d'un flux. Sans id, `Dedoublonneur` lui en donne un, qui commence par « ~ »."""
 
@@ -1671,14 +1659,13 @@ class Trade(NamedTuple):
         """Le même, avec l'id que `Dedoublonneur` ferait au premier de ce contenu s'il n'en a pas."""
         return self if self.id else self._replace(id=f"{self.contenu}-0")
 
-    def contenu_au(self, grain_ms: int) -> Contenu:
-        """De quoi le reconnaître là où une voie tait son id (kucoin en REST), ou arrondit son instant (bitstamp)."""
-        return self.timestamp // grain_ms, self.side, self.price, self.amount
-
     def est(self, autre: Trade, grain_ms: int = 1) -> bool:
-        """Vrai si c'est le même trade : le même id, ou le même contenu si l'un des deux n'en a pas."""
+        """Vrai si c'est le même trade : le même id, ou le même contenu si l'un des deux n'en a pas.
+
+        Une voie peut taire l'id (kucoin en REST), ou arrondir l'instant (bitstamp).
+        """
         if self.est_anonyme or autre.est_anonyme:
-            return self.contenu_au(grain_ms) == autre.contenu_au(grain_ms)
+            return self.timestamp // grain_ms == autre.timestamp // grain_ms and self[2:5] == autre[2:5]
         return self.id == autre.id
 
 
@@ -1825,7 +1812,7 @@ class Dedoublonneur:
         self._au_hasard = False  # leurs ids reculent quand le temps avance
         # par voie (`relecture`) : dit-elle plus que la seconde ; a-t-elle nommé un trade, en a-t-elle tu l'id
         self._precise, self._nomme, self._tait = [False, False], [False, False], [False, False]
-        self._tait_ecrit = False
+        self._tout_est_nomme = True  # les ids suffisent
         self._reconnus: set[str] = set()  # des anonymes que l'autre voie a nommés : aucun autre ne sera pris pour eux
         self._plus_recent = (0, 0)  # instant et id
         self._jusqua = INSTANT_MAX_MS  # l'instant du dernier de tous, s'il est observé
@@ -1849,7 +1836,7 @@ class Dedoublonneur:
         """Apprend des trades déjà écrits, du flux ou du REST."""
         for trade in ecrits:
             self._observer_id(trade)
-            self._tait_ecrit |= trade.est_anonyme
+            self._tout_est_nomme &= not trade.est_anonyme
             self._a_homonymes |= bool(trade.id and trade.id.endswith(f"@{trade.timestamp}"))
             connu = not (self._nommer(trade) if trade.est_anonyme else self.retenir(trade.id or ""))
             if trade.est_anonyme or not connu:  # « …-1 » est parfois écrit avant « …-0 »
@@ -1867,6 +1854,7 @@ class Dedoublonneur:
             self._precise[relecture] |= trade.timestamp % SECONDE_MS > 0
             self._nomme[relecture] |= not trade.est_anonyme
             self._tait[relecture] |= trade.est_anonyme
+            self._tout_est_nomme &= not trade.est_anonyme
         redites = self._que_peut_redire(relecture) if relecture or self._redites is None else self._redites
         candidats = [trade if trade.est_anonyme else self._homonyme_ou_inedit(trade, relecture) for trade in trades]
         restes = [trade for trade in candidats if trade]
@@ -1893,8 +1881,8 @@ class Dedoublonneur:
         self._jusqua = trade.timestamp if self._jusqua == INSTANT_MAX_MS else max(self._jusqua, trade.timestamp)
 
     def _que_peut_redire(self, relecture: bool) -> _Redites:
-        if not (any(self._tait) or self._tait_ecrit):
-            return _Redites((), ())  # tout est nommé : les ids suffisent
+        if self._tout_est_nomme:
+            return _Redites((), ())
         siens, autres = (self.relus, self.recents) if relecture else (self.recents, self.relus)
         return _Redites(siens.values(), autres.values(), self._reconnus)
 
@@ -1952,7 +1940,7 @@ class Dedoublonneur:
 
     def prolonger(self, trades: Sequence[Trade], fin: int) -> bool:
         """Retient d'un coup des trades du flux, numérotés de un en un avant `fin` ; faux si l'un est connu."""
-        if any(self._tait) or self._tait_ecrit or not self._numeros.retenir(fin - len(trades), fin):
+        if not self._tout_est_nomme or not self._numeros.retenir(fin - len(trades), fin):
             return False
         self._nomme[False] = True
         self._precise[False] = self._precise[False] or any(trade.timestamp % SECONDE_MS for trade in trades)
@@ -1967,7 +1955,7 @@ class Dedoublonneur:
             return
         trop = len(parmi) - self._recents_max
         # Là où un id est tiré au hasard, seul le trade qui le porte dit si le suivant du même id en est un autre.
-        if not (any(self._tait) or self._tait_ecrit or self._au_hasard or self._relit()):
+        if self._tout_est_nomme and not (self._au_hasard or self._relit()):
             depuis = trades[-1].timestamp - RECENTS_MS
             trop = max(trop, sum(1 for _ in itertools.takewhile(lambda trade: trade[0] < depuis, parmi.values())))
         for cle in list(itertools.islice(parmi, max(0, trop))):
@@ -1991,27 +1979,27 @@ class Dedoublonneur:
         return True
 
 
-def volume_en_base(amount: float, price: float, taille_contrat: float | None = None, inverse: bool = False) -> Decimal:
-    """La quantité d'un trade dans l'unité du REST : la base. Exacte, sauf la division d'un inverse (18 décimales)."""
-    volume = Decimal(str(amount))
-    if taille_contrat is not None:
-        volume = _EXACT.multiply(volume, Decimal(str(taille_contrat)))
-    if inverse:
-        volume = _EXACT.quantize(_DIVISION.divide(volume, Decimal(str(price))), _QUANTUM)
-    return volume
+def mesure_en_base(taille_contrat: float | None = None, inverse: bool = False) -> Callable[[Trade], Decimal]:
+    """Rend la quantité d'un trade dans l'unité du REST, la base : le `volume` d'un `Agregateur`.
+
+    Exacte, sauf la division d'un inverse (18 décimales).
+    """
+
+    def mesurer(trade: Trade) -> Decimal:
+        volume = Decimal(str(trade.amount))
+        if taille_contrat is not None:
+            volume = _EXACT.multiply(volume, Decimal(str(taille_contrat)))
+        if inverse:
+            volume = _EXACT.quantize(_DIVISION.divide(volume, Decimal(str(trade.price))), _QUANTUM)
+        return volume
+
+    return mesurer
 
 
 def mesure_en_cotation(taille_contrat: float | None = None, inverse: bool = False) -> Callable[[Trade], Decimal]:
     """Le même, là où le REST compte en monnaie de cotation : ce que vaut un inverse, ou ce que coûte l'autre."""
     quantite = mesure_en_base(taille_contrat)
     return quantite if inverse else lambda trade: _EXACT.multiply(quantite(trade), Decimal(str(trade.price)))
-
-
-def mesure_en_base(taille_contrat: float | None = None, inverse: bool = False) -> Callable[[Trade], Decimal]:
-    """`volume_en_base` d'un trade de ce marché : le `volume` d'un `Agregateur`."""
-    if taille_contrat is None and not inverse:
-        return lambda trade: Decimal(str(trade.amount))
-    return lambda trade: volume_en_base(trade.amount, trade.price, taille_contrat, inverse)
 
 
 class BougieTrades(NamedTuple):
@@ -2136,15 +2124,13 @@ class Agregateur:
         else:
             self._frontiere = self._debut
         self._vu = max(self._vu, trade.timestamp)
-        bougie = self._vives.get(self._debut) or self._ouvrir(trade)
+        bougie = self._vives.get(self._debut)
+        if bougie is None:
+            en_desordre = self._debut < next(reversed(self._vives), self._debut)
+            self._vives[self._debut] = bougie = _BougieVive(self._debut, self._fin, trade)
+            if en_desordre:
+                self._vives = dict(sorted(self._vives.items()))
         bougie.fondre(trade, self._volume(trade))
-
-    def _ouvrir(self, trade: Trade) -> _BougieVive:
-        en_desordre = bool(self._vives) and self._debut < next(reversed(self._vives))
-        self._vives[self._debut] = bougie = _BougieVive(self._debut, self._fin, trade)
-        if en_desordre:
-            self._vives = dict(sorted(self._vives.items()))
-        return bougie
 
     def _rendre(self, avant: int) -> list[BougieTrades]:
         """Les bougies closes qui ont changé, et les plates ; celles d'avant l'ancienne frontière sont des révisions."""
@@ -4998,7 +4984,6 @@ PARTICULARITES: Mapping[str, Particularite] = {
         limites={"inverse": 1000},
         sans_limite=lambda _timeframe, marche: not marche.get("linear"),
         timeframes={"1Y": None, "1y": "31104000"},
-        corrigee=True,
     ),
     # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
     "bitrue": Particularite(absents=_contrats(("2h", "4h"))),
@@ -5010,7 +4995,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Un pas fixe de 28 jours n'est pas un mois.
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=True),
     **dict.fromkeys(
-        ("onetrading", "kucoin", "grvt", "bitopro", "cryptocom", "luno", "coinbaseexchange", "upbit"),
+        ("onetrading", "bitopro", "cryptocom", "luno", "coinbaseexchange", "upbit"),
         Particularite(corrigee=True),
     ),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
@@ -5068,18 +5053,13 @@ def fondre_dicts(base: Mapping[str, Any], ajout: Mapping[str, Any]) -> dict[str,
 
 # --- La classe ccxt, rendue bruyante ---
 
+FLOTTANT_EXACT = 1 << 53  # le plus grand entier sous lequel un flottant les tient tous
 # Un corps qui n'est pas du JSON n'est une réponse que s'il est un nombre ou un texte entre guillemets.
 _CORPS_SCALAIRE = r'-?\d+(\.\d+)?|".*"'
 
 
 class ReponseIllisible(ErreurTemporaire):
     """Un corps qui n'est pas du JSON, reçu avec un code de succès."""
-
-
-@functools.lru_cache(8)
-def _date_a_la_minute(minute: int) -> str:
-    """« 2026-01-31T12:34: » ; `minute` : depuis l'époque."""
-    return (EPOQUE + dt.timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:")
 
 
 class _Bruyante:
@@ -5095,44 +5075,38 @@ class _Bruyante:
     date_recue_ms = 0  # quand, à l'horloge locale
     particularite = Particularite()
     timeout_on_exit = 0  # ccxt attend un quart de seconde une fermeture qu'aiohttp attend déjà
-    session: Any = None
     signaler: Callable[[Exception], None] | None = None  # ce qui coupe un flux, sans attendre que quelqu'un demande
-
-    def open(self, lazy: bool = False) -> None:
-        """Ouvre la session HTTP, ses réponses bornées."""
-        avant = self.session
-        super().open(lazy)  # type: ignore[misc]  # la classe ccxt est dessous
-        if self.session is not avant and (corps := annexe_ou_rien("corps")):
-            corps.borner(self.session)
-
-    def get_socks_proxy_session(self, proxy: str) -> Any:
-        """La session d'un proxy SOCKS, ses réponses bornées."""
-        connue = proxy in (self.socks_proxy_sessions or {})  # type: ignore[attr-defined]
-        session = super().get_socks_proxy_session(proxy)  # type: ignore[misc]
-        if not connue and (corps := annexe_ou_rien("corps")):
-            corps.borner(session)
-        return session
 
     @staticmethod
     def to_array(valeur: Any) -> Any:
         """Celui de ccxt ne tient pas une sous-classe de `dict` pour un `dict` : nos rayons en sont (backpack)."""
         return list(valeur.values()) if isinstance(valeur, dict) else valeur
 
-    def iso8601(self, timestamp: Any = None) -> Any:
-        """Une date, écrite comme par ccxt, qui refait le calendrier de chaque trade : le huitième de ce qu'il coûte."""
-        if type(timestamp) is not int or not 0 <= timestamp < INSTANT_MAX_MS:
-            return super().iso8601(timestamp)  # type: ignore[misc]  # la classe ccxt est dessous
-        minute, ms = divmod(timestamp, MINUTE_MS)
-        return f"{_date_a_la_minute(minute)}{ms // 1000:02d}.{ms % 1000:03d}Z"
+    def safe_integer(self, donnees: Any, cle: Any, defaut: Any = None) -> Any:
+        """Un entier, avec tous ses chiffres : ccxt le lit par un flottant, qui en tient quinze."""
+        entier = super().safe_integer(donnees, cle, defaut)  # type: ignore[misc]  # la classe ccxt est dessous
+        if type(entier) is int and entier > FLOTTANT_EXACT:
+            with contextlib.suppress(LookupError, TypeError, ValueError):
+                return int(donnees[cle])
+        return entier
+
+    def safe_integer_2(self, donnees: Any, cle: Any, autre: Any, defaut: Any = None) -> Any:
+        """Le premier des deux."""
+        entier = self.safe_integer(donnees, cle)
+        return self.safe_integer(donnees, autre, defaut) if entier is None else entier
+
+    def safe_integer_product(self, donnees: Any, cle: Any, facteur: float, defaut: Any = None) -> Any:
+        """Des ns à rendre en ms, sans flottant : d'un trade sur huit (kucoin), sur trois, ccxt ôterait une ms."""
+        if facteur == 0.000001 and (nanosecondes := self.safe_integer(donnees, cle)) is not None:
+            return nanosecondes // 10**6
+        return super().safe_integer_product(donnees, cle, facteur, defaut)  # type: ignore[misc]
 
     def client(self, url: str) -> Any:
         """Le client WebSocket d'une adresse, rendu bruyant lui aussi."""
         client = super().client(url)  # type: ignore[misc]  # la classe ccxt est dessous
         if self.signaler is not None and not hasattr(client, "bruyant"):
             client.bruyant = True
-            # Sans l'annexe, `controler_flux` a refusé de suivre ces carnets ; le reste n'a pas de numéros.
-            carnets = annexe_ou_rien("carnets") if self.particularite.carnet_numerote else None
-            _rendre_bruyant(client, self.signaler, carnets.verificateur(self) if carnets else None)
+            _rendre_bruyant(client, self.signaler)
         return client
 
     def on_error(self, client: Any, erreur: Exception) -> None:
@@ -5204,12 +5178,10 @@ class _Bruyante:
         return await super().fetch2(path, api, method, params or {}, config or {})  # type: ignore[misc]
 
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
-        """Compte la requête ; une erreur porte le délai qu'elle avait. En `debug`, dit la demande et ce qui revient."""
+        """Compte la requête ; une erreur porte le délai qu'elle avait."""
         self.requetes += 1
-        traces = annexe_ou_rien("traces") if journal.isEnabledFor(logging.DEBUG) else None
-        reponse = super().fetch(url, method, headers, body)  # type: ignore[misc]  # la classe ccxt est dessous
         try:
-            return await (traces.tracer(self, reponse, method, url, body) if traces else reponse)
+            return await super().fetch(url, method, headers, body)  # type: ignore[misc]  # la classe ccxt est dessous
         except Exception as erreur:
             erreur.delai_ms = self.timeout  # type: ignore[attr-defined]
             raise
@@ -5221,7 +5193,6 @@ class _Bruyante:
         code = code or 0  # bitvavo n'en donne pas d'un refus de son flux
         self.date_serveur = next((v for k, v in (entetes or {}).items() if k.lower() == "date"), None)
         self.date_recue_ms = maintenant_ms()
-        STATUT_HTTP.set(code)
         self.throttler.noter_reponse(url, entetes or {})
         if code < 400 and reste[0] is None and not re.fullmatch(_CORPS_SCALAIRE, (corps or "").strip()):
             raise ReponseIllisible(
@@ -5256,7 +5227,6 @@ def sans_reglement(symbole: str) -> str:
     return symbole.partition(":")[0]
 
 
-STATUT_HTTP: contextvars.ContextVar[int | None] = contextvars.ContextVar("statut_http", default=None)
 EXTRAIT_LU = 10_000  # d'un corps de soixante Mo, n'analyser que le début
 
 
@@ -5285,6 +5255,10 @@ def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
     return classe if isinstance(classe, type) and issubclass(classe, socle) else None
 
 
+# Ce que les annexes mettent devant toute classe ; copié seul, le module s'en passe, et refuse les carnets à numéros.
+_COUCHES = {"carnets": "Numerotee", "corps": "Bornee", "traces": "Tracee", "vitesse": "Datee"}
+
+
 @functools.cache
 def _classe(exchange: str) -> Any:
     """La classe `ccxt.pro` de l'exchange si elle existe, sinon `ccxt.async_support`, corrigée et rendue bruyante."""
@@ -5298,14 +5272,14 @@ def _classe(exchange: str) -> Any:
     lignee = (parente.__name__ for parente in base.__mro__)  # okxus est okx, gateeu est gate
     nom = next((nom for nom in lignee if nom in PARTICULARITES), "")
     particularite = PARTICULARITES.get(nom, Particularite())
+    devant = [annexe("corrections", f"Lire {exchange} juste").CORRECTIONS[nom]] if particularite.corrigee else []
+    for fichier, couche in _COUCHES.items():
+        devant += [getattr(piece, couche)] if (piece := annexe_ou_rien(fichier)) else []
     ajouts: dict[str, Any] = {"particularite": particularite}
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
-    bruyante = type(base.__name__, (_Bruyante, base), ajouts)
-    if not particularite.corrigee:
-        return bruyante
-    return type(base.__name__, (annexe("corrections", f"Lire {exchange} juste").CORRECTIONS[nom], bruyante), {})
+    return type(base.__name__, (*devant, _Bruyante, base), ajouts)
 
 
 # --- Traduction des erreurs de ccxt ---
@@ -5586,13 +5560,19 @@ FERMETURE_MAX_S = 1.0
 
 
 async def _fermer_vite(api: Any) -> None:
-    """Ferme une instance ccxt ; un exchange qui ne répond plus n'est pas attendu dix secondes, comme le ferait ccxt."""
-    with contextlib.suppress(TimeoutError):
+    """Ferme une instance ccxt ; un exchange qui ne répond plus n'est pas attendu dix secondes, comme le ferait ccxt.
+
+    Prise dans ses propres cycles, elle attend le ramasse-miettes ; à chaque coupure, les lignes qu'elle gardait étaient
+    cent trades par symbole de plus en mémoire.
+    """
+    try:
         async with asyncio.timeout(FERMETURE_MAX_S):
             await api.close()
-            return
-    api.clients = {}
-    await api.close()
+    except TimeoutError:
+        api.clients = {}
+        await api.close()
+    for nom in ("trades", "ohlcvs", "orderbooks", "tickers"):
+        setattr(api, nom, {})
 
 
 class Marches:
@@ -5605,36 +5585,36 @@ class Marches:
 
     def manquent(self, symboles: Sequence[str]) -> bool:
         """Vrai si l'un de ces symboles ne désigne aucun marché chargé."""
-        return not self._api.markets or not all(self._candidats(s) or self._devines(s) for s in symboles)
+        return not self._api.markets or not all(map(self._candidats, symboles))
 
     def _est_du_genre(self, marche: Mapping[str, Any]) -> bool:
         genre, sous_type = self._genre_voulu
         return marche.get("type") == genre and sous_type in (None, marche.get("subType"))
 
     def _candidats(self, symbole: str) -> list[str]:
-        """Les symboles que la demande peut désigner : elle-même, ou les contrats dont elle est la forme courte."""
+        """Les symboles que la demande peut désigner : elle-même, ou les contrats dont elle est la forme courte.
+
+        À défaut, les marchés du genre demandé que « btc/usdt » ou « BTCUSDT » désigne.
+        """
         marches: Mapping[str, Any] = self._api.markets or {}
         if ":" in symbole or self._genre_voulu.type_marche == "spot":
-            return [symbole] if symbole in marches else []
-        return [nom for nom, m in marches.items() if sans_reglement(nom) == symbole and self._est_du_genre(m)]
-
-    def _devines(self, symbole: str) -> list[str]:
-        """Les marchés du genre demandé que « btc/usdt » ou « BTCUSDT » peut désigner."""
-        marches, suggestions = self._api.markets or {}, annexe_ou_rien("suggestions")
-        noms = suggestions.marches_designes(symbole, marches) if suggestions else ()
-        return [nom for nom in noms if ":" in symbole or self._est_du_genre(marches[nom])]
+            trouves = [symbole] if symbole in marches else []
+        else:
+            trouves = [nom for nom, m in marches.items() if sans_reglement(nom) == symbole and self._est_du_genre(m)]
+        if trouves or not (suggestions := annexe_ou_rien("suggestions")):
+            return trouves
+        devines = suggestions.marches_designes(symbole, marches)
+        return [nom for nom in devines if ":" in symbole or self._est_du_genre(marches[nom])]
 
     def resoudre(self, symbole: str) -> Mapping[str, Any]:
         """Le marché qu'un symbole désigne ; ErreurDemande, avec les plus proches, s'il n'y en a pas un seul."""
-        exchange = self._reglages.exchange
-        if not (candidats := self._candidats(symbole)) and len(candidats := self._devines(symbole)) == 1:
-            journal.info("« %s » est compris comme %s, le seul marché qui convient.", symbole, candidats[0])
+        exchange, marches = self._reglages.exchange, self._api.markets or {}
+        candidats = self._candidats(symbole)
         if len(candidats) > 1:
             raise ErreurDemande(
                 f"Symbole ambigu : « {symbole} » désigne {len(candidats)} marchés sur {exchange}",
                 f"Précisez : {', '.join(candidats[:6])}{'…' if len(candidats) > 6 else ''}.",
             )
-        marches: Mapping[str, Any] = self._api.markets or {}
         if not candidats:
             nature = nature_du_symbole(symbole, self._reglages.type_marche, self._reglages.sous_type)
             conseil = proches(symbole, marches) or "La liste : --lister marches."
@@ -5642,7 +5622,10 @@ class Marches:
                 autre = marches[symbole].get("type")
                 conseil = f"C'est un marché {autre} : --type-marche {autre}."
             raise ErreurDemande(f"Symbole inconnu : « {symbole} » sur {exchange} ({nature})", conseil)
-        marche: Mapping[str, Any] = marches[candidats[0]]
+        trouve = candidats[0]
+        if symbole not in (trouve, sans_reglement(trouve)):
+            journal.info("« %s » est compris comme %s, le seul marché qui convient.", symbole, trouve)
+        marche: Mapping[str, Any] = marches[trouve]
         self._avertir(symbole, marche)
         return marche
 
@@ -5724,18 +5707,8 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
         erreur.args = (masquer(str(erreur), [*secrets_de(self.api), *self.reglages.secrets]),)
 
     def fermer_plus_tard(self, api: Any) -> None:
-        """Ferme une instance d'écoute en tâche de fond, et oublie les lignes qu'elle gardait.
-
-        Prise dans ses propres cycles, elle attend le ramasse-miettes ; à chaque coupure, c'étaient cent trades par
-        symbole de plus en mémoire.
-        """
-
-        async def fermer_et_vider() -> None:
-            await _fermer_vite(api)
-            for nom in ("trades", "ohlcvs", "orderbooks", "tickers"):
-                setattr(api, nom, {})
-
-        tache = asyncio.ensure_future(fermer_et_vider())
+        """Ferme une instance d'écoute en tâche de fond."""
+        tache = asyncio.ensure_future(_fermer_vite(api))
         self._fermetures.add(tache)
         tache.add_done_callback(self._fermetures.discard)
 
@@ -5757,8 +5730,10 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
             with contextlib.suppress(ErreurTemporaire, ErreurDefinitive):
                 essais = min(3, self.reglages.essais)
                 heure = await self.appeler(f"Heure de {self.reglages.exchange}", "fetch_time", essais=essais)
-                if isinstance(heure, int | float) and INSTANT_MIN_MS < heure < INSTANT_MAX_MS:
-                    self._noter_decalage(int(heure) - (avant + maintenant_ms()) // 2)
+                lue = isinstance(heure, int | float) and INSTANT_MIN_MS < heure < INSTANT_MAX_MS
+                ecart = int(heure) - (avant + maintenant_ms()) // 2 if lue else 0
+                if lue and not self._est_absurde(ecart):
+                    self._noter_decalage(ecart)
                     self._heure_lue, self.avance_douteuse_ms = True, 0
                     return True
         return self._heure_lue  # la mesure d'avant vaut mieux que l'en-tête d'un serveur en panne
@@ -5775,6 +5750,7 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
             )
             return
         ecart = date - self.api.date_recue_ms
+        ecart = 0 if self._est_absurde(ecart) else ecart
         # Un serveur date parfois ses réponses à l'heure locale : en avance sur la nôtre, il ne suffit pas à clore.
         self.avance_douteuse_ms = ecart if ecart > AVANCE_CRUE_MS else 0
         if self.avance_douteuse_ms > MINUTE_MS:
@@ -5783,6 +5759,15 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
                 "bougie suivante, décide des bougies closes.", self.reglages.exchange, duree_lisible(ecart / 1000),
             )  # fmt: skip
         self._noter_decalage(0 if self.avance_douteuse_ms else ecart)
+
+    def _est_absurde(self, ecart_ms: int) -> bool:
+        """Vrai, et c'est dit, d'une heure de plus d'un jour après la nôtre : toutes ses bougies seraient closes."""
+        if ecart_ms > JOUR_MS:
+            journal.warning(
+                "%s se dit %s plus tard que l'horloge locale : cette heure n'est pas crue.",
+                self.reglages.exchange, duree_lisible(ecart_ms / 1000),
+            )  # fmt: skip
+        return ecart_ms > JOUR_MS
 
     def _noter_decalage(self, decalage_ms: int) -> None:
         """L'écart mesuré ; il est dit quand il change."""
@@ -6484,10 +6469,9 @@ class _TrameIllisible(ErreurTemporaire):
     """Une trame que ccxt n'a pu traiter : chez lui la boucle de réception en meurt, sans un mot."""
 
 
-def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None], verifier: Callable[[Any], None] | None) -> None:
-    """Fait dire à un client WebSocket de ccxt ce qu'il tairait : trame abîmée ou perdue, refus que personne n'attend.
+def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None]) -> None:
+    """Fait dire à un client WebSocket de ccxt ce qu'il tairait : trame abîmée, refus que personne n'attend.
 
-    `verifier` lève une erreur de ccxt si la trame dit qu'une autre est perdue.
     kraken et binance rejettent un abonnement par un numéro de requête que nul n'attend : `watch` ne rend jamais.
     """
     traiter, rejeter, lire = client.handle_message, client.reject, client.on_message_callback
@@ -6504,8 +6488,6 @@ def _rendre_bruyant(client: Any, signaler: Callable[[Exception], None], verifier
             client.on_error(illisible)
 
     def lire_et_dire(client_: Any, message: Any) -> None:
-        if verifier is not None:
-            verifier(message)
         lire(client_, message)
         if _dit_une_erreur(message):  # bitfinex : la classe n'en fait rien ; déjà dite, elle ne l'est pas deux fois
             signaler(ccxt.ExchangeError(extrait(str(message), 300)))
@@ -6579,11 +6561,10 @@ class _Livraison:
 
     def __init__(self, recevoir: Recevoir, signaler: Callable[[Exception], None]) -> None:
         self._recevoir, self._signaler = recevoir, signaler
-        self._recues: dict[str, list[Any]] = collections.defaultdict(list)
+        self._recues: dict[str, list[Any]] = {}  # par symbole, les lignes qui attendent
         self._caches: dict[str, Any] = {}
         self._recrites: dict[str, Sequence[Any]] = {}  # la dernière ligne lue d'une liste que la classe récrit
         self.entendus: set[str] = set()  # les symboles dont un cache a parlé
-        self._attendus: list[str] = []  # les symboles qui ont des lignes
         self._finie = False
 
     def brancher(self, cache: Any, symbole: str) -> Any:
@@ -6597,12 +6578,9 @@ class _Livraison:
         # ccxt récrit une bougie en place à chaque mise à jour ; et cent mille dictionnaires gardés éveillent sans cesse
         # le ramasse-miettes, dont le passage coûte plus que tout le reste
         figer: Callable[[Any], Any] = _trade_recu if hasattr(cache, "_all_new_updates") else tuple
-        recues = self._recues[symbole]
 
         def entendre(ligne: Any) -> None:
-            if not recues:
-                self._prevenir(symbole)
-            recues.append(figer(ligne))
+            self._garder(symbole, figer(ligne))
 
         for ligne in cache:
             entendre(ligne)
@@ -6614,25 +6592,22 @@ class _Livraison:
         """Une liste de bougies, rangée de nouveau à chaque changement : dès la dernière lue, qui a pu changer."""
         connue = self._recrites.get(symbole, ())
         neuves = [tuple(bougie) for bougie in bougies if not connue or bougie[0] >= connue[0]]
-        if changees := [bougie for bougie in neuves if bougie != connue]:
-            if not self._recues[symbole]:
-                self._prevenir(symbole)
-            self._recues[symbole] += changees
-            self._recrites[symbole] = changees[-1]
+        for bougie in neuves:
+            if bougie != connue:
+                self._garder(symbole, bougie)
+                self._recrites[symbole] = bougie
 
-    def _prevenir(self, symbole: str) -> None:
-        if not self._attendus:
+    def _garder(self, symbole: str, ligne: Any) -> None:
+        if not self._recues:
             asyncio.get_running_loop().call_soon(self.livrer)
-        self._attendus.append(symbole)
+        self._recues.setdefault(symbole, []).append(ligne)
 
     def livrer(self) -> None:
         """Livre ce qui attend ; le jette si l'écoute est finie."""
-        symboles, self._attendus = self._attendus, []
+        recues, self._recues = self._recues, {}
         recu = maintenant_ms()
-        self.entendus.update(symboles)
-        for symbole in symboles:
-            lignes = self._recues[symbole][:]
-            self._recues[symbole].clear()
+        self.entendus.update(recues)
+        for symbole, lignes in recues.items():
             if symbole in self._caches:
                 # ccxt retient chaque ouverture depuis la dernière lecture du cache : jamais, pour celles d'un groupe.
                 self._caches[symbole].getLimit(symbole, None)
@@ -6731,17 +6706,25 @@ class Ecoute:
 
     def _appels(self, *, groupe: bool) -> list[tuple[str, tuple[Any, ...]]]:
         """(méthode, arguments) : des paquets de symboles, ou un appel par symbole."""
-        symboles, params = list(self.series), dict(self._connexion.reglages.params)
-        if not groupe:
-            return [(self.canal.seul, _arguments(self._nom, s, self.series[s], params)) for s in symboles]
-        taille = self._connexion.particularite.sujets_par_appel
-        paquets = [symboles[debut : debut + taille] for debut in range(0, len(symboles), taille)]
-        couples = [[[s, self.series[s].timeframe.code] for s in paquet] for paquet in paquets]
-        premiers: list[Any] = couples if self._nom == "ohlcv" else paquets
-        return [
-            (self.canal.groupe, _arguments(self._nom, premier, self.series[paquet[0]], params))
-            for premier, paquet in zip(premiers, paquets, strict=True)
-        ]
+        methode = self.canal.groupe if groupe else self.canal.seul
+        series = list(self.series.values())
+        taille = self._connexion.particularite.sujets_par_appel if groupe else 1
+        paquets = [series[debut : debut + taille] for debut in range(0, len(series), taille)]
+        return [(methode, self._arguments(paquet, groupe=groupe)) for paquet in paquets]
+
+    def _arguments(self, paquet: Sequence[Serie], *, groupe: bool) -> tuple[Any, ...]:
+        """Ce qu'attend la méthode de ccxt, pour un symbole ou un paquet."""
+        params = dict(self._connexion.reglages.params)
+        symboles = [serie.cle.symbole for serie in paquet]
+        demande: Any = symboles if groupe else symboles[0]
+        if self._nom == "ticker":
+            return demande, params
+        if self._nom == "orderbook":
+            return demande, paquet[0].limite or None, params
+        if self._nom == "trades":
+            return demande, None, None, params
+        couples = [[serie.cle.symbole, serie.timeframe.code] for serie in paquet]
+        return (couples, None, None, params) if groupe else (*couples[0], None, None, params)
 
     async def _entretenir(self, methode: str, arguments: tuple[Any, ...], attente_s: float) -> None:
         """Rappelle `watch_…` sans fin : c'est ce qui tient l'abonnement, et par où les refus arrivent."""
@@ -6870,15 +6853,6 @@ def attentes_d_abonnement(propre: Particularite, symboles: Iterable[str], *, gro
     """Dans combien de secondes chaque symbole d'une écoute sera abonné."""
     par_appel = propre.sujets_par_appel if groupe else 1
     return {symbole: rang // par_appel / propre.abonnements_par_s for rang, symbole in enumerate(symboles)}
-
-
-def _arguments(canal: str, premier: Any, serie: Serie, params: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Ce qu'attend la méthode de ccxt d'un canal, pour un symbole ou un paquet."""
-    if canal == "ohlcv":
-        return (premier, *([serie.timeframe.code] * isinstance(premier, str)), None, None, params)
-    if canal == "orderbook":
-        return (premier, serie.limite or None, params)
-    return (premier, params) if canal == "ticker" else (premier, None, None, params)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -7858,7 +7832,11 @@ class Historique:
             yield self._en_lot(morceau, sus)
 
     async def avec_les_bords(self, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
-        """Les intervalles, et les `hors_fenetre_api` si l'exchange sert le bord du dernier : il était en panne."""
+        """Les intervalles, et les `hors_fenetre_api` que le bord du dernier dément.
+
+        L'exchange le sert : il était en panne. Ou, demandé d'avant, il commence par la même bougie, et un timeframe
+        plus long par celle qui la contient : c'est peut-être la cotation, plutôt que la fin de ce qu'il garde.
+        """
         hors = croiser(intervalles_de(self.fiche.trous, HORS_FENETRE_API), [self.demande])
         if not hors or croiser(hors, intervalles):
             return list(intervalles)
@@ -7866,7 +7844,16 @@ class Historique:
         bord = self.timeframe.avancer(fin, -max(1, self.pages.capacite(self.timeframe) - MARGE - 1))
         reponse = await self.pages.temoigner(Question(self.timeframe, bord, self.timeframe.avancer(fin, 1)))
         revenu = entre(reponse.page.lignes, *hors[-1]).num_rows
-        return unir(intervalles, hors) if revenu else list(intervalles)
+        dementi = revenu or (reponse.instants[:1] == [fin] and await self._semble_cote(fin))
+        return unir(intervalles, hors) if dementi else list(intervalles)
+
+    async def _semble_cote(self, instant: int) -> bool:
+        """Vrai si un timeframe plus long, demandé d'avant cet instant, commence là."""
+        for longue in self.pages.longues[:1]:
+            question = Question(longue, longue.avancer(instant, -10), longue.avancer(instant, 1))
+            vives = (await self.pages.temoigner(question)).vives
+            return bool(vives) and vives[0][0] <= instant < vives[0][1]
+        return False
 
     def _en_lot(self, morceau: Morceau, sus: Sequence[Intervalle]) -> Lot:
         """Le morceau, habillé ; un trou n'efface jamais ce qui était prouvé (kraken ne sert plus ce qu'il a servi).
@@ -8183,10 +8170,13 @@ class RelectureTrades:
             rangs = rangs_de(jusqua.id)
             params["after"] = str(rangs[1] + 1) if rangs else jusqua.id
         for _ in range(PAGES_DE_TRADES_MAX):
-            pages.append(self._noter(await self._lire(None, params)))
-            if not pages[-1] or self._part_de(dernier, pages[-1]):
+            page = self._noter(await self._lire(None, params))
+            if pages and page and not page[0].precede(pages[-1][0]):
+                break  # `after` est ignoré : elle ne va pas plus loin
+            pages.append(page)
+            if not page or self._part_de(dernier, page):
                 break
-            params["after"] = pages[-1][0].id
+            params["after"] = page[0].id
         self._dernier = pages[0][-1] if pages[0] else None
         self._rejoint = bool(pages[0]) and (jusqua is None or self._va_jusqu_au_bout(pages[0]))
         if not self._accroche and (debuts := [page[0] for page in pages if page]):
@@ -8318,7 +8308,6 @@ MUETS_MAX = 2  # fois qu'un symbole se tait pendant que ses voisins parlent
 CROISES_MAX = 3  # carnets croisés de suite avant de se réabonner
 FINALES_GARDEES = 8
 BOUGIES_DE_VERIFICATION = 10
-CLOTURES_GARDEES = 1500
 DITES_GARDEES = 100  # bougies ; au-delà, une bougie confirmée telle quelle peut être rendue de nouveau
 CONFIRMATION_MS = 10 * MINUTE_MS  # de sa clôture à sa relecture, une bougie du flux est crue sans témoin
 AGE_SUR_MS = MINUTE_MS  # plus jeune, une bougie peut être encore révisée (volumes de kraken), ou le REST en retard
@@ -8499,13 +8488,9 @@ class Fil(ABC):
     def _veiller(self) -> None:
         """Après une collecte : relance un rattrapage s'il reste de quoi."""
 
-    def echeance(self) -> int | None:
-        """L'heure de l'exchange à laquelle collecter, même sans rien recevoir ; None s'il n'y en a pas."""
-        return None
-
-    def est_echu(self, heure: int) -> bool:
-        """Vrai si l'heure est venue de collecter."""
-        return (echeance := self.echeance()) is not None and echeance <= heure
+    def echeance(self) -> int:
+        """L'heure de l'exchange à laquelle collecter, même sans rien recevoir ; le bout des temps s'il n'y en a pas."""
+        return INSTANT_MAX_MS
 
     def reste_de_grace_s(self) -> float:
         """Le temps à attendre pour que tout ce qui est rendu puisse être relu."""
@@ -8647,22 +8632,20 @@ class Confrontation:
 
     def _comparer(self, lues: Mapping[int, Sequence[Any]]) -> None:
         for instant in sorted(lues.keys() & self._temoins.keys()):
-            temoin, lue = self._temoins.pop(instant), lues[instant]
-            if self.crues is None and lue[4]:  # sans volume, elle ne dit rien de son unité
-                self._juger(temoin[1:], lue)
-
-    def _juger(self, dite: Sequence[Any], lue: Sequence[float]) -> None:
-        if self.temoignent(dite, lue):
-            self.crues = True
-            return
-        self._dementis += 1
-        if self._dementis >= DEMENTIS_MAX:
-            self.crues = False
-            journal.warning(
-                "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s "
-                "(volumes dans un rapport de %s).",
-                self._cle, dite, lue, decimal_lisible(f"{(_en_nombre(dite[-1]) or 0.0) / lue[-1]:g}"),
-            )  # fmt: skip
+            dite, lue = self._temoins.pop(instant)[1:], lues[instant]
+            if self.crues is not None or not lue[4]:  # sans volume, elle ne dit rien de son unité
+                continue
+            if self.temoignent(dite, lue):
+                self.crues = True
+                continue
+            self._dementis += 1
+            if self._dementis >= DEMENTIS_MAX:
+                self.crues = False
+                journal.warning(
+                    "%s : les bougies du flux ne sont pas celles du REST, qui les donnera à chaque clôture : %s, %s "
+                    "(volumes dans un rapport de %s).",
+                    self._cle, dite, lue, decimal_lisible(f"{(_en_nombre(dite[-1]) or 0.0) / lue[-1]:g}"),
+                )  # fmt: skip
 
     def retenir(self, couverts: Iterable[Intervalle]) -> None:
         """Ces bougies-là ne tiennent encore que du flux : elles seront relues."""
@@ -8751,21 +8734,16 @@ class BougiesDites:
         if dite and couverture.relisible:
             self._compteurs.retards += 1
             couverture.desavouer(instant)  # une révision, ou un message dépassé par la clôture : le REST tranche
-        elif dite and self._est_depassee(bougie):
-            self._compteurs.retards += 1
+        elif dite and any(_volume(bougie) < _volume(finale) for finale in self._finales if finale[0] == instant):
+            self._compteurs.retards += 1  # rendue avec un plus grand volume : un message en retard, non une révision
         elif instant >= self.fiable:
             self._tenir(instant, bougie)
         return True
 
-    def _est_depassee(self, bougie: Sequence[Any]) -> bool:
-        """Vrai si elle fut rendue avec un plus grand volume : un message en retard, non une révision (sans REST)."""
-        volume = _en_nombre(bougie[5]) or 0.0
-        return any(volume < (_en_nombre(finale[5]) or 0.0) for finale in self._finales if finale[0] == bougie[0])
-
     def _tenir(self, instant: int, bougie: Sequence[Any]) -> None:
         """Garde l'état d'une bougie ouverte ; un volume qui recule dit des messages en désordre : elle sera relue."""
         connue = self._ouvertes.get(instant)
-        if connue is not None and (_en_nombre(bougie[5]) or 0.0) < (_en_nombre(connue[5]) or 0.0):
+        if connue is not None and _volume(bougie) < _volume(connue):
             self._compteurs.retards += 1
             self.fiable = self._couverture.timeframe.avancer(instant, 1)
             self.a_voir = True
@@ -8798,10 +8776,10 @@ class BougiesDites:
         self._dites_avant = max([self._dites_avant, *(fin for _, fin in lot.couverts)])
         return lot
 
-    def echeance(self) -> int | None:
+    def echeance(self) -> int:
         """L'heure de la prochaine clôture."""
         if not self._ouvertes:
-            return None
+            return INSTANT_MAX_MS
         return self._couverture.timeframe.avancer(min(self._ouvertes), 1) + self._couverture.plage.grace_ms
 
     async def a_bouge(self, ecoute_depuis: int) -> bool:
@@ -8815,16 +8793,16 @@ class BougiesDites:
         return depassee(brutes, self._derniere, grille.plancher(ecoute_depuis))
 
 
+def _volume(bougie: Sequence[Any]) -> float:
+    return _en_nombre(bougie[5]) or 0.0
+
+
 def depassee(brutes: Sequence[Sequence[Any]], derniere: Sequence[Any], ouverture: int) -> bool:
     """Vrai si ces bougies du REST ont un volume que la dernière du flux n'a pas (à défaut : depuis l'ouverture)."""
-    seuil = max(derniere[0] if derniere else 0, ouverture)
-    for ligne in brutes:
-        instant, volume = _en_instant(ligne[0]) or 0, _en_nombre(ligne[5]) or 0.0
-        if derniere and instant == derniere[0] and volume > (_en_nombre(derniere[5]) or 0.0):
-            return True
-        if instant > seuil and volume > 0:
-            return True
-    return False
+    seuil, dit = max(derniere[0], ouverture) if derniere else ouverture, _volume(derniere) if derniere else 0.0
+    volumes = [(_en_instant(ligne[0]) or 0, _volume(ligne)) for ligne in brutes]
+    depasse = bool(derniere) and any(instant == derniere[0] and volume > dit for instant, volume in volumes)
+    return depasse or any(instant > seuil and volume > 0 for instant, volume in volumes)
 
 
 class BougiesFaites:
@@ -8838,7 +8816,7 @@ class BougiesFaites:
 
     def __init__(self, couverture: Couverture, compteurs: Compteurs, bougies_vides: str | None) -> None:
         self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
-        self._plates = annexe(*BOUGIES_PLATES) if bougies_vides == "reporter" else None
+        self._report = annexe(*BOUGIES_PLATES).Report() if bougies_vides == "reporter" else None
         self._horloge = asyncio.get_running_loop().time
         self.grace_s = couverture.plage.grace_ms / 1000
         self.suite_d_ids = SuiteDIds()
@@ -8848,7 +8826,6 @@ class BougiesFaites:
         self._rendues: list[BougieTrades] = []
         self._douteuses: dict[int, float | None] = {}  # ouvertures où un saut d'identifiants -> volume reçu
         self._prouve = 0  # fin de ce que la suite de trades en cours a prouvé
-        self._clotures: dict[int, float] = {}  # ouverture -> clôture des dernières bougies rendues
         self.recommencer()
 
     def recommencer(self) -> None:
@@ -8943,8 +8920,8 @@ class BougiesFaites:
         fin = max([self._prouve, *(fin for _, fin in lot.couverts)])
         vides = oter([(self._prouve, fin)], [*lot.couverts, *self._couverture.fiche.couverts])
         self._prouve = fin
-        if self._vides == "reporter":
-            self._retenir(lot)
+        if self._report is not None:
+            self._report.retenir(lot)
             return lot  # l'agrégat a rendu les plates qu'il pouvait ; avant sa première bougie, le REST dit le prix
         trous = [*lot.trous, *(Trou(*vide, SANS_TRANSACTION) for vide in vides)]
         return lot._replace(couverts=unir(lot.couverts, vides), trous=trous)
@@ -8954,10 +8931,10 @@ class BougiesFaites:
         """Les bougies d'avant sont à couvrir ; une minute sans trade, quand le trade d'après la prouve."""
         return min(self.derniere, self._prouve) if self._vides else self.derniere
 
-    def echeance(self) -> int | None:
+    def echeance(self) -> int:
         """L'heure de la prochaine clôture, ou de ce qu'un saut a d'incertain."""
         if self._agregateur is None:
-            return None
+            return INSTANT_MAX_MS
         close = self._couverture.timeframe.avancer(self._agregateur.close_jusqu_a, 1) + self._couverture.plage.grace_ms
         heure = self._couverture.connexion.heure_ms()
         return min(close, self.suite_d_ids.echeance(heure, self._horloge(), self.grace_s))
@@ -8980,21 +8957,13 @@ class BougiesFaites:
         self._apprendre(lot)
         if self._vides == "omettre":
             return omettre_les_plates(lot, self._couverture.timeframe)
-        if self._plates is not None:
-            lot = self._plates.reporter_les_vides(lot, self._couverture.timeframe, self._clotures)
-            self._retenir(lot)
-        return lot
+        return lot if self._report is None else self._report.reporter(lot, self._couverture.timeframe)
 
     def _apprendre(self, lot: Lot) -> None:
         """Une bougie douteuse que le REST dit pourtant juste : les identifiants de cet exchange ne se suivent pas."""
         for instant, volume in zip(instants_de(lot.lignes), lot.lignes["volume"].to_pylist(), strict=True):
             if (recu := self._douteuses.pop(instant, None)) is not None:
                 self.suite_d_ids.juger(manquaient=not memes_volumes([recu], [volume]))
-
-    def _retenir(self, lot: Lot) -> None:
-        self._clotures.update(zip(instants_de(lot.lignes), lot.lignes["close"].to_pylist(), strict=True))
-        for instant in sorted(self._clotures)[:-CLOTURES_GARDEES]:
-            del self._clotures[instant]
 
 
 def memes_volumes(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
@@ -9086,7 +9055,7 @@ class FilBougies(Fil):
         self._rendue = max([self._rendue, *(fin for _, fin in couverts)])
         return Lot(self.cle, tabler(self.cle, self.confrontation.inedites(possibles), OHLCV), couverts, [])
 
-    def echeance(self) -> int | None:
+    def echeance(self) -> int:
         return self.source.echeance()
 
     def reste_de_grace_s(self) -> float:
@@ -9481,7 +9450,7 @@ class FilTrades(Fil):
         """Dans l'ordre de l'exchange ; dans une même ms, celui d'arrivée si les ids n'en disent rien."""
         return sorted(trades, key=cle_de_trade if self._suite_d_ids.croissants else lambda trade: (trade.timestamp, 0))
 
-    def echeance(self) -> int | None:
+    def echeance(self) -> int:
         reste_s = max(0.0, self._retenir_jusqua - self._horloge())
         heure = self.connexion.heure_ms()
         retenue = heure + round(1000 * reste_s) if self._recus else INSTANT_MAX_MS
@@ -9494,7 +9463,7 @@ class FilTrades(Fil):
     # --- ce qui est à relire
 
     def _relire(self, lacune: Lacune) -> None:
-        avant = self._lacunes[-1] if len(self._lacunes) > len(self._en_lecture) else None
+        avant = self._lacunes[-1] if self._lacunes and self._lacunes[-1] not in self._en_lecture else None
         # Du début de l'écoute, qui n'a pas d'id, ce qu'aucun REST ne dit n'est pas dû ; de ce qui le suit, si.
         if avant and avant.dernier.id and avant.saut and lacune.saut and avant.jusqua is lacune.dernier:
             self._lacunes.pop()  # d'un seul tenant : un REST muet ne fait pas enfler la file
@@ -9566,29 +9535,24 @@ class FilTrades(Fil):
             a_revoir: list[Lacune] = []
             for lacune in a_relire:
                 try:
-                    if await self._relue(lacune, insister=attente_s < RETARDS_REST_S[-1]):
-                        self._lacunes.remove(lacune)
-                    else:
-                        a_revoir.append(lacune)
+                    servie = await self._combler(lacune, insister=attente_s < RETARDS_REST_S[-1])
                 except ErreurTemporaire as erreur:
                     echec = erreur
+                    continue
+                except ErreurDefinitive as erreur:
+                    journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
+                    self._suite_d_ids.sans_juge = servie = True
+                    if lacune.jusqua is not None or self.conclut:  # sinon, ce que redira l'écoute n'est pas perdu
+                        self._renoncer(lacune, HORS_FENETRE_API)
+                if servie:
+                    self._lacunes.remove(lacune)
+                else:
+                    a_revoir.append(lacune)
             a_relire = tuple(a_revoir)
-            self._en_lecture = tuple(lacune for lacune in self._en_lecture if lacune in self._lacunes)
             if not a_relire:
                 break
         if echec is not None:
             raise echec
-
-    async def _relue(self, lacune: Lacune, *, insister: bool) -> bool:
-        """Relit une lacune ; faux s'il faut y revenir."""
-        try:
-            return await self._combler(lacune, insister=insister)
-        except ErreurDefinitive as erreur:
-            journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
-            self._suite_d_ids.sans_juge = True
-            if lacune.jusqua is not None or self.conclut:  # sinon, ce que redira l'écoute suivante n'est pas perdu
-                self._renoncer(lacune, HORS_FENETRE_API)
-            return True
 
     async def _combler(self, lacune: Lacune, *, insister: bool) -> bool:
         """Rend ce que le REST sert de cette lacune ; faux s'il faut `insister` : il ne sert pas encore sa fin."""
@@ -9715,7 +9679,7 @@ async def _une_bougie_depuis(connexion: Connexion, serie: Serie, instant: int) -
     if debut > heure:
         return False
     lignes = await connexion.lire_bougies(serie, minute, debut, minute.avancer(heure, 1), limite=LIMITE_PAR_DEFAUT)
-    return any((_en_nombre(ligne[5]) or 0.0) > 0 for ligne in lignes if (_en_instant(ligne[0]) or 0) >= debut)
+    return depassee(lignes, (), debut - 1)
 
 
 # --- Tickers et carnets : des instantanés, sans histoire à relire
@@ -9736,7 +9700,6 @@ class FilInstantanes(Fil):
         self._date: int | None = None  # celle que l'exchange donnait à ce contenu
         self._rendu: list[Any] = []  # la dernière ligne rendue
         self._fin: int | None = None  # fin de ce qui est couvert d'une suite sans rupture
-        self._trous: list[Trou] = []
         self._rompu = False
         self._dernier_instant = 0  # un état sans horodatage ne précède pas ceux qui l'ont précédé
 
@@ -9757,16 +9720,15 @@ class FilInstantanes(Fil):
         await super().arreter()
         if self.refus is None and (self._rompu or not self.recus):
             self._finir_la_coupure(self.connexion.heure_ms())
-        self.prets += self._sures(self.connexion.heure_ms())  # après eux, leur couverture effacerait ces trous
-        if self._trous:
-            trous, self._trous = self._trous, []
-            self.prets.append(Lot(self.cle, self.type_donnee.schema.empty_table(), [], trous))
 
     def _finir_la_coupure(self, instant: int) -> None:
         """Ce qui n'a pas été entendu jusqu'à cet instant est un trou ; avant toute écoute, rien n'est dû."""
-        debut = instant if self._fin is None else max(self._fin, self._dernier_instant + 1)
-        if debut < instant:
-            self._trous.append(Trou(debut, instant, HORS_FENETRE_API))
+        self.prets += self._sures(instant)
+        entendu = instant if self._fin is None else max(self._fin, self._dernier_instant + 1)
+        if entendu < instant and self._fin is not None:
+            couverts, trou = unir([(self._fin, entendu)]), Trou(entendu, instant, HORS_FENETRE_API)
+            self.prets.append(Lot(self.cle, self.type_donnee.schema.empty_table(), couverts, [trou]))
+            self._fin = instant
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
         lue = isinstance(donnee, tuple)  # son instant vient d'être confirmé
@@ -9815,11 +9777,9 @@ class FilInstantanes(Fil):
         if not lignes:
             return []
         self._rendu = lignes[-1]
-        debut, trous, self._trous = self._fin or 0, self._trous, []
-        fin = max(lignes[-1][0] + 1, debut)
-        self._fin = max([fin, *(trou.fin for trou in trous)])  # l'écoute a pu reprendre sans que rien n'ait changé
-        table = tabler(self.cle, lignes, self.type_donnee)
-        return [Lot(self.cle, table, oter([(debut, fin)], intervalles_de(trous)), trous)]
+        debut = self._fin or 0
+        self._fin = max(lignes[-1][0] + 1, debut)  # l'écoute a pu reprendre sans que rien n'ait changé
+        return [Lot(self.cle, tabler(self.cle, lignes, self.type_donnee), unir([(debut, self._fin)]), [])]
 
 
 _DU_TRADE = {"last", "close", "baseVolume", "quoteVolume"}
@@ -9916,14 +9876,12 @@ class _Sante:
     def tombe(self, erreur: ErreurCollecte, attente_s: float) -> None:
         """Une coupure, ou une tentative de plus qui échoue."""
         self._erreurs += 1
+        cause = str(erreur).rstrip(" .")
         if self._erreurs == 1:
-            self._depuis = self._horloge()
-            journal.warning(
-                "%s : flux coupé. %s. Reconnexion dans %s.",
-                self._nom, _sans_point(str(erreur)), duree_lisible(attente_s),
-            )  # fmt: skip
+            self._depuis, attente = self._horloge(), duree_lisible(attente_s)
+            journal.warning("%s : flux coupé. %s. Reconnexion dans %s.", self._nom, cause, attente)
         else:
-            journal.debug("%s : toujours coupé (%s), essai %d.", self._nom, _sans_point(str(erreur)), self._erreurs)
+            journal.debug("%s : toujours coupé (%s), essai %d.", self._nom, cause, self._erreurs)
 
     def vit(self) -> None:
         """Des données arrivent."""
@@ -9931,10 +9889,6 @@ class _Sante:
             duree = duree_lisible(self._horloge() - self._depuis)
             journal.info("%s : flux rétabli après %s en %s.", self._nom, nombre_de(self._erreurs, "erreur"), duree)
             self._erreurs = 0
-
-
-def _sans_point(phrase: str) -> str:
-    return phrase.rstrip(" .")
 
 
 async def remettre_a_l_heure(connexion: Connexion, fils: Sequence[Fil]) -> None:
@@ -10250,11 +10204,11 @@ class Flux:
         if echu:
             self._echeance = INSTANT_MAX_MS
         for fil in self.fils:
-            if fil.a_collecter or fil.prets or (echu and fil.est_echu(heure)):
+            if fil.a_collecter or fil.prets or (echu and fil.echeance() <= heure):
                 lots += fil.collecter(heure)
             elif not echu:
                 continue  # à deux cents, une échéance de chacun à chaque trame coûterait plus que la trame
-            self._echeance = min(self._echeance, fil.echeance() or INSTANT_MAX_MS)
+            self._echeance = min(self._echeance, fil.echeance())
         return lots
 
     async def _fermer_les_ecoutes(self) -> None:
@@ -10273,14 +10227,6 @@ class Flux:
         for fil in self.fils:
             await fil.arreter()
         self._echeance = 0  # rien n'est plus retenu
-
-    async def _attendre_la_grace(self, plafond_s: float) -> None:
-        """Attend que tout ce qui est rendu puisse être relu ; une grâce plus longue ne prend pas le temps de relire."""
-        horloge = asyncio.get_running_loop().time
-        limite = horloge() + plafond_s
-        while (reste_s := max((fil.reste_de_grace_s() for fil in self.fils), default=0.0)) > 0 and horloge() < limite:
-            await pause(min(reste_s, PAS_DE_GRACE_S, limite - horloge()))
-            await self.connexion.estimer_heure()
 
     async def conclure(self, plafond_s: float = FIN_MAX_S) -> list[Lot]:
         """La durée est écoulée : relit par REST ce qui manque encore, et rend tout ce qui est sûr."""
@@ -10321,8 +10267,13 @@ class Flux:
                 patience = min(limite, horloge() + frein.reste_s + plafond_s)
 
     async def _tout_relire(self, plafond_s: float) -> None:
+        """Quand tout ce qui est rendu peut être relu ; une grâce plus longue ne prend pas le temps de relire."""
         await self.connexion.estimer_heure()
-        await self._attendre_la_grace(plafond_s / 2)
+        horloge = asyncio.get_running_loop().time
+        limite = horloge() + plafond_s / 2
+        while (reste_s := max((fil.reste_de_grace_s() for fil in self.fils), default=0.0)) > 0 and horloge() < limite:
+            await pause(min(reste_s, PAS_DE_GRACE_S, limite - horloge()))
+            await self.connexion.estimer_heure()
         await asyncio.gather(*(fil.rattraper_a_fond() for fil in self.fils if fil.refus is None))
 
 
@@ -11428,7 +11379,8 @@ class Execution:
             bilan.derniere_ms = None  # la queue était déjà prouvée : ce qui vient d'être lu ne la dit pas
         fiche = self.ecrivain.fiches.get(copie.fiche.cle, copie.fiche)
         self._conclure(bilan, fiche)
-        self._dire_le_retard(bilan, copie.source.attendue, fiche)
+        if bilans := annexe_ou_rien("bilans"):
+            bilans.dire_le_retard(bilan, copie.source.attendue, fiche)
 
     def _source(self, serie: Serie, fiche: Fiche) -> Source:
         """D'où viennent les lignes : des bougies, le REST ou les fichiers publics ; ou l'histoire d'une annexe."""
@@ -11443,26 +11395,12 @@ class Execution:
             source = annexe("archives", "--source").completer(source, self._depot, self.tache)
         return source
 
-    def _dire_le_retard(self, bilan: BilanSerie, attendue: int | None, fiche: Fiche) -> None:
-        """Ce qui manque encore jusqu'à la dernière bougie close : l'exchange est en retard, ou rien ne s'échange.
-
-        D'une queue prouvée sans transaction, rien ne sera redemandé : il n'y a rien à dire.
-        """
-        if bilan.derniere_ms is None or attendue is None:
-            return
-        bilan.retard_s = max(0.0, (attendue - bilan.derniere_ms) / SECONDE_MS)
-        prouvee = any(debut <= attendue < fin for debut, fin in fiche.couverts)
-        if bilan.retard_s and not prouvee and not any(t.raison == ECHEC and t.fin > attendue for t in bilan.trous):
-            journal.info(
-                "%s : s'arrête à %s, %s avant la dernière bougie close ; la suite sera redemandée.",
-                bilan.cle, en_iso(bilan.derniere_ms), duree_lisible(bilan.retard_s),
-            )  # fmt: skip
-
     def _fiche(self, serie: Serie) -> Fiche:
         """La fiche de la série, telle que la sortie la connaît, ou neuve."""
         contrat = serie.marche.get("contractSize")
         lire_unite = self.connexion.unite_volume if serie.cle.timeframe else self.connexion.unite_des_trades
         sans_volume = serie.cle.prix not in ("", "last")  # d'un prix mark ou d'indice, rien ne s'échange
+        dans_l_histoire = self.tache.type_donnee is TRADES and not self.tache.stream  # réunis ou non
         neuve = Fiche(
             serie.cle,
             type_marche=serie.nature.type_marche,
@@ -11470,7 +11408,7 @@ class Execution:
             taille_contrat=float(contrat) if contrat else None,
             marche_id=serie.marche_id,
             origine=self.tache.origine,
-            identifiants=self._identifiants(serie),
+            identifiants=histoires("trades").identifiants(self.connexion, serie) if dans_l_histoire else "",
         )
         connue = self.ecrivain.fiches.get(serie.cle)
         if connue is None:
@@ -11484,12 +11422,6 @@ class Execution:
         return dataclasses.replace(
             neuve, ancre_ms=connue.ancre_ms, couverts=list(connue.couverts), trous=list(connue.trous)
         )
-
-    def _identifiants(self, serie: Serie) -> str:
-        """De trades lus dans leur histoire : réunis ou non ; rien d'autre n'en a."""
-        if self.tache.stream or self.tache.type_donnee is not TRADES:
-            return ""
-        return str(histoires(self.tache.donnee).identifiants(self.connexion, serie))
 
     def _ecrire(self, lot: Lot, fiche: Fiche, bilan: BilanSerie) -> None:
         """Écrit ce que le lot apporte ; s'il n'apporte rien, l'écrivain ne fait rien."""
@@ -11670,26 +11602,21 @@ class ExecutionFlux(Execution):
             return []
         if not fiche.couverts:  # rien n'y est encore prouvé, mais ce qui y est ne doit pas être répété
             return _trades_de(self.ecrivain.lire(serie.cle, 0, INSTANT_MAX_MS))
-        oublis, prouve = fiche.a_relire(), fiche.couverts[-1][1]
-        avant = [(self._depuis_le_dernier(serie.cle, fin), fin) for fin in (*(oubli[0] for oubli in oublis), prouve)]
+        oublis, premier, prouve = fiche.a_relire(), fiche.couverts[0][0], fiche.couverts[-1][1]
+        bords = [*(debut for debut, _ in oublis), prouve]
+        avant = [self._jusqu_a_un_trade(serie.cle, bord, premier, -CONNUS_MS) for bord in bords]
+        apres = [self._jusqu_a_un_trade(serie.cle, fin, prouve, 1) for _, fin in oublis]
         # Un oubli a pu être relu en partie, puis l'arrêt survenir.
-        apres = [(debut, self._jusqu_au_premier(serie.cle, fin, prouve)) for debut, fin in oublis]
-        etendues = unir(avant, apres, [(prouve, INSTANT_MAX_MS)])
+        etendues = unir(avant, oublis, apres, [(prouve, INSTANT_MAX_MS)])
         return [trade for etendue in etendues for trade in _trades_de(self.ecrivain.lire(serie.cle, *etendue))]
 
-    def _depuis_le_dernier(self, cle: CleSerie, fin: int) -> int:
-        """D'où lire pour tenir le dernier trade d'avant `fin`, si loin soit-il d'un marché calme."""
-        recul, premier = CONNUS_MS, self._fiches[cle].couverts[0][0]
-        while fin - recul > premier and not self.ecrivain.lire(cle, fin - recul, fin).num_rows:
-            recul *= 8
-        return fin - recul
-
-    def _jusqu_au_premier(self, cle: CleSerie, debut: int, prouve: int) -> int:
-        """Jusqu'où lire pour tenir le premier trade d'après `debut`, qui est presque toujours le sien."""
-        avance = 1
-        while debut + avance < prouve and not self.ecrivain.lire(cle, debut, debut + avance).num_rows:
-            avance *= 8
-        return debut + avance
+    def _jusqu_a_un_trade(self, cle: CleSerie, bord: int, limite: int, pas: int) -> Intervalle:
+        """De `bord` vers `limite`, de quoi tenir un trade, si loin soit-il d'un marché calme."""
+        while True:
+            etendue = min(bord, bord + pas), max(bord, bord + pas)
+            if abs(pas) >= abs(limite - bord) or self.ecrivain.lire(cle, *etendue).num_rows:
+                return etendue
+            pas *= 8
 
     def _conclure_fil(self, fil: Fil) -> None:
         bilan = self._bilans[fil.cle]
@@ -11783,9 +11710,14 @@ async def telecharger_async(**options: Any) -> pa.Table:
         return _avec_fiches(puits.table(), tache.type_donnee, puits.fiches.values())
     sortie = bilan.sortie or Path()  # sans puits, `executer_async` l'a choisie
     fiches = {f.cle: f for f in lire_fiches(sortie, table=tache.table_choisie)}
-    demandees = [serie for serie in bilan.series if serie.cle is not None]
-    table = _extraire(lire(sortie, table=tache.table_choisie), demandees)
-    return _avec_fiches(table, tache.type_donnee, [fiches[s.cle] for s in demandees if s.cle in fiches])
+    demandes = {serie.cle: serie.demande or (0, 0) for serie in bilan.series if serie.cle is not None}
+    table = lire(sortie, table=tache.table_choisie)
+    morceaux = [table[:0]]
+    for cle, lignes in par_serie(table, tache.type_donnee):
+        debut, fin = demandes.get(cle, (0, 0))
+        morceaux += trancher([lignes], (cle.symbole, debut), (cle.symbole, fin))
+    connues = [fiches[cle] for cle in demandes if cle in fiches]
+    return _avec_fiches(pa.concat_tables(morceaux), tache.type_donnee, connues)
 
 
 def telecharger(**options: Any) -> pa.Table:
@@ -11800,19 +11732,6 @@ telecharger_ohlcv_async, telecharger_ohlcv = telecharger_async, telecharger
 def _avec_fiches(table: pa.Table, donnee: TypeDonnee, fiches: Iterable[Fiche]) -> pa.Table:
     texte = json.dumps({"type": donnee.nom, "series": [fiche.en_dict() for fiche in fiches]}, ensure_ascii=False)
     return table.replace_schema_metadata({"fiche": texte})
-
-
-def _extraire(table: pa.Table, series: Iterable[BilanSerie]) -> pa.Table:
-    """Les lignes des séries demandées, dans leurs bornes."""
-    instants = table["timestamp"].cast(pa.int64())
-    gardees = pa.repeat(False, table.num_rows)
-    for serie in series:
-        debut, fin = serie.demande or (0, 0)
-        masque = pc.and_(pc.greater_equal(instants, debut), pc.less(instants, fin))
-        for nom, valeur in zip(CleSerie._fields, serie.cle or (), strict=False):
-            masque = pc.and_(masque, pc.equal(table[nom], valeur)) if nom in table.schema.names else masque
-        gardees = pc.or_(gardees, masque)
-    return table.filter(gardees)
 
 
 def courir(fabrique: Callable[[], Coroutine[Any, Any, T]]) -> T:

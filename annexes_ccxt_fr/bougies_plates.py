@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 else:
     from module_ccxt_fr_v2 import pa
 
+CLOTURES_GARDEES = 1500
+
 Suites: TypeAlias = Callable[[Any, int, int, Timeframe], Iterator[BougieTrades]]
 
 
@@ -75,3 +77,22 @@ def reporter_les_vides(lot: Lot, timeframe: Timeframe, clotures: Mapping[int, fl
     ajout = habiller(lot.cle, en_colonnes([plate[:6] for plate in reportees]))
     lignes = trier(pa.concat_tables([lot.lignes, ajout]), OHLCV) if reportees else lot.lignes
     return lot._replace(lignes=lignes, trous=restes)
+
+
+class Report:
+    """Ce que reporte un flux : la clôture des dernières bougies qu'il a rendues, faites de ses trades ou relues."""
+
+    def __init__(self) -> None:
+        self._clotures: dict[int, float] = {}
+
+    def retenir(self, lot: Lot) -> None:
+        """Ces bougies sont rendues : une minute vide qui les suit est à leur clôture."""
+        self._clotures.update(zip(instants_de(lot.lignes), lot.lignes["close"].to_pylist(), strict=True))
+        for instant in sorted(self._clotures)[:-CLOTURES_GARDEES]:
+            del self._clotures[instant]
+
+    def reporter(self, lot: Lot, timeframe: Timeframe) -> Lot:
+        """Le lot relu, ses minutes vides devenues des bougies plates, et retenu."""
+        lot = reporter_les_vides(lot, timeframe, self._clotures)
+        self.retenir(lot)
+        return lot

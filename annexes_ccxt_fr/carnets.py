@@ -82,7 +82,23 @@ class SuitesDeCarnets:
         self._vus[sujet] = numero
 
 
-def verificateur(api: Any) -> Callable[[Any], None]:
-    """De quoi vérifier les trames d'une connexion neuve, d'un exchange ou de celui dont il n'est qu'un autre nom."""
-    nom = next(parente.__name__ for parente in type(api).__mro__ if parente.__name__ in NUMEROS)
-    return SuitesDeCarnets(NUMEROS[nom]).verifier
+class Numerotee:
+    """À mettre devant une classe ccxt : une connexion vérifie les numéros de ses trames avant de les lire.
+
+    D'un exchange de la table, ou de celui dont il n'est qu'un autre nom.
+    """
+
+    def client(self, url: str) -> Any:
+        """Le client WebSocket d'une adresse."""
+        client: Any = super().client(url)  # type: ignore[misc]  # la classe ccxt est dessous
+        nom = next((parente.__name__ for parente in type(self).__mro__ if parente.__name__ in NUMEROS), None)
+        if nom is None or hasattr(client, "suites"):
+            return client
+        client.suites, lire = SuitesDeCarnets(NUMEROS[nom]), client.on_message_callback
+
+        def verifier_et_lire(client_: Any, trame: Any) -> None:
+            client.suites.verifier(trame)
+            lire(client_, trame)
+
+        client.on_message_callback = verifier_et_lire
+        return client

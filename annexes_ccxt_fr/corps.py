@@ -32,6 +32,27 @@ class _CorpsBorne:
         return b"".join(morceaux)
 
 
+class Bornee:
+    """À mettre devant une classe ccxt : les réponses de ses sessions sont bornées."""
+
+    session: Any = None
+
+    def open(self, lazy: bool = False) -> None:
+        """Ouvre la session HTTP."""
+        avant = self.session
+        super().open(lazy)  # type: ignore[misc]  # la classe ccxt est dessous
+        if self.session is not avant:
+            borner(self.session)
+
+    def get_socks_proxy_session(self, proxy: str) -> Any:
+        """La session d'un proxy SOCKS."""
+        connue = proxy in (self.socks_proxy_sessions or {})  # type: ignore[attr-defined]
+        session = super().get_socks_proxy_session(proxy)  # type: ignore[misc]
+        if not connue:
+            borner(session)
+        return session
+
+
 def borner(session: Any) -> None:
     """Fait passer par `_CorpsBorne` les réponses d'une session aiohttp que ccxt vient d'ouvrir."""
 

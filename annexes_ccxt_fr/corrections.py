@@ -140,36 +140,6 @@ class Coinbaseexchange:
         return (super().parse_ticker if ecoute else _du_rest(self, "parse_ticker"))(ticker, market)  # type: ignore[misc]
 
 
-class EnNanosecondes:
-    """Ses trades sont en ns : ccxt, par un flottant, en date un sur huit (kucoin), un sur trois, de la ms d'avant."""
-
-    @staticmethod
-    def safe_integer(donnees: Any, cle: Any, defaut: int | None = None) -> int | None:
-        """Un entier de dix-neuf chiffres, où celui de ccxt en tient quinze."""
-        try:
-            valeur = donnees[cle]
-            entiere = isinstance(valeur, int) or (isinstance(valeur, str) and valeur.isdecimal())
-            return int(valeur) if entiere else int(float(valeur))
-        except (LookupError, TypeError, ValueError, OverflowError):
-            return defaut
-
-    @classmethod
-    def safe_integer_2(cls, donnees: Any, cle: Any, autre: Any, defaut: int | None = None) -> int | None:
-        """Le premier des deux."""
-        return cls.safe_integer(donnees, cle, cls.safe_integer(donnees, autre, defaut))
-
-    @classmethod
-    def safe_integer_product(cls, donnees: Any, cle: Any, facteur: float, defaut: int | None = None) -> int | None:
-        """Des ns à rendre en ms, sans flottant."""
-        if facteur == 0.000001:
-            nanosecondes = cls.safe_integer(donnees, cle)
-            return defaut if nanosecondes is None else nanosecondes // 10**6
-        try:
-            return int(float(donnees[cle]) * facteur)
-        except (LookupError, TypeError, ValueError, OverflowError):
-            return defaut
-
-
 # Ajouter une correction : une classe et une ligne ici, et `corrigee` à la ligne de l'exchange dans `PARTICULARITES`.
 CORRECTIONS: Mapping[str, type] = {
     "bitbank": Bitbank,
@@ -183,5 +153,4 @@ CORRECTIONS: Mapping[str, type] = {
     "krakenfutures": Krakenfutures,
     "luno": Luno,
     "coinbaseexchange": Coinbaseexchange,
-    **dict.fromkeys(("phemex", "kucoin", "grvt"), EnNanosecondes),
 }

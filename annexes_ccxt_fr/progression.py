@@ -62,7 +62,10 @@ class Progression:
             self._barre = tqdm(total=100, desc="connexion", bar_format=self.FORME_FLUX, leave=False, dynamic_ncols=True)
             # Le temps d'une ligne de journal, la barre s'efface, au lieu que la ligne s'y colle.
             journaux = importer("tqdm.contrib.logging", "La barre de progression")
+            filtres = [filtre for sortie in journal.handlers for filtre in sortie.filters]
             self._pile.enter_context(journaux.logging_redirect_tqdm([journal]))
+            for sortie in journal.handlers:  # tqdm 4.66.0 oublie ceux de la sortie qu'il remplace
+                sortie.filters = list(filtres)
 
     FORME = "{percentage:3.0f} % |{bar}| {desc} [{elapsed} < {remaining}]"
     FORME_FLUX = "{desc} [{elapsed}]"  # un flux n'a pas de fin vers où avancer

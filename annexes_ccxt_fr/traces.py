@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import contextvars
+import logging
 import re
 import time
 import urllib.parse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from module_ccxt_fr_v2 import STATUT_HTTP, duree_lisible, extrait, journal, masquer, nombre_de, secrets_de
+from module_ccxt_fr_v2 import duree_lisible, extrait, journal, masquer, nombre_de, secrets_de
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
 
 
+_STATUT: contextvars.ContextVar[int | None] = contextvars.ContextVar("statut_http", default=None)
+
+
+class Tracee:
+    """À mettre devant une classe ccxt : en `debug`, chaque requête est dite."""
+
+    async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        """Une requête."""
+        reponse = super().fetch(url, method, headers, body)  # type: ignore[misc]  # la classe ccxt est dessous
+        dite = journal.isEnabledFor(logging.DEBUG)
+        return await (tracer(self, reponse, method, url, body) if dite else reponse)
+
+    def handle_errors(self, code: int | None, *reste: Any) -> Any:
+        """Retient le code d'une réponse."""
+        _STATUT.set(code)
+        return super().handle_errors(code, *reste)  # type: ignore[misc]
+
+
 async def tracer(api: Any, reponse: Awaitable[Any], methode: str, url: str, corps: Any) -> Any:
     """La réponse, une fois dite."""
     depart_s = time.monotonic()
-    STATUT_HTTP.set(None)
+    _STATUT.set(None)
     issue = "interrompue"
     try:
         lue = await reponse
@@ -28,7 +48,7 @@ async def tracer(api: Any, reponse: Awaitable[Any], methode: str, url: str, corp
     else:
         return lue
     finally:
-        statut, duree = STATUT_HTTP.get() or "sans réponse", duree_lisible(time.monotonic() - depart_s)
+        statut, duree = _STATUT.get() or "sans réponse", duree_lisible(time.monotonic() - depart_s)
         journal.debug("%s %s : %s, %s, %s.", methode, _url_dite(api, url, corps), statut, issue, duree)
 
 

@@ -1,18 +1,20 @@
 """Ce qu'un processus peut s'épargner : pandas, le ramasse-miettes là où rien n'est à jeter, cent écritures pour une.
 
-Et deux mille marchés rangés, là où un seul sert.
+Et deux mille marchés rangés, là où un seul sert ; le calendrier, refait pour chaque trade.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import datetime as dt
+import functools
 import gc
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from module_ccxt_fr_v2 import Fiche, Lot, sans_reglement
+from module_ccxt_fr_v2 import EPOQUE, INSTANT_MAX_MS, MINUTE_MS, Fiche, Lot, sans_reglement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -94,6 +96,23 @@ def ne_ranger_que(api: Any, symboles: Iterable[str]) -> None:
         return ranger(api, marches, monnaies)
 
     api.set_markets = ranger_les_voulus
+
+
+@functools.lru_cache(8)
+def _date_a_la_minute(minute: int) -> str:
+    """« 2026-01-31T12:34: » ; `minute` : depuis l'époque."""
+    return (EPOQUE + dt.timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:")
+
+
+class Datee:
+    """À mettre devant une classe ccxt, qui refait le calendrier de chaque trade : le huitième de ce qu'il coûte."""
+
+    def iso8601(self, timestamp: Any = None) -> Any:
+        """Une date, écrite comme par ccxt."""
+        if type(timestamp) is not int or not 0 <= timestamp < INSTANT_MAX_MS:
+            return super().iso8601(timestamp)  # type: ignore[misc]  # la classe ccxt est dessous
+        minute, ms = divmod(timestamp, MINUTE_MS)
+        return f"{_date_a_la_minute(minute)}{ms // 1000:02d}.{ms % 1000:03d}Z"
 
 
 def enchainer(lots: Iterable[Lot]) -> list[Lot]:

@@ -290,6 +290,17 @@ def test_copie_seul_un_exchange_dont_la_classe_lit_de_travers_est_refuse(monkeyp
         m._classe.__wrapped__("ndax")
 
 
+def test_copie_seul_un_trade_de_kucoin_garde_sa_milliseconde(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Daté en ns, que ccxt lit par un flottant : ce qui le lit juste est dans le module."""
+    monkeypatch.setitem(sys.modules, "annexes_ccxt_fr.corrections", None)
+    api = m._classe.__wrapped__("kucoin")()
+    brut = {"tradeId": "7", "price": "10", "size": "2", "side": "buy"}
+    marche = api.safe_market("BTC-USDT", None, "-") | {"spot": True}
+    instants = range(HEURE_BOURSE, HEURE_BOURSE + 64)
+    lus = [api.parse_trade({**brut, "time": f"{ms}000000"}, marche) for ms in instants]
+    assert [lu["timestamp"] for lu in lus] == [*instants]
+
+
 def test_copie_seul_un_carnet_qu_il_ne_saurait_verifier_est_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Une trame perdue y fausserait le carnet ; les autres flux du même exchange se suivent."""
     monkeypatch.setitem(sys.modules, "annexes_ccxt_fr.carnets", None)

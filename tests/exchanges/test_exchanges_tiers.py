@@ -122,6 +122,28 @@ def verifier(releve: Releve, simulateur: Simulateur, nom: str, cas: Cas) -> None
     assert all(fin > simulateur.instrument.cotation_ms for _, fin in releve.trous("sans_transaction"))
 
 
+@pytest.mark.parametrize("nom", ["bitfinex", "coinbaseexchange", "kucoin"])
+def test_une_cotation_qu_une_panne_cachait_se_prouve_a_la_relance(
+    nom: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Les timeframes longs muets un jour, la tête est `hors_fenetre_api` ; revenus, elle est `avant_cotation`."""
+    cas = CAS["minutes_autour_de_la_cotation"]
+    options = options_de(cas)
+    with servir(nom, cas.cotation_j) as simulateur:
+        repondre = simulateur.bougies
+        monkeypatch.setattr(
+            simulateur, "bougies", lambda code, debut, fin: repondre(code, debut, fin) if code == "1m" else []
+        )
+        cachee = lancer(simulateur, tmp_path, *options)
+        assert (cachee.code, len(cachee.trous("hors_fenetre_api")), cachee.trous("avant_cotation")) == (3, 1, [])
+        monkeypatch.undo()
+        vue = lancer(simulateur, tmp_path, *options)
+        verifier(vue, simulateur, nom, cas)
+        assert (vue.code, vue.lignes, len(vue.trous("avant_cotation"))) == (0, cachee.lignes, 1)
+        relance = lancer(simulateur, tmp_path, *options)
+        assert (relance.code, relance.octets, relance.pages <= 3) == (0, vue.octets, True)
+
+
 @pytest.mark.parametrize("nom", ["gate", "gate_swap"])
 def test_un_fichier_plus_vieux_que_la_fenetre_se_relance(nom: str, tmp_path: Path) -> None:
     """Vingt jours après : ce que gate sert encore est écrit, le reste est `hors_fenetre_api`, code 3 ; et pareil après.

@@ -33,7 +33,6 @@ from module_ccxt_fr_v2 import (
     habiller,
     lire_instant,
     mesure_en_base,
-    volume_en_base,
 )
 
 if TYPE_CHECKING:
@@ -190,6 +189,11 @@ def test_une_page_relue_complete_exactement_ce_qui_manque(page: list[Trade], tir
 
 
 # --- Le volume ---
+
+
+def volume_en_base(amount: float, price: float, taille_contrat: float | None = None, inverse: bool = False) -> Decimal:
+    """Celui d'un seul trade."""
+    return mesure_en_base(taille_contrat, inverse)(Trade(DEBUT, None, "buy", price, amount))
 
 
 def test_le_volume_a_l_unite_du_rest() -> None:

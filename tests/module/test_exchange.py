@@ -836,6 +836,25 @@ def dater(monkeypatch: pytest.MonkeyPatch, instant_ms: Callable[[], int]) -> Non
     monkeypatch.setattr(serveur, "envoyer", envoyer_date)
 
 
+@pytest.mark.parametrize("datees", [False, True], ids=["en-tête juste", "en-tête en 2099 aussi"])
+def test_une_heure_d_exchange_absurde_n_est_pas_crue(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, datees: bool
+) -> None:
+    """Un serveur qui se dit en 2099 rendrait closes toutes ses bougies : l'horloge d'ici en décide, et c'est dit."""
+    en_2099 = 4_070_908_800_000
+    if datees:
+        dater(monkeypatch, lambda: en_2099)
+    panne = Panne("http", "time", code=200, corps=json.dumps({"serverTime": en_2099}))
+
+    async def scenario(connexion: module.Connexion) -> int:
+        await connexion.estimer_heure()
+        return connexion.heure_ms() - module.maintenant_ms()
+
+    with temps_simule(), Bourse(("binance",), limites=False, pannes=[panne]).en_fil() as bourse:
+        assert jouer(bourse, "binance", scenario) == pytest.approx(0, abs=1500)
+    assert caplog.text.count("binance se dit") == 1 + datees
+
+
 @pytest.mark.parametrize("panne", [None, Panne("http", "time", code=503)])
 def test_sans_heure_d_exchange_l_en_tete_date_suffit(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, panne: Panne | None

@@ -127,6 +127,22 @@ def test_une_page_repetee_n_est_pas_redemandee_sans_fin() -> None:
     assert [t.raison for t in relu.trous] == [m.ECHEC]
 
 
+@pytest.mark.parametrize("jusqua", [trade(55, T0 + 55_000), None])
+def test_une_page_repetee_vers_le_passe_n_est_pas_redemandee_sans_fin(jusqua: m.Trade | None) -> None:
+    """Un okx qui rend toujours ses derniers, quel que soit `after`, n'est pas demandé cinq cents fois."""
+    appels = 0
+
+    async def lire(_depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        nonlocal appels
+        appels += 1
+        return [brut(n, T0 + n * 1000) for n in range(40, 60)]
+
+    lus, relu = combler(lire, trade(20, T0 + 20_000), jusqua, arriere={"type": "1"})
+    assert appels == 2
+    assert lus == [str(n) for n in range(40, 55 if jusqua else 60)]
+    assert m.Trou(T0 + 20_000, T0 + 41_000, m.HORS_FENETRE_API) in relu.trous
+
+
 def test_des_trades_reunis_par_le_rest_ne_doublent_pas_ceux_du_flux() -> None:
     """Binance : le flux donnait 18, 19, 20 puis 30, 31 ; le REST les réunit par ordre preneur."""
     reunis = [(18, 20, 0), (21, 24, 1), (25, 29, 2), (30, 31, 3)]
@@ -2236,7 +2252,7 @@ def test_la_coupure_d_un_ticker_qui_n_a_rien_dit_de_neuf_ensuite_est_un_trou(dat
         fil.connexion.heure = T0 + 5_000
         instant = T0 + 5_000 if date else None
         fil.recevoir([ticker(2.0, instant), ticker(1.0, instant)], T0 + 5_000)
-        assert len(fil.collecter(T0 + 5_000)) == date
+        assert sum(lot.lignes.num_rows for lot in fil.collecter(T0 + 5_000)) == date
         await finir(fil)
         assert fil.fiche.trous == [m.Trou(T0 + 1, T0 + 5_000, m.HORS_FENETRE_API)]
 

@@ -90,6 +90,19 @@ def test_la_part_compte_les_series_qui_n_ont_pas_commence() -> None:
         assert terminal.vues()[-1].startswith(" 50 % |")
 
 
+def test_sous_la_barre_une_tache_garde_son_niveau_de_journal() -> None:
+    """Une version admise de tqdm, 4.66.0, met sa sortie à la place de la nôtre sans en garder les filtres."""
+    with sur_terminal() as (terminal, _progression):
+        avant = m.NIVEAU_COURANT.set("error")
+        try:
+            m.journal.info("à taire")
+            m.journal.error("à dire")
+        finally:
+            m.NIVEAU_COURANT.reset(avant)
+    assert [ligne for ligne in terminal.vues() if "à taire" in ligne] == []
+    assert any("à dire" in ligne for ligne in terminal.vues())
+
+
 def test_un_lot_a_une_barre_qui_nomme_sa_tache() -> None:
     with sur_terminal(["un", "deux"]) as (terminal, progression):
         for nom, rang, part in (("un", 50, " 25 %"), ("un", 100, " 50 %"), ("deux", 100, "100 %")):
