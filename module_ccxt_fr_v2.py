@@ -6150,7 +6150,7 @@ class Conduite:
         qu'il rend), rien n'est ajouté.
         """
         seule = [instant >= reponse.question.fin for instant in reponse.instants[-2:]] in ([True], [False, True])
-        d_office = self._deborde or (self._d_office and not self._repond)
+        d_office = (self._deborde or self._d_office) and not self._repond
         ajoutee = not d_office and (seule or (reponse.ancree and not self.peut_finir))
         return reponse.vives[:-1] if ajoutee else reponse.vives
 
@@ -6177,8 +6177,9 @@ class Conduite:
             if reponse.de_la_serie and premiere >= fin:
                 self._sourdes.add((debut, fin))
                 self._d_office |= len(instants) > MARGE
-            elif reponse.de_la_serie and avancer(fin, MARGE) < derniere:
-                self._repond = True
+            elif reponse.de_la_serie and avancer(fin, MARGE) < derniere and instants[-2] < fin:
+                # Les siennes, et la dernière : à qui en rend d'office bien plus, cela n'arrive pas.
+                self._repond |= len(instants) <= timeframe.compter(debut, fin) + MARGE
             # btcmarkets ne lit pas la fin, mais compte ce qu'il rend : quatre bougies demandées n'en font pas cent.
             serree = timeframe.compter(debut, fin) <= 2 * MARGE
             self._deborde |= reponse.de_la_serie and serree and len(instants) > 8 * MARGE
@@ -6293,7 +6294,8 @@ class Pages:
             # okx refuse certains timeframes selon le prix, hyperliquid répond 422 à 1w et 1M.
             journal.debug("%s ne témoignera pas : %s", timeframe.code, erreur)
             self._recuses.add(timeframe.code)
-            self.longues = [t for t in self.longues if t.code != timeframe.code]
+            # Le dernier reste attendu, sans plus être demandé : sans lui, rien ne dit une cotation.
+            self.longues = [t for t in self.longues if t.code != timeframe.code] or self.longues
             return refus_de(question)
         douteuse = reponse.page.impossibles or reponse.page.sans_instant
         return refus_de(question) if douteuse else reponse
@@ -7035,7 +7037,8 @@ def _commence(
     `longs`, s'il en répond, doit remonter autant : qui n'a que ses dernières bougies (htx : 2 000) en a là d'anciennes.
     """
     ouvertes = [v[0] for r in reponses for v in r.vives if not r.de_la_serie and v[0] <= droite < v[1]]
-    muettes = {r.question.timeframe.code for r in reponses} - {r.question.timeframe.code for r in reponses if r.vives}
+    repondent = {r.question.timeframe.code for r in reponses if not r.refusee}
+    muettes = repondent - {r.question.timeframe.code for r in reponses if r.vives}
     temoin_long = any(t.code not in muettes for t in longues)
     doute_ms = longues[0].pas_ms if longues else math.inf
     loin = max(PREMIER_MARCHE_MS, droite - SILENCE_MS)
@@ -7844,7 +7847,7 @@ class Historique:
         bord = self.timeframe.avancer(fin, -max(1, self.pages.capacite(self.timeframe) - MARGE - 1))
         reponse = await self.pages.temoigner(Question(self.timeframe, bord, self.timeframe.avancer(fin, 1)))
         revenu = entre(reponse.page.lignes, *hors[-1]).num_rows
-        dementi = revenu or (reponse.instants[:1] == [fin] and await self._semble_cote(fin))
+        dementi = revenu or (commencent(fin, [reponse]) and await self._semble_cote(fin))
         return unir(intervalles, hors) if dementi else list(intervalles)
 
     async def _semble_cote(self, instant: int) -> bool:

@@ -90,7 +90,8 @@ def _a_longs_pas(scenario: Scenario, hasard: random.Random) -> None:
     debut = hasard.randint(-30, 40)
     scenario.caractere, scenario.points = hasard.choice(caracteres), (debut, debut + hasard.randint(1, 80))
     scenario.cotation = hasard.randint(-40 if code == "1M" else -120, 60)
-    scenario.pannes = [(hasard.randint(-60, 60), hasard.choice((1, 2, 3, 8, 20))) for _ in range(hasard.randint(0, 4))]
+    durees = (1, 2, 3, 5) if code == "1M" else (1, 2, 3, 8, 20)  # deux ans muets se lisent comme une cotation
+    scenario.pannes = [(hasard.randint(-60, 60), hasard.choice(durees)) for _ in range(hasard.randint(0, 4))]
 
 
 class Menteur(Serveur):
