@@ -2613,6 +2613,11 @@ class Verrou:
                 f"Aucun fichier ne peut être créé à côté de « {self._sortie} »", "Choisissez un autre dossier."
             ) from None
 
+    @property
+    def est_pris(self) -> bool:
+        """Vrai tant qu'il est tenu ici."""
+        return self._prise is not None
+
     def _porte_le_nom(self, ouvert: os.stat_result) -> bool:
         try:
             return os.path.samestat(ouvert, self._fichier.stat())
@@ -3160,6 +3165,8 @@ class Sortie(ABC):
         try:
             yield
         except SortieIllisible as erreur:
+            if not self._verrou.est_pris:  # qui ne fait que lire n'y touche pas
+                raise
             self.ecarter(erreur)
             raise ErreurSortie(str(erreur), "Relancez : ce qui est reçu est gardé, le reste sera relu.") from erreur
 
@@ -3587,7 +3594,8 @@ class SortieFichier(Sortie):
         self.bout = Bout(texte, self.chemin, self.type_donnee) if self.flux and texte else None
         self._duree_fonte = 0.0
         self.presente = False  # le fichier a été vu : s'il n'y est plus, un autre l'a ôté
-        self._fondues: dict[str, int] | None = None  # d'un fichier né ici : où finissent les lignes de chaque symbole
+        # Où finissent, au plus, les lignes de chaque symbole dans le fichier ; None : on n'en sait rien.
+        self._fondues: dict[str, int] | None = None
 
     @functools.cached_property
     def reprise(self) -> JournalDeReprise:
@@ -3685,10 +3693,18 @@ class SortieFichier(Sortie):
             with disque("Effacer", self.feuille.chemin):
                 self.feuille.chemin.unlink(missing_ok=True)
         self.presente = self.existe()
+        if self.bout is None:
+            self._fondues = {cle.symbole: self._fin_au_plus(fiche) for cle, fiche in self.fiches.items()}
         self.rejouer_journal()
         if self.fiches and (neuves := set(self._demandees) - set(self.fiches)):
             ajout = "s'ajoutent" if len(neuves) > 1 else "s'ajoute"
             journal.info("« %s » : %s %s à %s.", self.chemin, _enumerer(neuves), ajout, _enumerer(self.fiches))
+
+    def _fin_au_plus(self, fiche: Fiche) -> int:
+        """Où finissent les lignes de la série, au plus : d'événements, ou sans preuve, rien ne le dit."""
+        if not (self.type_donnee.a_une_grille and fiche.couverts):
+            return INSTANT_MAX_MS
+        return fiche.dits()[-1][1] + grille(fiche).pas_ms  # une bougie courante, gardée, peut y être
 
     def _accorder(self) -> None:
         """Remplit `fiches`, d'accord avec les lignes ; remet en ordre un fichier que sa feuille ne décrit pas."""
@@ -3697,7 +3713,7 @@ class SortieFichier(Sortie):
         self.fiches = {fiche.cle: fiche for fiche in ecrites or []}
         fidele = prouve = False
         if ecrites is not None and entete is not None:
-            fidele = prouve = self._est_fidele(ecrites, entete)
+            fidele = prouve = self._est_fidele(entete)
             # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
             if fidele and self.bout is None and not entete.get("entrelace"):
                 return
@@ -3734,8 +3750,8 @@ class SortieFichier(Sortie):
             return True
         return bool(remise_en_ordre.assainir_fichier(self, entete))
 
-    def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:
-        """Contrôle à bon marché : le fichier tient-il, ligne pour ligne, ce que sa feuille promet ?"""
+    def _est_fidele(self, entete: Mapping[str, Any]) -> bool:
+        """Contrôle à bon marché : le fichier est-il tel qu'il fut écrit avec cette feuille ?"""
         if self.feuille.a_part:
             intact = self.feuille.decrit(entete)
             self.tableau.a_jour = intact and bool(entete.get(self.codec.marque))
@@ -3743,12 +3759,7 @@ class SortieFichier(Sortie):
         with en_lisant(self.chemin):
             # Un octet abîmé se voit là, et le fichier est mis de côté avant tout travail ; sans sceau, un autre outil
             # l'a récrit : ses lignes sont à regarder.
-            gros = self.octets > SOMMES_MAX
-            if not self.codec.est_scelle(self.chemin, tout=not gros):
-                return False
-            # D'événements, le sceau suffit.
-            au_sceau = gros or not self.type_donnee.a_une_grille
-            return au_sceau or sum(map(lignes_attendues, fiches)) == self.tableau.lignes
+            return self.codec.est_scelle(self.chemin, tout=self.octets <= SOMMES_MAX)
 
     def _ordonner(self, recensement: _Recensement) -> None:
         if self.bout is not None:
@@ -3909,8 +3920,6 @@ class SortieFichier(Sortie):
 
     def _fondre(self) -> None:
         """Remplace le fichier par l'ancien et le journal fusionnés."""
-        if self.bout is None and not self.existe():
-            self._fondues = {}
         texte, recopie = self._se_recopie(), annexe_ou_rien("reperage")
         if texte is not None and recopie and self.reprise.entrees:
             recopie.fondre(self, texte)
@@ -4602,7 +4611,7 @@ class SortieSqlite(Sortie):
         return list(self.fiches.values())
 
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
-        if self._base is None:
+        if self._base is None and not (self.existe() and self.reconnaitre()):
             return self.type_donnee.schema.empty_table()
         ou = f"WHERE {self.d_une_serie} AND timestamp >= ? AND timestamp < ?"
         with self.lecteur() as base:
