@@ -3510,17 +3510,16 @@ class Tableau:
     def composer(
         self,
         fichier: BinaryIO,
-        lots: Iterable[pa.Table],
-        reperes: Iterable[pa.Table],
+        lots: Callable[[Sequence[str] | None], Iterable[pa.Table]],
         compression: str,
         entete: Entete,
     ) -> None:
-        """Écrit un fichier entier ; `reperes` : les mêmes lignes, à compter d'abord si la fiche les précède."""
-        compte = self.compter(lots, self.ecrites)
+        """Écrit un fichier entier ; `lots` en rend ces colonnes, pour les compter d'abord si la fiche les précède."""
+        compte = self.compter(lots(None), self.ecrites)
 
         def compte_fait() -> str:
             if not self._donnee.a_une_grille and inspect.getgeneratorstate(compte) != inspect.GEN_CLOSED:
-                collections.deque(self.compter(reperes, self.ecrites), maxlen=0)
+                collections.deque(self.compter(lots(self._donnee.reperes), self.ecrites), maxlen=0)
             return entete()
 
         self.exiger(self._codec.composer(fichier, compte, self._donnee, compression, compte_fait))
@@ -3924,7 +3923,7 @@ class SortieFichier(Sortie):
         if texte is not None and recopie and self.reprise.entrees:
             recopie.fondre(self, texte)
         else:
-            ecrire_atomique(self.chemin, self._refaire)
+            self._remplacer(self._fusion)
         self.presente, self.tableau.entrelace, self.tableau.a_jour = True, False, True
         if (fins := self._fondues) is not None:
             fins |= {s: max(fins.get(s, 0), *(e.fin for e in siennes)) for s, siennes in self.reprise.entrees.items()}
@@ -3935,27 +3934,22 @@ class SortieFichier(Sortie):
         """D'un texte trié, écrit comme aujourd'hui : ce qui y précède une ligne nouvelle se recopie tel quel."""
         return self._texte() if self.existe() and self.tableau.a_jour and not self.tableau.entrelace else None
 
-    def _refaire(self, fichier: BinaryIO) -> None:
-        reperes = self.type_donnee.reperes
-        nouveaux = (table.select(reperes) for table in self.reprise.flot())
-        self._composer(
-            fichier,
-            fusionner(self.tableau.lots(), self.reprise.flot(), self.type_donnee),
-            fusionner(self.tableau.lots(colonnes=reperes), nouveaux, self.type_donnee),
-        )
+    def _fusion(self, colonnes: Sequence[str] | None) -> Iterable[pa.Table]:
+        nouvelles = (table.select(colonnes or table.column_names) for table in self.reprise.flot())
+        return fusionner(self.tableau.lots(colonnes=colonnes), nouvelles, self.type_donnee)
 
     def recrire(self, lots: Iterable[pa.Table]) -> None:
         """Remplace le fichier, et la feuille qu'il porte, par ces lignes, triées : une liste s'il en porte une."""
-        ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, lots, lots))
-        self.tableau.entrelace = False
+        self._remplacer(lambda _: lots)
 
-    def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table], reperes: Iterable[pa.Table]) -> None:
+    def _remplacer(self, lots: Callable[[Sequence[str] | None], Iterable[pa.Table]]) -> None:
         def entete() -> str:
             self._denombrer()
             return self.feuille.texte(self.tableau.forme(), self.fiches)
 
-        self.tableau.composer(fichier, lots, reperes, self.compression, entete)
+        ecrire_atomique(self.chemin, lambda f: self.tableau.composer(f, lots, self.compression, entete))
         self._denombrer()
+        self.tableau.entrelace = False
 
     def _denombrer(self) -> None:
         """La fiche d'une série d'événements en tient le compte : rien d'autre ne dit qu'il en manque."""
@@ -4108,7 +4102,7 @@ class CodecCsv(Codec):
                 conversions(donnee, colonnes),
             )
             for lot in lecteur:
-                yield depuis_textes(pa.Table.from_batches([lot]), donnee)
+                yield aux_normes(pa.Table.from_batches([lot]), donnee)
 
     def composer(
         self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
@@ -4184,18 +4178,16 @@ def entiers_du_texte(textes: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(textes, r"^(-?\d+)\.0*$", r"\1").cast(pa.int64())
 
 
-def depuis_textes(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
-    """La table dont ce qui fut lu en texte redevient des niveaux et des entiers, et les instants des ms."""
-    for rang, nom in enumerate(table.schema.names):
-        voulu = donnee.schema.field(nom)
-        if table.schema.field(nom).type != voulu.type:
-            lue: Any = table[nom]
-            if pa.types.is_list(voulu.type):
-                lue = niveaux_du_texte(en_un_bloc(lue))
-            elif pa.types.is_integer(voulu.type):
-                lue = entiers_du_texte(en_un_bloc(lue))
-            table = table.set_column(rang, voulu, lue.cast(voulu.type))
-    return table
+def aux_normes(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
+    """Nos types exacts, de ce qui fut lu en texte, ou récrit par un autre outil (large_string, timestamp[us]…)."""
+    champs = [donnee.schema.field(nom) for nom in table.schema.names]
+    for rang, champ in enumerate(champs):
+        if pa.types.is_string(table.schema.field(rang).type):
+            if pa.types.is_list(champ.type):
+                table = table.set_column(rang, champ, niveaux_du_texte(en_un_bloc(table[rang])).cast(champ.type))
+            elif pa.types.is_integer(champ.type):
+                table = table.set_column(rang, champ, entiers_du_texte(en_un_bloc(table[rang])))
+    return table.cast(pa.schema(champs))
 
 
 def _texte_cite(textes: pa.Array) -> pa.Array:
@@ -4256,12 +4248,6 @@ def _etat_de(chemin: Path) -> tuple[int, ...]:
     return etat.st_ino, etat.st_size, etat.st_mtime_ns
 
 
-def aux_normes(lot: pa.RecordBatch, donnee: TypeDonnee) -> pa.Table:
-    """Nos types exacts, même si un autre outil a réécrit le fichier (large_string, timestamp[us]…)."""
-    champs = [donnee.schema.field(nom) for nom in lot.schema.names]
-    return pa.Table.from_batches([lot]).cast(pa.schema(champs))
-
-
 class CodecParquet(_CodecArrow):
     """Parquet : groupes de lignes avec statistiques, pages à somme de contrôle."""
 
@@ -4284,7 +4270,7 @@ class CodecParquet(_CodecArrow):
             tous = range(parquet.num_row_groups)
             for groupe in reperage.groupes(parquet, donnee, depuis) if reperage else tous:
                 for lot in parquet.iter_batches(LIGNES_PAR_LOT, row_groups=[groupe], columns=colonnes):
-                    yield aux_normes(lot, donnee)
+                    yield aux_normes(pa.Table.from_batches([lot]), donnee)
 
     def composer(
         self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
@@ -4327,7 +4313,7 @@ class CodecFeather(_CodecArrow):
             rangs = [donnee.noms.index(nom) for nom in colonnes] if colonnes else None
             feather = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=rangs))
             for rang in range(premier, feather.num_record_batches):
-                yield aux_normes(feather.get_batch(rang), donnee)
+                yield aux_normes(pa.Table.from_batches([feather.get_batch(rang)]), donnee)
 
     def composer(
         self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
@@ -4582,7 +4568,7 @@ class SortieSqlite(Sortie):
         ]
         for lignes in self.lire_lignes(base, self.colonnes, ou, valeurs):
             colonnes = [pa.array(c, nature) for c, nature in zip(zip(*lignes, strict=True), natures, strict=True)]
-            yield depuis_textes(pa.table(colonnes, names=donnee.noms), donnee).cast(donnee.schema)
+            yield aux_normes(pa.table(colonnes, names=donnee.noms), donnee)
 
     def tables(self, *, abimees: bool = False) -> list[str]:
         """Les tables de la base qui tiennent des lignes d'un de nos types, et celles qui n'en ont plus que la fiche."""
