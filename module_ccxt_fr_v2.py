@@ -2599,6 +2599,11 @@ class Verrou:
                 f"Aucun fichier ne peut être créé à côté de « {self._sortie} »", "Choisissez un autre dossier."
             ) from None
 
+    @property
+    def est_pris(self) -> bool:
+        """Vrai tant qu'il est tenu ici."""
+        return self._prise is not None
+
     def _porte_le_nom(self, ouvert: os.stat_result) -> bool:
         try:
             return os.path.samestat(ouvert, self._fichier.stat())
@@ -3146,6 +3151,8 @@ class Sortie(ABC):
         try:
             yield
         except SortieIllisible as erreur:
+            if not self._verrou.est_pris:  # qui ne fait que lire n'y touche pas
+                raise
             self.ecarter(erreur)
             raise ErreurSortie(str(erreur), "Relancez : ce qui est reçu est gardé, le reste sera relu.") from erreur
 
@@ -3489,17 +3496,16 @@ class Tableau:
     def composer(
         self,
         fichier: BinaryIO,
-        lots: Iterable[pa.Table],
-        reperes: Iterable[pa.Table],
+        lots: Callable[[Sequence[str] | None], Iterable[pa.Table]],
         compression: str,
         entete: Entete,
     ) -> None:
-        """Écrit un fichier entier ; `reperes` : les mêmes lignes, à compter d'abord si la fiche les précède."""
-        compte = self.compter(lots, self.ecrites)
+        """Écrit un fichier entier ; `lots` en rend ces colonnes, pour les compter d'abord si la fiche les précède."""
+        compte = self.compter(lots(None), self.ecrites)
 
         def compte_fait() -> str:
             if not self._donnee.a_une_grille and inspect.getgeneratorstate(compte) != inspect.GEN_CLOSED:
-                collections.deque(self.compter(reperes, self.ecrites), maxlen=0)
+                collections.deque(self.compter(lots(self._donnee.reperes), self.ecrites), maxlen=0)
             return entete()
 
         self.exiger(self._codec.composer(fichier, compte, self._donnee, compression, compte_fait))
@@ -3573,7 +3579,8 @@ class SortieFichier(Sortie):
         self.bout = Bout(texte, self.chemin, self.type_donnee) if self.flux and texte else None
         self._duree_fonte = 0.0
         self.presente = False  # le fichier a été vu : s'il n'y est plus, un autre l'a ôté
-        self._fondues: dict[str, int] | None = None  # d'un fichier né ici : où finissent les lignes de chaque symbole
+        # Où finissent, au plus, les lignes de chaque symbole dans le fichier ; None : on n'en sait rien.
+        self._fondues: dict[str, int] | None = None
 
     @functools.cached_property
     def reprise(self) -> JournalDeReprise:
@@ -3671,10 +3678,18 @@ class SortieFichier(Sortie):
             with disque("Effacer", self.feuille.chemin):
                 self.feuille.chemin.unlink(missing_ok=True)
         self.presente = self.existe()
+        if self.bout is None:
+            self._fondues = {cle.symbole: self._fin_au_plus(fiche) for cle, fiche in self.fiches.items()}
         self.rejouer_journal()
         if self.fiches and (neuves := set(self._demandees) - set(self.fiches)):
             ajout = "s'ajoutent" if len(neuves) > 1 else "s'ajoute"
             journal.info("« %s » : %s %s à %s.", self.chemin, _enumerer(neuves), ajout, _enumerer(self.fiches))
+
+    def _fin_au_plus(self, fiche: Fiche) -> int:
+        """Où finissent les lignes de la série, au plus : d'événements, ou sans preuve, rien ne le dit."""
+        if not (self.type_donnee.a_une_grille and fiche.couverts):
+            return INSTANT_MAX_MS
+        return fiche.dits()[-1][1] + grille(fiche).pas_ms  # une bougie courante, gardée, peut y être
 
     def _accorder(self) -> None:
         """Remplit `fiches`, d'accord avec les lignes ; remet en ordre un fichier que sa feuille ne décrit pas."""
@@ -3683,7 +3698,7 @@ class SortieFichier(Sortie):
         self.fiches = {fiche.cle: fiche for fiche in ecrites or []}
         fidele = prouve = False
         if ecrites is not None and entete is not None:
-            fidele = prouve = self._est_fidele(ecrites, entete)
+            fidele = prouve = self._est_fidele(entete)
             # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
             if fidele and self.bout is None and not entete.get("entrelace"):
                 return
@@ -3720,8 +3735,8 @@ class SortieFichier(Sortie):
             return True
         return bool(remise_en_ordre.assainir_fichier(self, entete))
 
-    def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:
-        """Contrôle à bon marché : le fichier tient-il, ligne pour ligne, ce que sa feuille promet ?"""
+    def _est_fidele(self, entete: Mapping[str, Any]) -> bool:
+        """Contrôle à bon marché : le fichier est-il tel qu'il fut écrit avec cette feuille ?"""
         if self.feuille.a_part:
             intact = self.feuille.decrit(entete)
             self.tableau.a_jour = intact and bool(entete.get(self.codec.marque))
@@ -3729,12 +3744,7 @@ class SortieFichier(Sortie):
         with en_lisant(self.chemin):
             # Un octet abîmé se voit là, et le fichier est mis de côté avant tout travail ; sans sceau, un autre outil
             # l'a récrit : ses lignes sont à regarder.
-            gros = self.octets > SOMMES_MAX
-            if not self.codec.est_scelle(self.chemin, tout=not gros):
-                return False
-            # D'événements, le sceau suffit.
-            au_sceau = gros or not self.type_donnee.a_une_grille
-            return au_sceau or sum(map(lignes_attendues, fiches)) == self.tableau.lignes
+            return self.codec.est_scelle(self.chemin, tout=self.octets <= SOMMES_MAX)
 
     def _ordonner(self, recensement: _Recensement) -> None:
         if self.bout is not None:
@@ -3895,13 +3905,11 @@ class SortieFichier(Sortie):
 
     def _fondre(self) -> None:
         """Remplace le fichier par l'ancien et le journal fusionnés."""
-        if self.bout is None and not self.existe():
-            self._fondues = {}
         texte, recopie = self._se_recopie(), annexe_ou_rien("reperage")
         if texte is not None and recopie and self.reprise.entrees:
             recopie.fondre(self, texte)
         else:
-            ecrire_atomique(self.chemin, self._refaire)
+            self._remplacer(self._fusion)
         self.presente, self.tableau.entrelace, self.tableau.a_jour = True, False, True
         if (fins := self._fondues) is not None:
             fins |= {s: max(fins.get(s, 0), *(e.fin for e in siennes)) for s, siennes in self.reprise.entrees.items()}
@@ -3912,27 +3920,22 @@ class SortieFichier(Sortie):
         """D'un texte trié, écrit comme aujourd'hui : ce qui y précède une ligne nouvelle se recopie tel quel."""
         return self._texte() if self.existe() and self.tableau.a_jour and not self.tableau.entrelace else None
 
-    def _refaire(self, fichier: BinaryIO) -> None:
-        reperes = self.type_donnee.reperes
-        nouveaux = (table.select(reperes) for table in self.reprise.flot())
-        self._composer(
-            fichier,
-            fusionner(self.tableau.lots(), self.reprise.flot(), self.type_donnee),
-            fusionner(self.tableau.lots(colonnes=reperes), nouveaux, self.type_donnee),
-        )
+    def _fusion(self, colonnes: Sequence[str] | None) -> Iterable[pa.Table]:
+        nouvelles = (table.select(colonnes or table.column_names) for table in self.reprise.flot())
+        return fusionner(self.tableau.lots(colonnes=colonnes), nouvelles, self.type_donnee)
 
     def recrire(self, lots: Iterable[pa.Table]) -> None:
         """Remplace le fichier, et la feuille qu'il porte, par ces lignes, triées : une liste s'il en porte une."""
-        ecrire_atomique(self.chemin, lambda fichier: self._composer(fichier, lots, lots))
-        self.tableau.entrelace = False
+        self._remplacer(lambda _: lots)
 
-    def _composer(self, fichier: BinaryIO, lots: Iterable[pa.Table], reperes: Iterable[pa.Table]) -> None:
+    def _remplacer(self, lots: Callable[[Sequence[str] | None], Iterable[pa.Table]]) -> None:
         def entete() -> str:
             self._denombrer()
             return self.feuille.texte(self.tableau.forme(), self.fiches)
 
-        self.tableau.composer(fichier, lots, reperes, self.compression, entete)
+        ecrire_atomique(self.chemin, lambda f: self.tableau.composer(f, lots, self.compression, entete))
         self._denombrer()
+        self.tableau.entrelace = False
 
     def _denombrer(self) -> None:
         """La fiche d'une série d'événements en tient le compte : rien d'autre ne dit qu'il en manque."""
@@ -4085,7 +4088,7 @@ class CodecCsv(Codec):
                 conversions(donnee, colonnes),
             )
             for lot in lecteur:
-                yield depuis_textes(pa.Table.from_batches([lot]), donnee)
+                yield aux_normes(pa.Table.from_batches([lot]), donnee)
 
     def composer(
         self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
@@ -4161,18 +4164,16 @@ def entiers_du_texte(textes: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(textes, r"^(-?\d+)\.0*$", r"\1").cast(pa.int64())
 
 
-def depuis_textes(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
-    """La table dont ce qui fut lu en texte redevient des niveaux et des entiers, et les instants des ms."""
-    for rang, nom in enumerate(table.schema.names):
-        voulu = donnee.schema.field(nom)
-        if table.schema.field(nom).type != voulu.type:
-            lue: Any = table[nom]
-            if pa.types.is_list(voulu.type):
-                lue = niveaux_du_texte(en_un_bloc(lue))
-            elif pa.types.is_integer(voulu.type):
-                lue = entiers_du_texte(en_un_bloc(lue))
-            table = table.set_column(rang, voulu, lue.cast(voulu.type))
-    return table
+def aux_normes(table: pa.Table, donnee: TypeDonnee) -> pa.Table:
+    """Nos types exacts, de ce qui fut lu en texte, ou récrit par un autre outil (large_string, timestamp[us]…)."""
+    champs = [donnee.schema.field(nom) for nom in table.schema.names]
+    for rang, champ in enumerate(champs):
+        if pa.types.is_string(table.schema.field(rang).type):
+            if pa.types.is_list(champ.type):
+                table = table.set_column(rang, champ, niveaux_du_texte(en_un_bloc(table[rang])).cast(champ.type))
+            elif pa.types.is_integer(champ.type):
+                table = table.set_column(rang, champ, entiers_du_texte(en_un_bloc(table[rang])))
+    return table.cast(pa.schema(champs))
 
 
 def _texte_cite(textes: pa.Array) -> pa.Array:
@@ -4233,12 +4234,6 @@ def _etat_de(chemin: Path) -> tuple[int, ...]:
     return etat.st_ino, etat.st_size, etat.st_mtime_ns
 
 
-def aux_normes(lot: pa.RecordBatch, donnee: TypeDonnee) -> pa.Table:
-    """Nos types exacts, même si un autre outil a réécrit le fichier (large_string, timestamp[us]…)."""
-    champs = [donnee.schema.field(nom) for nom in lot.schema.names]
-    return pa.Table.from_batches([lot]).cast(pa.schema(champs))
-
-
 class CodecParquet(_CodecArrow):
     """Parquet : groupes de lignes avec statistiques, pages à somme de contrôle."""
 
@@ -4261,7 +4256,7 @@ class CodecParquet(_CodecArrow):
             tous = range(parquet.num_row_groups)
             for groupe in reperage.groupes(parquet, donnee, depuis) if reperage else tous:
                 for lot in parquet.iter_batches(LIGNES_PAR_LOT, row_groups=[groupe], columns=colonnes):
-                    yield aux_normes(lot, donnee)
+                    yield aux_normes(pa.Table.from_batches([lot]), donnee)
 
     def composer(
         self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
@@ -4304,7 +4299,7 @@ class CodecFeather(_CodecArrow):
             rangs = [donnee.noms.index(nom) for nom in colonnes] if colonnes else None
             feather = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=rangs))
             for rang in range(premier, feather.num_record_batches):
-                yield aux_normes(feather.get_batch(rang), donnee)
+                yield aux_normes(pa.Table.from_batches([feather.get_batch(rang)]), donnee)
 
     def composer(
         self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
@@ -4559,7 +4554,7 @@ class SortieSqlite(Sortie):
         ]
         for lignes in self.lire_lignes(base, self.colonnes, ou, valeurs):
             colonnes = [pa.array(c, nature) for c, nature in zip(zip(*lignes, strict=True), natures, strict=True)]
-            yield depuis_textes(pa.table(colonnes, names=donnee.noms), donnee).cast(donnee.schema)
+            yield aux_normes(pa.table(colonnes, names=donnee.noms), donnee)
 
     def tables(self, *, abimees: bool = False) -> list[str]:
         """Les tables de la base qui tiennent des lignes d'un de nos types, et celles qui n'en ont plus que la fiche."""
@@ -4588,7 +4583,7 @@ class SortieSqlite(Sortie):
         return list(self.fiches.values())
 
     def _lire(self, cle: CleSerie, debut: int, fin: int) -> pa.Table:
-        if self._base is None:
+        if self._base is None and not (self.existe() and self.reconnaitre()):
             return self.type_donnee.schema.empty_table()
         ou = f"WHERE {self.d_une_serie} AND timestamp >= ? AND timestamp < ?"
         with self.lecteur() as base:

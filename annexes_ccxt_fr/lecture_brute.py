@@ -42,9 +42,9 @@ from module_ccxt_fr_v2 import (
     SortieIllisible,
     SortieSqlite,
     TypeDonnee,
+    aux_normes,
     constante,
     conversions,
-    depuis_textes,
     en_lisant,
     en_un_bloc,
     entiers_du_texte,
@@ -319,7 +319,7 @@ def _lignes_du_csv(lignes: Sequence[bytes], donnee: TypeDonnee) -> pa.Table:
     with contextlib.suppress(ValueError, pa.ArrowException):
         lecture = pa_csv.ReadOptions(column_names=donnee.noms, block_size=len(octets) + 1, use_threads=False)
         lue = pa_csv.read_csv(io.BytesIO(octets), lecture, pa_csv.ParseOptions(), conversions(donnee))
-        return depuis_textes(lue, donnee)
+        return aux_normes(lue, donnee)
     cellules = zip(*(_cellules(ligne, len(donnee.noms)) for ligne in lignes), strict=True)
     return _convertir_colonnes([pa.array(colonne, pa.string()) for colonne in cellules], donnee)
 

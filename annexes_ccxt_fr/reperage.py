@@ -87,7 +87,7 @@ def lot(source: pa.NativeFile, donnee: TypeDonnee, borne: Borne) -> int:
     feather = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=rangs))
 
     def premiere(rang: int) -> Borne:
-        return borne_de(aux_normes(feather.get_batch(rang), donnee), 0)
+        return borne_de(aux_normes(pa.Table.from_batches([feather.get_batch(rang)]), donnee), 0)
 
     return max(0, bisect.bisect_left(range(feather.num_record_batches), borne, key=premiere) - 1)
 

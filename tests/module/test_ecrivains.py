@@ -43,6 +43,8 @@ import module_ccxt_fr_v2 as m
 from annexes_ccxt_fr import lecture_brute, remise_en_ordre
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from sorties_modeles import Modele
 
 
@@ -262,6 +264,85 @@ def test_lire_avant_la_fin(sortie: Path) -> None:
         assert ecrivain.lire(ETH, *plage(8, 3000)).num_rows == 2
         ecrivain.finir()
         assert ecrivain.octets == sortie.stat().st_size
+
+
+def test_lire_sans_ouvrir(sortie: Path) -> None:
+    """Un lecteur qui n'a pas été ouvert lit la sortie, qui n'est pas touchée ; absente, elle n'a aucune ligne."""
+    assert creer(sortie).lire(BTC, *plage(0, 10)).num_rows == 0
+    ecrire(sortie, lot(range(100)), lot(range(10), ETH))
+    avant = etat(sortie)
+    lecteur = m.lecteur_de(sortie, None)
+    assert m.instants_de(lecteur.lire(BTC, *plage(90, 200))) == [instant(r) for r in range(90, 100)]
+    assert lecteur.lire(ETH, *plage(0, 10)).num_rows == 10
+    assert lecteur.lire(BTC, *plage(500, 600)).num_rows == 0
+    assert etat(sortie) == avant
+
+
+def test_lire_sans_ouvrir_ne_met_rien_de_cote(sortie: Path) -> None:
+    """Qui n'a pas le verrou d'une sortie illisible le dit, et la laisse où elle est."""
+    ecrire(sortie, lot(range(3000)))
+    lecteur, octets = creer(sortie), sortie.read_bytes()
+    milieu = len(octets) // 2
+    sortie.write_bytes(octets[:200] + bytes(milieu) + octets[200 + milieu :])
+    avant = {voisin.name: voisin.read_bytes() for voisin in sortie.parent.iterdir()}
+    with pytest.raises(m.SortieIllisible):
+        lecteur.lire(BTC, *plage(0, 3000))
+    assert {voisin.name: voisin.read_bytes() for voisin in sortie.parent.iterdir()} == avant
+
+
+@pytest.fixture
+def lectures(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str] | None]:
+    """Les colonnes de chaque lecture d'un fichier Parquet ou Feather, dans l'ordre."""
+    faites: list[Sequence[str] | None] = []
+    for codec in (m.CodecParquet, m.CodecFeather):
+        monkeypatch.setattr(codec, "lots", _en_notant(codec.lots, faites))
+    return faites
+
+
+def _en_notant(lots: Callable[..., Any], faites: list[Sequence[str] | None]) -> Callable[..., Any]:
+    def noter(*arguments: Any) -> Any:
+        faites.append(arguments[4] if len(arguments) > 4 else None)
+        return lots(*arguments)
+
+    return noter
+
+
+@pytest.mark.parametrize("suffixe", [".parquet", ".feather"])
+def test_ouvrir_un_fichier_scelle_n_en_lit_aucune_ligne(
+    tmp_path: Path, suffixe: str, lectures: list[Sequence[str] | None]
+) -> None:
+    """Son sceau suffit : compter ses lignes coûtait quatre fois plus que de vérifier tous ses octets."""
+    chemin = tmp_path / f"a{suffixe}"
+    ecrire(chemin, lot(range(100)), lot(range(10), ETH))
+    lectures.clear()
+    with creer(chemin) as ecrivain:
+        assert ecrivain.fiches[BTC].couverts == [plage(0, 100)]
+    assert lectures == []
+
+
+@pytest.mark.parametrize("suffixe", [".parquet", ".feather"])
+def test_une_bougie_desavouee_ne_relit_pas_le_fichier(
+    tmp_path: Path, suffixe: str, lectures: list[Sequence[str] | None]
+) -> None:
+    """Reçue depuis l'ouverture, elle est au journal ; celle du fichier, elle, s'y relit, et est remplacée."""
+    chemin = tmp_path / f"a{suffixe}"
+    ecrire(chemin, lot(range(100)), lot(range(100), ETH))
+    with creer(chemin, flux=True) as ecrivain:
+        ecrivain.controler([BTC, ETH])
+        ecrivain.ecrire(lot(range(100, 110)), fiche())
+        lectures.clear()
+        assert ecrivain.ecrire(lot({105: bougie(105, 1)}), fiche()) == (0, 1)
+        assert ecrivain.ecrire(lot({105: bougie(105, 1)}), fiche()) == (0, 0)
+        assert lectures == []
+        assert ecrivain.ecrire(lot({99: bougie(99, 1)}), fiche()) == (0, 1)
+        assert len(lectures) == 1
+        ecrivain.finir()
+        lectures.clear()
+        assert ecrivain.ecrire(lot({107: bougie(107, 2)}), fiche()) == (0, 1)  # fondue, elle est au fichier
+        assert len(lectures) == 1
+        ecrivain.finir()
+    voulues = {rang: bougie(rang, {99: 1, 105: 1, 107: 2}.get(rang, 0)) for rang in range(110)}
+    assert contenu(chemin)[BTC] == voulues
 
 
 def test_ancre_et_mois(sortie: Path) -> None:
