@@ -11377,8 +11377,7 @@ class Execution:
             bilan.derniere_ms = None  # la queue était déjà prouvée : ce qui vient d'être lu ne la dit pas
         fiche = self.ecrivain.fiches.get(copie.fiche.cle, copie.fiche)
         self._conclure(bilan, fiche)
-        if bilans := annexe_ou_rien("bilans"):
-            bilans.dire_le_retard(bilan, copie.source.attendue, fiche)
+        self._dire_le_retard(bilan, copie.source.attendue, fiche)
 
     def _source(self, serie: Serie, fiche: Fiche) -> Source:
         """D'où viennent les lignes : des bougies, le REST ou les fichiers publics ; ou l'histoire d'une annexe."""
@@ -11392,6 +11391,21 @@ class Execution:
         if self._depot is not None:
             source = annexe("archives", "--source").completer(source, self._depot, self.tache)
         return source
+
+    def _dire_le_retard(self, bilan: BilanSerie, attendue: int | None, fiche: Fiche) -> None:
+        """Ce qui manque encore jusqu'à la dernière bougie close : l'exchange est en retard, ou rien ne s'échange.
+
+        D'une queue prouvée sans transaction, rien ne sera redemandé : il n'y a rien à dire.
+        """
+        if bilan.derniere_ms is None or attendue is None:
+            return
+        bilan.retard_s = max(0.0, (attendue - bilan.derniere_ms) / SECONDE_MS)
+        prouvee = any(debut <= attendue < fin for debut, fin in fiche.couverts)
+        if bilan.retard_s and not prouvee and not any(t.raison == ECHEC and t.fin > attendue for t in bilan.trous):
+            journal.info(
+                "%s : s'arrête à %s, %s avant la dernière bougie close ; la suite sera redemandée.",
+                bilan.cle, en_iso(bilan.derniere_ms), duree_lisible(bilan.retard_s),
+            )  # fmt: skip
 
     def _fiche(self, serie: Serie) -> Fiche:
         """La fiche de la série, telle que la sortie la connaît, ou neuve."""

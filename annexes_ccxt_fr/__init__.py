@@ -8,7 +8,7 @@
 - `plan` : un fichier YAML de tâches, lu et contrôlé ;
 - `lot` : son exécution ;
 - `parc` : ce que partagent les connexions de plusieurs tâches ;
-- `bilans` : le retard d'une série, la ligne finale d'une exécution, son bilan JSON ;
+- `bilans` : la ligne finale d'une exécution, son bilan JSON ;
 - `cluster` : un lot sur un cluster Dask ;
 - `metriques` : le compte rendu d'un lot pour Prometheus ;
 - `histoires` : trades, funding, intérêt ouvert, par REST ;

@@ -1,4 +1,4 @@
-"""Le bilan d'une exécution, ou d'un lot : le retard d'une série, la ligne finale, le JSON."""
+"""Le bilan d'une exécution, ou d'un lot : sa ligne finale, son JSON."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from module_ccxt_fr_v2 import (
     CODE_ECHEC,
     CODE_SIGINT,
     CODE_SUCCES,
-    ECHEC,
-    SECONDE_MS,
     ErreurSortie,
     __version__,
     duree_lisible,
@@ -25,7 +23,7 @@ from module_ccxt_fr_v2 import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from module_ccxt_fr_v2 import Bilan, BilanSerie, CompteRendu, Fiche
+    from module_ccxt_fr_v2 import Bilan, BilanSerie, CompteRendu
 
 COMPTES = ("lignes_recues", "lignes_nouvelles", "lignes_revisees")  # d'une série, et leur total
 
@@ -49,22 +47,6 @@ def dire_bilan(bilan: Bilan) -> str:
         f"{nombre_de(sum(trous.values()), 'trou')}{detail}, {nombre_de(bilan.requetes, 'requête')}, "
         f"{duree_lisible(bilan.duree_s)}, {bilan.sortie} ({ecrit})"
     )
-
-
-def dire_le_retard(bilan: BilanSerie, attendue: int | None, fiche: Fiche) -> None:
-    """Ce qui manque encore jusqu'à la dernière bougie close : l'exchange est en retard, ou rien ne s'échange.
-
-    D'une queue prouvée sans transaction, rien ne sera redemandé : il n'y a rien à dire.
-    """
-    if bilan.derniere_ms is None or attendue is None:
-        return
-    bilan.retard_s = max(0.0, (attendue - bilan.derniere_ms) / SECONDE_MS)
-    prouvee = any(debut <= attendue < fin for debut, fin in fiche.couverts)
-    if bilan.retard_s and not prouvee and not any(t.raison == ECHEC and t.fin > attendue for t in bilan.trous):
-        journal.info(
-            "%s : s'arrête à %s, %s avant la dernière bougie close ; la suite sera redemandée.",
-            bilan.cle, en_iso(bilan.derniere_ms), duree_lisible(bilan.retard_s),
-        )  # fmt: skip
 
 
 def en_dict(bilan: Bilan) -> dict[str, Any]:
