@@ -267,7 +267,7 @@ class LectureABlanc(Historique):
         """La première ouverture servie de ce timeframe."""
         bougies = self._portee.bougies
         recul = timeframe.avancer(self.connexion.heure_ms(), 1 - bougies) if bougies else 0
-        return max(recul, timeframe.plafond(self._cotation) if self._cotation else 0)
+        return max(recul, timeframe.plancher(self._cotation) if self._cotation else 0)  # née en cours de bougie
 
     async def _demander(
         self, timeframe: Timeframe, debut: int, fin: int, relecture: bool  # noqa: ARG002  sa réponse est la même
