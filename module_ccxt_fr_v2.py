@@ -3312,6 +3312,10 @@ class Codec(ABC):
         """Vrai d'un fichier écrit ici, non récrit depuis ; `tout` : SortieIllisible si un de ses octets est abîmé."""
         return False
 
+    def nombre(self, chemin: Path) -> int:  # noqa: ARG002
+        """Le nombre de lignes d'un fichier scellé, sans les lire."""
+        return 0
+
     def compression_de(self, chemin: Path) -> str | None:
         """La compression que le nom ou les octets du fichier imposent ; None s'ils laissent le choix."""
 
@@ -3698,7 +3702,7 @@ class SortieFichier(Sortie):
         self.fiches = {fiche.cle: fiche for fiche in ecrites or []}
         fidele = prouve = False
         if ecrites is not None and entete is not None:
-            fidele = prouve = self._est_fidele(entete)
+            fidele = prouve = self._est_fidele(ecrites, entete)
             # D'un flux il faut connaître les fins, et un fichier entrelacé n'est pas en ordre : les deux se relisent.
             if fidele and self.bout is None and not entete.get("entrelace"):
                 return
@@ -3735,8 +3739,8 @@ class SortieFichier(Sortie):
             return True
         return bool(remise_en_ordre.assainir_fichier(self, entete))
 
-    def _est_fidele(self, entete: Mapping[str, Any]) -> bool:
-        """Contrôle à bon marché : le fichier est-il tel qu'il fut écrit avec cette feuille ?"""
+    def _est_fidele(self, fiches: Sequence[Fiche], entete: Mapping[str, Any]) -> bool:
+        """Contrôle à bon marché : le fichier tient-il, ligne pour ligne, ce que sa feuille promet ?"""
         if self.feuille.a_part:
             intact = self.feuille.decrit(entete)
             self.tableau.a_jour = intact and bool(entete.get(self.codec.marque))
@@ -3744,7 +3748,12 @@ class SortieFichier(Sortie):
         with en_lisant(self.chemin):
             # Un octet abîmé se voit là, et le fichier est mis de côté avant tout travail ; sans sceau, un autre outil
             # l'a récrit : ses lignes sont à regarder.
-            return self.codec.est_scelle(self.chemin, tout=self.octets <= SOMMES_MAX)
+            gros = self.octets > SOMMES_MAX
+            if not self.codec.est_scelle(self.chemin, tout=not gros):
+                return False
+            # D'événements, le sceau suffit.
+            au_sceau = gros or not self.type_donnee.a_une_grille
+            return au_sceau or sum(map(lignes_attendues, fiches)) == self.codec.nombre(self.chemin)
 
     def _ordonner(self, recensement: _Recensement) -> None:
         if self.bout is not None:
@@ -4247,6 +4256,10 @@ class CodecParquet(_CodecArrow):
         with self.source(chemin, pied=True) as source:
             return pq.read_schema(source)
 
+    def nombre(self, chemin: Path) -> int:
+        with self.source(chemin, pied=True) as source:
+            return int(pq.read_metadata(source).num_rows)
+
     def lots(
         self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
     ) -> Iterator[pa.Table]:
@@ -4290,6 +4303,15 @@ class CodecFeather(_CodecArrow):
         with self.source(chemin, pied=True) as source:
             return pa.ipc.open_file(source).schema
 
+    def nombre(self, chemin: Path) -> int:
+        with self.source(chemin, pied=True) as source:
+            return self._compter(source, [0])
+
+    @staticmethod
+    def _compter(source: Any, champs: list[int] | None = None) -> int:
+        feather = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=champs))
+        return sum(feather.get_batch(rang).num_rows for rang in range(feather.num_record_batches))
+
     def lots(
         self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
     ) -> Iterator[pa.Table]:
@@ -4309,8 +4331,7 @@ class CodecFeather(_CodecArrow):
         with pa.ipc.new_file(fichier, schema, options=pa.ipc.IpcWriteOptions(compression=codec)) as graveur:
             for table in regrouper(lots, LIGNES_PAR_LOT):
                 graveur.write_table(table.replace_schema_metadata(schema.metadata), LIGNES_PAR_LOT)
-        feather = pa.ipc.open_file(fichier)
-        relues: int = sum(feather.get_batch(rang).num_rows for rang in range(feather.num_record_batches))
+        relues = self._compter(fichier)
         sceller(fichier, self.signature)
         return relues
 
@@ -5250,8 +5271,8 @@ def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
     return classe if isinstance(classe, type) and issubclass(classe, socle) else None
 
 
-# Ce que les annexes mettent devant toute classe ; copié seul, le module s'en passe, et refuse les carnets à numéros.
-_COUCHES = {"carnets": "Numerotee", "corps": "Bornee", "traces": "Tracee", "vitesse": "Datee"}
+# Ce que les annexes mettent devant toute classe ; copié seul, le module s'en passe.
+_COUCHES = {"corps": "Bornee", "traces": "Tracee", "vitesse": "Datee"}
 
 
 @functools.cache
@@ -5268,7 +5289,9 @@ def _classe(exchange: str) -> Any:
     nom = next((nom for nom in lignee if nom in PARTICULARITES), "")
     particularite = PARTICULARITES.get(nom, Particularite())
     devant = [annexe("corrections", f"Lire {exchange} juste").CORRECTIONS[nom]] if particularite.corrigee else []
-    for fichier, couche in _COUCHES.items():
+    # Sans elle, `controler_flux` a refusé de suivre ces carnets ; le reste n'a pas de numéros.
+    numeros = {"carnets": "Numerotee"} if particularite.carnet_numerote else {}
+    for fichier, couche in (numeros | _COUCHES).items():
         devant += [getattr(piece, couche)] if (piece := annexe_ou_rien(fichier)) else []
     ajouts: dict[str, Any] = {"particularite": particularite}
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
@@ -6960,7 +6983,7 @@ def juger(
     est_une_queue = (au_bout or (droite is None and not suivent)) and precede(manque, reponses)
     siennes = [r for r in reponses if r.de_la_serie]
     impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
-    longs = silences([r for r in muets if not r.de_la_serie], None, droite, conduite.tue)
+    longs = silences([r for r in muets if not r.de_la_serie], None, droite, conduite.tue) if en_tete else []
     cote = en_tete and conduite.obeit and droite is not None and _commence(droite, reponses, vides, longs, longues)
     reste = [(manque.debut, manque.fin)]
     trous: list[Trou] = []
@@ -7847,11 +7870,11 @@ class Historique:
 
     async def _semble_cote(self, instant: int) -> bool:
         """Vrai si un timeframe plus long, demandé d'avant cet instant, commence là."""
-        for longue in self.pages.longues[:1]:
-            question = Question(longue, longue.avancer(instant, -10), longue.avancer(instant, 1))
-            vives = (await self.pages.temoigner(question)).vives
-            return bool(vives) and vives[0][0] <= instant < vives[0][1]
-        return False
+        if not self.pages.longues:
+            return False
+        longue = self.pages.longues[0]
+        reponse = await self.pages.temoigner(Question(longue, longue.avancer(instant, -10), longue.avancer(instant, 1)))
+        return any(ouverture <= instant < cloture for ouverture, cloture in reponse.vives[:1])
 
     def _en_lot(self, morceau: Morceau, sus: Sequence[Intervalle]) -> Lot:
         """Le morceau, habillé ; un trou n'efface jamais ce qui était prouvé (kraken ne sert plus ce qu'il a servi).

@@ -91,9 +91,9 @@ class Numerotee:
     def client(self, url: str) -> Any:
         """Le client WebSocket d'une adresse."""
         client: Any = super().client(url)  # type: ignore[misc]  # la classe ccxt est dessous
-        nom = next((parente.__name__ for parente in type(self).__mro__ if parente.__name__ in NUMEROS), None)
-        if nom is None or hasattr(client, "suites"):
+        if hasattr(client, "suites"):
             return client
+        nom = next(parente.__name__ for parente in type(self).__mro__ if parente.__name__ in NUMEROS)
         client.suites, lire = SuitesDeCarnets(NUMEROS[nom]), client.on_message_callback
 
         def verifier_et_lire(client_: Any, trame: Any) -> None:

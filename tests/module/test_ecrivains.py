@@ -321,6 +321,18 @@ def test_ouvrir_un_fichier_scelle_n_en_lit_aucune_ligne(
 
 
 @pytest.mark.parametrize("suffixe", [".parquet", ".feather"])
+def test_un_fichier_scelle_de_moins_de_lignes_que_sa_fiche_n_est_pas_cru(tmp_path: Path, suffixe: str) -> None:
+    """Toutes ses sommes sont justes, mais cinq bougies que sa fiche dit couvertes n'y sont pas."""
+    chemin = tmp_path / f"a{suffixe}"
+    ecrire(chemin, lot(range(100)))
+    with creer(chemin) as ecrivain:
+        gardees = ecrivain.lire(BTC, 0, m.INSTANT_MAX_MS)[:95]
+        ecrivain.recrire([gardees])
+    with creer(chemin) as ecrivain:
+        assert ecrivain.fiches[BTC].couverts == [plage(0, 95)]
+
+
+@pytest.mark.parametrize("suffixe", [".parquet", ".feather"])
 def test_une_bougie_desavouee_ne_relit_pas_le_fichier(
     tmp_path: Path, suffixe: str, lectures: list[Sequence[str] | None]
 ) -> None:
