@@ -326,6 +326,7 @@ def test_un_fichier_scelle_de_moins_de_lignes_que_sa_fiche_n_est_pas_cru(tmp_pat
     chemin = tmp_path / f"a{suffixe}"
     ecrire(chemin, lot(range(100)))
     with creer(chemin) as ecrivain:
+        assert isinstance(ecrivain, m.SortieFichier)
         gardees = ecrivain.lire(BTC, 0, m.INSTANT_MAX_MS)[:95]
         ecrivain.recrire([gardees])
     with creer(chemin) as ecrivain:
