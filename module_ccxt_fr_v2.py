@@ -10596,7 +10596,7 @@ class Tache:
     stream: str | None = option(choix=FLUX, groupe="flux",
         aide="suit en direct au lieu de lire l'historique")
     trades_vers_ohlcv: bool = option(False, lire=lire_booleen, groupe="flux",
-        aide="agrège les trades, du flux ou de l'historique (donnee: trades), en bougies")
+        aide="agrège en bougies les trades du flux (--stream trades) ou de l'histoire (--donnee trades)")
     duree: float | None = option(lire=lire_secondes(), groupe="flux", valeur="S",
         defaut_aide="sans fin", aide="secondes à suivre")
     flush: int = option(20, lire=lire_entier(), groupe="flux", valeur="N",
@@ -10671,6 +10671,20 @@ class Tache:
         if self.compression and self.compression not in permises:
             phrase = f"« {self.compression} » n'existe pas en {self.format_choisi} (choix : {', '.join(permises)})"
             yield ("compression", "format", "sortie"), phrase
+
+    def sans_objet(self) -> Iterator[tuple[str, str]]:
+        """Les options données qui ne changeront rien, et ce avec quoi elles serviraient."""
+        donnees = {champ.name for champ, _ in options_dites(self)}
+        carnet, base = self.stream == "orderbook", self.format_choisi == "sqlite"
+        for nom, sert, ou in (
+            ("duree", self.stream, "--stream"),
+            ("flush", self.stream, "--stream"),
+            ("silence", self.stream, "--stream"),
+            ("profondeur", carnet, "--stream orderbook"),
+            ("sqlite_table", base, "--format sqlite"),
+        ):
+            if nom in donnees and not sert:
+                yield nom, ou
 
     def _fautes_de_donnee(self) -> Iterator[tuple[tuple[str, ...], str]]:
         if self.stream and self.donnee != "ohlcv":
@@ -11455,7 +11469,7 @@ class Execution:
             raise ErreurDemande(
                 f"« {self.bilan.sortie} » tient les trades de {serie.cle} sous d'autres identifiants : l'histoire de "
                 "cet exchange les réunit, son flux les dit un par un",
-                "Un même trade y serait deux fois : choisissez une autre sortie.",
+                "Un même trade y serait deux fois : donnez une autre sortie à l'un des deux (--sortie).",
             )
         return dataclasses.replace(
             neuve, ancre_ms=connue.ancre_ms, couverts=list(connue.couverts), trous=list(connue.trous)
@@ -11834,6 +11848,8 @@ DESCRIPTION = (
 )
 
 
+INSECABLE = "\u00a0"
+
 # Ce qu'argparse dit en anglais d'une option mal donnée.
 _FAUTES_D_ARGPARSE = (
     (r"argument (\S+): expected (?:one|at least one) argument", r"\1 attend une valeur"),
@@ -11842,10 +11858,17 @@ _FAUTES_D_ARGPARSE = (
 
 
 def _mettre_en_page(prog: str) -> argparse.HelpFormatter:
-    """La mise en page de l'aide, où argparse écrirait « usage »."""
+    """La mise en page de l'aide, où argparse écrirait « usage » et commencerait une ligne par « : »."""
     page = argparse.HelpFormatter(prog, max_help_position=34, width=min(shutil.get_terminal_size().columns, 110))
     page.add_usage = functools.partial(page.add_usage, prefix="utilisation : ")  # type: ignore[method-assign]
+    mettre_en_lignes = page.format_help
+    page.format_help = lambda: mettre_en_lignes().replace(INSECABLE, " ")  # type: ignore[method-assign]
     return page
+
+
+def _insecable(texte: str) -> str:
+    """Le texte, dont un retour à la ligne ne sépare pas un signe double du mot d'avant."""
+    return re.sub(r" (?=[:;?])", INSECABLE, texte)
 
 
 def analyseur(programme: str, description: str, *modeles: type[Any]) -> argparse.ArgumentParser:
@@ -11853,7 +11876,7 @@ def analyseur(programme: str, description: str, *modeles: type[Any]) -> argparse
     resultat = argparse.ArgumentParser(
         prog=programme,
         description=description,
-        epilog=(
+        epilog=_insecable(
             "Codes de sortie : 0 tout est sur le disque ; 1 échec ; 2 demande invalide ; 3 partiel ; "
             "4 fautes trouvées ; 75 sortie occupée ; 130, 143 interrompu."
         ),
@@ -11863,12 +11886,13 @@ def analyseur(programme: str, description: str, *modeles: type[Any]) -> argparse
         formatter_class=_mettre_en_page,
     )
     champs = [champ for modele in modeles for champ in fields(modele)]
-    groupes = {nom: resultat.add_argument_group(nom) for nom in dict.fromkeys(c.metadata["groupe"] for c in champs)}
+    noms = dict.fromkeys(champ.metadata["groupe"] for champ in champs)
+    groupes = {nom: resultat.add_argument_group(f"{nom} ") for nom in noms}  # argparse y colle ses deux points
     for champ in champs:
         _ajouter_drapeau(groupes[champ.metadata["groupe"]], champ)
-    divers = resultat.add_argument_group("divers")
-    for noms, reglages in DRAPEAUX_COMMUNS.items():
-        divers.add_argument(*noms, **reglages)
+    divers = resultat.add_argument_group("divers ")
+    for drapeaux, reglages in DRAPEAUX_COMMUNS.items():
+        divers.add_argument(*drapeaux, **reglages)
     return resultat
 
 
@@ -11876,7 +11900,8 @@ def _ajouter_drapeau(groupe: Any, champ: dataclasses.Field[Any]) -> None:
     """Un drapeau par option ; argparse ne fait que découper, `lire_options` contrôle."""
     declaration = champ.metadata
     defaut = defaut_lisible(champ)
-    aide = declaration["aide"].replace("%", "%%") + ("" if defaut in ("–", "non") else f" (défaut : {defaut})")
+    sans_lui = "" if defaut in ("–", "non") else f" (défaut : {defaut})"
+    aide = _insecable(declaration["aide"].replace("%", "%%") + sans_lui)
     noms = [drapeau(nom) for nom in (champ.name, *declaration["synonymes"])]
     if isinstance(champ.default, bool):
         groupe.add_argument(*noms, dest=champ.name, action="store_true", default=argparse.SUPPRESS, help=aide)
@@ -12089,8 +12114,8 @@ def _mener(mots: Sequence[str]) -> int:
         return CODE_SUCCES
     tache, execution = lire_arguments(mots)
     installer_journal(execution.journal)
-    if tache.duree is not None and tache.stream is None:
-        journal.warning("« --duree » ne sert qu'avec --stream.")
+    for nom, ou in () if execution.lister or execution.verifier else tache.sans_objet():
+        journal.warning("« %s » ne sert qu'avec %s.", drapeau(nom), ou)
     for demande, lue in ((execution.bilan, BILAN), (execution.rapport, RAPPORT)):
         if demande is not None:
             annexe(*lue)  # ce qui manquerait se dit avant de télécharger
