@@ -6890,8 +6890,8 @@ def attentes_d_abonnement(propre: Particularite, symboles: Iterable[str], *, gro
 
 EN_VOL = 32  # pages demandées à la fois : à 100 ms de latence, la fenêtre de binance se prend sans attendre
 QUESTIONS_MAX = 32  # par manque, sans qu'aucune ligne ne soit trouvée
-QUESTIONS_DE_PLUS = 8  # là où un timeframe plus long vit, et dont le nôtre n'a encore rien dit
 QUESTIONS_DE_QUEUE = 3  # d'une queue, que rien ne pourrait encadrer : le temps d'y voir une ligne
+QUESTIONS_DE_PLUS = 8  # là où un timeframe plus long vit, et dont le nôtre n'a encore rien dit
 CONFIRMATIONS = 4  # d'un silence, chez un exchange qui se tait parfois à tort
 RECULS_MAX = 24  # pages d'un même timeframe, à chercher la première bougie d'un marché
 MUETTES_MAX = 3  # recherches sans réponse avant de renoncer à toute la suite
@@ -7237,8 +7237,6 @@ class Enquete:
         """
         place, (gauche, droite), conduite = self.pages.capacite(timeframe), self.voisines, self.pages.conduite
         avant, apres = int(not conduite.inclut(timeframe)), 1 if conduite.va_a_la_fin else MARGE
-        if gauche is not None and timeframe.compter(gauche, self.manque.debut) > place // 2:
-            gauche = None  # trop loin pour tenir dans la page : une bougie longue, plus proche, y suffit
         debut = self.manque.debut if gauche is None else gauche
         fin = self.manque.fin if droite is None else droite
         libre = place - timeframe.compter(debut, fin) - avant - apres
@@ -7252,22 +7250,10 @@ class Enquete:
             rendu = timeframe.compter(reponse.vives[0][0], reponse.vives[-1][1])
             proche = timeframe.avancer(self.manque.debut, -max(MARGE, rendu // 2))
             yield Question(timeframe, proche, timeframe.avancer(fin, apres))
-        if not reponse.de_la_serie:
-            yield from self._dans_ces_bougies(reponse.vives)
-
-    def _dans_ces_bougies(self, vives: Sequence[Intervalle]) -> Demarche:
-        """Où sont, dans le timeframe de la série, les transactions de bougies longues qui touchent le manque."""
-        manque, pas = self.manque, self.pages.timeframe
-        avancer, place = pas.avancer, self.pages.capacite(pas)
-        for ouverture, cloture in vives:
-            gauche, droite = self.voisines
-            if ouverture < manque.debut < cloture and gauche is None:  # avant le manque, ou dedans ?
-                yield Question(pas, avancer(manque.debut, 1 - place), avancer(manque.debut, 1))
-            elif manque.debut <= ouverture and cloture <= manque.fin:  # des transactions que nos pages taisent
-                yield Question(pas, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
-                return
-            elif ouverture < manque.fin < cloture and droite is None:
-                yield Question(pas, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
+        if not reponse.de_la_serie and any(v[0] < self.manque.fin < v[1] for v in reponse.vives):
+            # Des transactions, dans le manque ou juste après lui : notre timeframe le dit.
+            serie, place = self.pages.timeframe, self.pages.capacite(self.pages.timeframe)
+            yield Question(serie, serie.avancer(self.manque.fin, -1), serie.avancer(self.manque.fin, place - 1))
 
     def _bords(self, timeframe: Timeframe, *, avec_elles: bool = False) -> Demarche:
         """Ce qui précède juste la voisine de droite et suit juste celle de gauche, ou à défaut les bords du manque.
@@ -7367,8 +7353,6 @@ class Enquete:
         while timeframe := pages.temoin(fin - depuis, dessus):
             limite = depuis if silence_ms is None else timeframe.avancer(depuis, -1)
             yield from self._remonter(timeframe, limite, timeframe.avancer(fin, MARGE), silence_ms or 0)
-            if silence_ms is not None and not self.en_tete:
-                return None
             if timeframe not in pages.longues:
                 continue  # hyperliquid refuse 1M et 1w : le plus long d'après prend sa place
             dessus = timeframe.pas_ms
