@@ -1810,23 +1810,21 @@ class Dedoublonneur:
         self._seuils = [RECENTS_AU_MOINS, RECENTS_AU_MOINS]  # par voie : au-delà, les plus anciens sont oubliés
         self._a_homonymes = False
         self._au_hasard = False  # leurs ids reculent quand le temps avance
-        # par voie (`relecture`) : dit-elle plus que la seconde ; a-t-elle nommé un trade, en a-t-elle tu l'id
-        self._precise, self._nomme, self._tait = [False, False], [False, False], [False, False]
-        self._tout_est_nomme = True  # les ids suffisent
+        # les voies (`relecture` ; None : la sortie) qui disent plus que la seconde, ont nommé un trade, en ont tu l'id
+        self._precisent, self._nomment, self._taisent = set[bool](), set[bool](), set[bool | None]()
         self._reconnus: set[str] = set()  # des anonymes que l'autre voie a nommés : aucun autre ne sera pris pour eux
-        self._plus_recent = (0, 0)  # instant et id
-        self._jusqua = INSTANT_MAX_MS  # l'instant du dernier de tous, s'il est observé
+        self._plus_recent = (0, 0, 0)  # son instant, son id, et l'id de l'instant d'avant
         self._redites: _Redites | None = None  # celles que l'écoute en cours peut faire
 
     @property
     def grain_ms(self) -> int:
         """Ce qui sépare à coup sûr deux instants, quelle que soit la voie qui les dit."""
-        return 1 if all(self._precise) else SECONDE_MS
+        return 1 if len(self._precisent) == 2 else SECONDE_MS  # du flux et du REST
 
     @property
     def grain_flux_ms(self) -> int:
         """Ce qui sépare deux instants différents du flux."""
-        return 1 if self._precise[False] else SECONDE_MS
+        return 1 if False in self._precisent else SECONDE_MS
 
     def connu(self, numero: int) -> Trade | None:
         """Le trade récent de ce numéro."""
@@ -1835,8 +1833,9 @@ class Dedoublonneur:
     def montrer(self, ecrits: Iterable[Trade]) -> None:
         """Apprend des trades déjà écrits, du flux ou du REST."""
         for trade in ecrits:
-            self._observer_id(trade)
-            self._tout_est_nomme &= not trade.est_anonyme
+            self._observer(trade)
+            if trade.est_anonyme:
+                self._taisent.add(None)
             self._a_homonymes |= bool(trade.id and trade.id.endswith(f"@{trade.timestamp}"))
             connu = not (self._nommer(trade) if trade.est_anonyme else self.retenir(trade.id or ""))
             if trade.est_anonyme or not connu:  # « …-1 » est parfois écrit avant « …-0 »
@@ -1850,11 +1849,10 @@ class Dedoublonneur:
         """Ceux qu'on n'a pas encore vus, dans l'ordre, tous avec un id ; `relecture` : une page du REST."""
         trades = list(trades)
         for trade in trades:
-            self._observer_id(trade)
-            self._precise[relecture] |= trade.timestamp % SECONDE_MS > 0
-            self._nomme[relecture] |= not trade.est_anonyme
-            self._tait[relecture] |= trade.est_anonyme
-            self._tout_est_nomme &= not trade.est_anonyme
+            self._observer(trade)
+            (self._taisent if trade.est_anonyme else self._nomment).add(relecture)
+            if trade.timestamp % SECONDE_MS:
+                self._precisent.add(relecture)
         redites = self._que_peut_redire(relecture) if relecture or self._redites is None else self._redites
         candidats = [trade if trade.est_anonyme else self._homonyme_ou_inedit(trade, relecture) for trade in trades]
         restes = [trade for trade in candidats if trade]
@@ -1870,18 +1868,19 @@ class Dedoublonneur:
                 self._redites.attendre(trade)
         return neufs
 
-    def _observer_id(self, trade: Trade) -> None:
-        """Un trade plus récent que tous a-t-il aussi le plus grand id ?"""
-        self._observer_instant(trade)
-        if trade.id and trade.id.isdecimal() and trade.timestamp > self._plus_recent[0]:
-            self._au_hasard |= int(trade.id) < self._plus_recent[1]
-            self._plus_recent = trade.timestamp, int(trade.id)
-
-    def _observer_instant(self, trade: Trade) -> None:
-        self._jusqua = trade.timestamp if self._jusqua == INSTANT_MAX_MS else max(self._jusqua, trade.timestamp)
+    def _observer(self, trade: Trade) -> None:
+        """Un trade plus récent que ceux d'avant a-t-il aussi un plus grand id ?"""
+        instant, premier, avant = self._plus_recent
+        if trade.timestamp < instant:
+            return
+        numero = int(trade.id) if trade.id and trade.id.isdecimal() else premier
+        if trade.timestamp > instant:
+            premier, avant = numero, premier
+        self._au_hasard |= numero < avant
+        self._plus_recent = trade.timestamp, premier, avant
 
     def _que_peut_redire(self, relecture: bool) -> _Redites:
-        if self._tout_est_nomme:
+        if not self._taisent:  # les ids suffisent
             return _Redites((), ())
         siens, autres = (self.relus, self.recents) if relecture else (self.recents, self.relus)
         return _Redites(siens.values(), autres.values(), self._reconnus)
@@ -1892,9 +1891,9 @@ class Dedoublonneur:
         Celui d'une voie qui nomme tout peut être l'anonyme d'une voie qui tait tout, et l'inverse.
         """
         if trade.est_anonyme:
-            natures = (True,) if self._nomme[relecture] else (True, False)
+            natures = (True,) if relecture in self._nomment else (True, False)
             return redites.reconnaitre(trade, natures, grain_ms) is not None
-        connu = None if self._tait[relecture] else redites.reconnaitre(trade, (True,), grain_ms)
+        connu = None if relecture in self._taisent else redites.reconnaitre(trade, (True,), grain_ms)
         if connu is not None:
             self._reconnus.add(connu.id or "")
         return connu is not None
@@ -1910,8 +1909,8 @@ class Dedoublonneur:
         connu, grain = siens.get(trade.id or ""), 1  # une même voie ne date pas autrement ce qu'elle redit
         if connu is None:
             connu, grain = autres.get(trade.id or ""), self.grain_ms
-        if connu is None:  # oublié : qui est daté après tous n'est pas lui, les ids sont repartis de un
-            inedit = not relecture and (trade.id or "").isdecimal() and trade.timestamp >= self._jusqua
+        if connu is None:  # oublié : là où les ids repartent de un, qui est daté après tous n'est pas lui
+            inedit = self._au_hasard and not relecture and trade.timestamp >= self._plus_recent[0]
         else:
             instant_corrige = connu[2:5] == trade[2:5] and not self._au_hasard
             inedit = connu.timestamp // grain != trade.timestamp // grain and not instant_corrige
@@ -1933,6 +1932,7 @@ class Dedoublonneur:
 
     def est_nouveau(self, trade: Trade) -> bool:
         """Retient un trade nommé du flux ; faux s'il est connu."""
+        self._observer(trade)
         neuf = self._homonyme_ou_inedit(trade)
         if neuf:
             self._ranger([neuf])
@@ -1940,11 +1940,12 @@ class Dedoublonneur:
 
     def prolonger(self, trades: Sequence[Trade], fin: int) -> bool:
         """Retient d'un coup des trades du flux, numérotés de un en un avant `fin` ; faux si l'un est connu."""
-        if not self._tout_est_nomme or not self._numeros.retenir(fin - len(trades), fin):
+        if self._taisent or not self._numeros.retenir(fin - len(trades), fin):
             return False
-        self._nomme[False] = True
-        self._precise[False] = self._precise[False] or any(trade.timestamp % SECONDE_MS for trade in trades)
-        self._observer_instant(trades[-1])
+        self._nomment.add(False)
+        if False not in self._precisent and any(trade.timestamp % SECONDE_MS for trade in trades):
+            self._precisent.add(False)
+        self._observer(trades[-1])
         self._ranger(trades)
         return True
 
@@ -1955,7 +1956,7 @@ class Dedoublonneur:
             return
         trop = len(parmi) - self._recents_max
         # Là où un id est tiré au hasard, seul le trade qui le porte dit si le suivant du même id en est un autre.
-        if self._tout_est_nomme and not (self._au_hasard or self._relit()):
+        if not (self._taisent or self._au_hasard or self._relit()):
             depuis = trades[-1].timestamp - RECENTS_MS
             trop = max(trop, sum(1 for _ in itertools.takewhile(lambda trade: trade[0] < depuis, parmi.values())))
         for cle in list(itertools.islice(parmi, max(0, trop))):
