@@ -8387,7 +8387,7 @@ class Fil(ABC):
         self.connexion, self.serie, self.fiche, self.reglages = connexion, serie, fiche, reglages
         self.compteurs = Compteurs()
         self.refus: ErreurCollecte | None = None
-        self.prets: list[Lot] = []  # ce qu'un rattrapage a trouvé
+        self.prets: list[Lot] = []  # sûrs, pas encore collectés ; la fiche en tient déjà compte
         self.recus = 0
         self.a_collecter = False  # a reçu depuis la dernière collecte
         self.arrete = False  # plus rien ne sera relu
@@ -8494,14 +8494,19 @@ class Fil(ABC):
     # --- ce qui est sûr
 
     def collecter(self, heure: int) -> list[Lot]:
-        """Les lots sûrs à cette heure de l'exchange, dans l'ordre ; la fiche en tient compte."""
+        """Les lots sûrs à cette heure de l'exchange, dans l'ordre."""
         self._reprendre()
         self.a_collecter = False
-        lots, self.prets = [*self.prets, *self._sures(heure)], []
+        self._rendre(*self._sures(heure))
+        self._veiller()
+        lots, self.prets = self.prets, []
+        return lots
+
+    def _rendre(self, *lots: Lot) -> None:
+        """Ces lots sont sûrs : la fiche en tient compte, la prochaine collecte les rendra."""
         for lot in lots:
             self.fiche.noter(lot.couverts, lot.trous)
-        self._veiller()
-        return lots
+        self.prets += lots
 
     @abstractmethod
     def _sures(self, heure: int) -> list[Lot]:
@@ -9112,8 +9117,7 @@ class FilBougies(Fil):
 
     def _inscrire(self, manques: Sequence[Intervalle], raison: str) -> None:
         """Rend des trous."""
-        self.prets.append(Lot(self.cle, OHLCV.schema.empty_table(), [], [Trou(*m, raison) for m in manques]))
-        self.reveiller()
+        self._rendre(Lot(self.cle, OHLCV.schema.empty_table(), [], [Trou(*m, raison) for m in manques]))
 
     async def _rattraper(self) -> None:
         couverture = self.couverture
@@ -9131,22 +9135,21 @@ class FilBougies(Fil):
         sur = couverture.close(age_ms)
         async with contextlib.aclosing(histoire.lots(intervalles)) as lots:
             async for lot in lots:
-                self.prets.append(self.confrontation.apprendre(self.source.adopter(lot), sur))
+                self._rendre(self.confrontation.apprendre(self.source.adopter(lot), sur))
                 self.reveiller()
         self._a_relire = False
 
     async def arreter(self) -> None:
         await super().arreter()
-        if seules := self.confrontation.seules(unir(self.fiche.couverts, *(lot.couverts for lot in self.prets))):
-            self.prets.append(self._lot(seules))
-        connus = unir(*(lot.couverts for lot in self.prets), intervalles_de(self.fiche.trous))
+        if seules := self.confrontation.seules(self.fiche.couverts):
+            self._rendre(self._lot(seules))
         # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
         fin = INSTANT_MAX_MS if self.echec else max([f for _, f in self.fiche.couverts], default=INSTANT_MAX_MS)
         # De même après un signal, sauf de ce que la sortie tient déjà : `--reparer`, comme une relance, le relira.
         desavoues = [] if self.conclut and not self.echec else oter(self.couverture.desavoues, self.fiche.couverts)
         # Lues du REST à peine closes, elles devaient l'être de nouveau, et il n'a jamais confirmé le flux.
         jeunes = self.confrontation.a_relire(INSTANT_MAX_MS) if self.echec and self.confrontation.crues is None else []
-        if manques := oter(unir(self.couverture.manques(fin), desavoues, jeunes), connus):
+        if manques := oter(unir(self.couverture.manques(fin), desavoues, jeunes), intervalles_de(self.fiche.trous)):
             self._inscrire(manques, ECHEC)
 
 
@@ -9453,12 +9456,9 @@ class FilTrades(Fil):
 
     def _est_prouve(self, instant: int) -> bool:
         """Vrai si ce qui précède cet instant est prouvé jusqu'à lui."""
-        su = self.fiche.copie()
-        for lot in self.prets:
-            su.noter(lot.couverts, lot.trous)
         self._solder()
         suites = oter(self._couverts, self._en_suspens())
-        return any(debut < instant <= fin for debut, fin in unir(su.couverts, suites))
+        return any(debut < instant <= fin for debut, fin in unir(self.fiche.couverts, suites))
 
     def _en_suspens(self) -> list[Intervalle]:
         """Ce que les suites ne prouvent pas encore : tué là, le flux relancé doit le relire."""
@@ -9582,7 +9582,7 @@ class FilTrades(Fil):
         relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire)
         async for page in relecture.pages():
             neufs += len(page)
-            self.prets.append(Lot(self.cle, tabler(self.cle, self._ordonner(page), TRADES), [], []))
+            self._rendre(Lot(self.cle, tabler(self.cle, self._ordonner(page), TRADES), [], []))
             self.reveiller()
         if self._est_caduque(lacune):
             return True  # un trade est venu pendant qu'on lisait : celle qui finit à lui dira ce qui manque
@@ -9639,7 +9639,7 @@ class FilTrades(Fil):
         # La milliseconde du dernier trade attend encore celui qui la partagerait.
         ouverte = [(d.timestamp, d.timestamp + 1)] if (d := self._dernier) is not None else []
         couverts = oter([(debut, fin)], [*intervalles_de(trous), *ouverte])
-        self.prets.append(Lot(self.cle, TRADES.schema.empty_table(), couverts, list(trous)))
+        self._rendre(Lot(self.cle, TRADES.schema.empty_table(), couverts, list(trous)))
         for trou in trous:
             journal.warning(
                 "%s : de %s à %s, les trades de la coupure n'ont pu être relus (%s).",
@@ -9745,11 +9745,11 @@ class FilInstantanes(Fil):
 
     def _finir_la_coupure(self, instant: int) -> None:
         """Ce qui n'a pas été entendu jusqu'à cet instant est un trou ; avant toute écoute, rien n'est dû."""
-        self.prets += self._sures(instant)
+        self._rendre(*self._sures(instant))
         entendu = instant if self._fin is None else max(self._fin, self._dernier_instant + 1)
         if entendu < instant and self._fin is not None:
             couverts, trou = unir([(self._fin, entendu)]), Trou(entendu, instant, HORS_FENETRE_API)
-            self.prets.append(Lot(self.cle, self.type_donnee.schema.empty_table(), couverts, [trou]))
+            self._rendre(Lot(self.cle, self.type_donnee.schema.empty_table(), couverts, [trou]))
             self._fin = instant
 
     def _ranger(self, donnee: Any, recu: int) -> bool:

@@ -795,7 +795,7 @@ def test_ce_que_le_rest_a_lu_n_est_pas_redit_par_un_flux_en_retard() -> None:
         fil = ouvrir_bougies_dites(connexion, minutes=3, volume=0.0)
         rendus = fil.collecter(connexion.heure)
         connexion.heure = T0 + 60 * MINUTE
-        fil.prets.append(fil.confrontation.apprendre(fil.source.adopter(lot(bougie(1), bougie(2))), connexion.heure))
+        fil._rendre(fil.confrontation.apprendre(fil.source.adopter(lot(bougie(1), bougie(2))), connexion.heure))
         rendus += fil.collecter(connexion.heure)
         dites: dict[int, float] = {}
         for un in rendus:
@@ -812,7 +812,7 @@ def test_une_trame_en_retard_sur_le_rest_le_fait_relire() -> None:
         connexion = FausseConnexion()
         fil = ouvrir_bougies_dites(connexion, minutes=2, volume=0.0)
         connexion.heure = T0 + 3 * MINUTE
-        fil.prets.append(fil.confrontation.apprendre(fil.source.adopter(lot(bougie(1), bougie(2))), connexion.heure))
+        fil._rendre(fil.confrontation.apprendre(fil.source.adopter(lot(bougie(1), bougie(2))), connexion.heure))
         assert instants(fil.collecter(connexion.heure)) == [1, 2]
         fil.recevoir([[T0 + 2 * MINUTE, 1.0, 1.0, 1.0, 1.0, 0.0]], connexion.heure)
         assert instants(fil.collecter(connexion.heure)) == []
