@@ -7985,6 +7985,7 @@ class RelectureTrades:
 
     def __init__(self, connexion: Connexion, serie: Serie, lacune: Lacune, memoire: Dedoublonneur) -> None:
         self._connexion, self._serie, self._lacune, self._memoire = connexion, serie, lacune, memoire
+        self._avant, self._apres, self._saut = lacune
         self._lire = functools.partial(connexion.lire_trades, serie)
         self._maintenant = connexion.heure_ms()  # jusqu'où lire, si rien n'est encore venu après
         self._precis = False  # les instants de ces pages disent plus que la seconde
@@ -7997,12 +7998,12 @@ class RelectureTrades:
 
     async def pages(self) -> AsyncGenerator[list[Trade]]:
         """Les trades que le flux n'a pas dits, page par page, dans l'ordre du temps."""
-        dernier, jusqua = self._lacune.dernier, self._lacune.jusqua
         lues = self._avancer() if self._connexion.particularite.trades_arriere is None else self._reculer()
         async with contextlib.aclosing(lues) as pages:
             async for lue in pages:
-                page = await self._detailler([t for t in lue if _est_entre(t, dernier, jusqua, self._grain_ms)])
-                if self._lacune.saut:
+                entre = [t for t in lue if _est_entre(t, self._avant, self._apres, self._grain_ms)]
+                page = await self._detailler(entre)
+                if self._saut:
                     self._numeros = unir(self._numeros, ((r[0], r[1] + 1) for t in page if (r := rangs_de(t.id))))
                 attendus = [trade for trade in page if self._attend_encore(trade)]
                 self._attendus += attendus
@@ -8012,19 +8013,17 @@ class RelectureTrades:
 
     def resultat(self) -> Relu:
         """Ce que ces pages ont prouvé ; d'autres trades partageaient la milliseconde de leurs bords."""
-        dernier, jusqua = self._lacune.dernier, self._lacune.jusqua
-        servi = (self._dernier or dernier).timestamp + self._grain_ms  # notre heure est parfois en retard sur lui
-        fin = jusqua.timestamp + 1 if jusqua else max(self._connexion.heure_ms(), servi)
-        if self._dernier is None:
-            trous = [Trou(dernier.timestamp, fin, ECHEC)]  # rien de servi : en retard, ou en panne
-        else:
-            # Une page commence souvent au milieu d'une milliseconde (ou de ce qu'on en voit) : celle-là manque aussi.
-            bords = ((avant, min(apres.timestamp + self._grain_ms, fin)) for avant, apres in self._cassures)
-            trous = [Trou(avant.timestamp, apres, HORS_FENETRE_API) for avant, apres in bords]
-            if not self._rejoint:
-                trous.append(Trou(max(self._dernier.timestamp, dernier.timestamp), fin, ECHEC))
+        debut, servi = self._avant.timestamp, (self._dernier or self._avant).timestamp
+        fin = max(self._connexion.heure_ms(), servi + self._grain_ms)  # notre heure est parfois en retard sur lui
+        if self._apres:
+            fin = self._apres.timestamp + 1
+        # Une page commence souvent au milieu d'une milliseconde (ou de ce qu'on en voit) : celle-là manque aussi.
+        bords = ((avant, min(apres.timestamp + self._grain_ms, fin)) for avant, apres in self._cassures)
+        trous = [Trou(avant.timestamp, apres, HORS_FENETRE_API) for avant, apres in bords]
+        if self._dernier is None or not self._rejoint:  # s'il n'a rien servi, il est en retard, ou en panne
+            trous.append(Trou(max(servi, debut), fin, ECHEC))
         trous += [Trou(trade.timestamp, trade.timestamp + 1, ECHEC) for trade in self._attendus]
-        impossibles = croiser(((i, i + self._grain_ms) for i in self._impossibles), [(dernier.timestamp, fin)])
+        impossibles = croiser(((i, i + self._grain_ms) for i in self._impossibles), [(debut, fin)])
         trous += [Trou(*instant, ECHEC) for instant in impossibles]
         trous = [trou for trou in trous if trou.debut < trou.fin]
         complet = self._accroche and self._rejoint and not trous
@@ -8056,16 +8055,15 @@ class RelectureTrades:
         return part
 
     def _va_jusqu_au_bout(self, page: Sequence[Trade]) -> bool:
-        jusqua = self._lacune.jusqua
-        if jusqua is None:  # pas plus loin : un marché qui court serait poursuivi sans fin
+        if self._apres is None:  # pas plus loin : un marché qui court serait poursuivi sans fin
             return bool(page) and page[-1].timestamp >= self._maintenant
-        return any(_atteint(trade, jusqua, self._grain_ms) for trade in page)
+        return any(_atteint(trade, self._apres, self._grain_ms) for trade in page)
 
     # --- de page en page
 
     async def _avancer(self) -> AsyncGenerator[list[Trade]]:
         """Vers le présent : par identifiant ou curseur là où l'exchange en donne, sinon par date."""
-        bord = self._lacune.dernier
+        bord = self._avant
         # Des trades réunis sont datés du premier : leur groupe a pu commencer avant le dernier reçu.
         depuis: int | None = bord.timestamp // SECONDE_MS * SECONDE_MS - SECONDE_MS
         params: Mapping[str, Any] = {}
@@ -8089,8 +8087,7 @@ class RelectureTrades:
         else:
             return
         if not self._rejoint:  # à la fin, ou devant une seconde qui tient plus d'une page
-            jusqua, dits = self._lacune.jusqua, [trade_de(brut, None) for brut in brutes]
-            atteint = jusqua is None or any(trade and trade.est(jusqua, self._grain_ms) for trade in dits)
+            atteint = self._apres is None or any(trade.est(self._apres, self._grain_ms) for trade in page)
             self._rejoint = atteint and len(brutes) < PAGE_PLEINE
 
     async def _relier(self, bord: Trade, page: Sequence[Trade]) -> list[list[Trade]]:
@@ -8101,10 +8098,10 @@ class RelectureTrades:
         """
         pages: list[list[Trade]] = []
         debuts = list(page[:1])
-        if bord.id is None or any(trade.est_anonyme for trade in (bord, *page[:1])):
+        if any(trade.est_anonyme for trade in (bord, *page[:1])):
             reculs = RECULS_MS
         else:
-            reculs = () if bord is self._lacune.dernier else RECULS_MS[:1]
+            reculs = () if bord is self._avant else RECULS_MS[:1]
         for recul in reculs:
             pages.append(self._noter(await self._lire(bord.timestamp // SECONDE_MS * SECONDE_MS - recul, {})))
             if self._part_de(bord, pages[-1]):
@@ -8185,24 +8182,23 @@ class RelectureTrades:
 
         La première contient le trade d'après, ou l'exchange est en retard sur son flux.
         """
-        dernier, jusqua = self._lacune.dernier, self._lacune.jusqua
         pages: list[list[Trade]] = []
         params = dict(self._connexion.particularite.trades_arriere or {})
-        if jusqua is not None:
-            rangs = rangs_de(jusqua.id)
-            params["after"] = str(rangs[1] + 1) if rangs else jusqua.id
+        if self._apres is not None:
+            rangs = rangs_de(self._apres.id)
+            params["after"] = str(rangs[1] + 1) if rangs else self._apres.id
         for _ in range(PAGES_DE_TRADES_MAX):
             page = self._noter(await self._lire(None, params))
             if pages and page and not page[0].precede(pages[-1][0]):
                 break  # `after` est ignoré : elle ne va pas plus loin
             pages.append(page)
-            if not page or self._part_de(dernier, page):
+            if not page or self._part_de(self._avant, page):
                 break
             params["after"] = page[0].id
         self._dernier = pages[0][-1] if pages[0] else None
-        self._rejoint = bool(pages[0]) and (jusqua is None or self._va_jusqu_au_bout(pages[0]))
+        self._rejoint = bool(pages[0]) and (self._apres is None or self._va_jusqu_au_bout(pages[0]))
         if not self._accroche and (debuts := [page[0] for page in pages if page]):
-            self._cassures.append((dernier, debuts[-1]))
+            self._cassures.append((self._avant, debuts[-1]))
         for page in reversed(pages):
             yield page
 
@@ -8230,8 +8226,7 @@ class RelectureTrades:
 
     def _attend_encore(self, groupe: Trade) -> bool:
         """Vrai si des trades réunis enjambent la reprise, et que le flux n'a pas encore dit les siens."""
-        jusqua = self._lacune.jusqua
-        rangs, bord = rangs_de(groupe.id), rangs_de(jusqua.id) if jusqua else None
+        rangs, bord = rangs_de(groupe.id), rangs_de(self._apres.id) if self._apres else None
         if rangs is None or bord is None or rangs[0] == rangs[1] or rangs[1] < bord[0]:
             return False
         dits = self._memoire.recents
@@ -8399,7 +8394,6 @@ class Fil(ABC):
         self._en_avance: list[EnAvance] = []
         self._prochain_essai = 0.0
         self._horloge = asyncio.get_running_loop().time
-        self._grace_s = reglages.plage.grace_ms / 1000
         self._apaiser()
 
     @property
@@ -8844,9 +8838,7 @@ class BougiesFaites:
     def __init__(self, couverture: Couverture, compteurs: Compteurs, bougies_vides: str | None) -> None:
         self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
         self._report = annexe(*BOUGIES_PLATES).Report() if bougies_vides == "reporter" else None
-        self._horloge = asyncio.get_running_loop().time
-        self.grace_s = couverture.plage.grace_ms / 1000
-        self.suite_d_ids = SuiteDIds()
+        self.suite_d_ids = SuiteDIds(asyncio.get_running_loop().time, couverture.plage.grace_ms / 1000)
         self.suite_d_ids.sans_juge = not couverture.relisible
         self._volume = couverture.connexion.mesure_des_trades(couverture.serie.marche)
         self._agregateur: Agregateur | None = None
@@ -8892,8 +8884,7 @@ class BougiesFaites:
     def ranger(self, trade: Trade) -> bool:
         """Fond un trade dans sa bougie ; il apprend toujours quelque chose."""
         agregateur = self._agregateur or self._commencer(trade)
-        avant = self.suite_d_ids.noter(trade, self._horloge(), self.grace_s)
-        if avant is not None:
+        if avant := self.suite_d_ids.noter(trade):
             self._douter(avant.timestamp, trade.timestamp)
         perdus = agregateur.perdus
         # Des identifiants tirés au hasard ne disent pas l'ordre des trades d'une même milliseconde : leur arrivée, si.
@@ -8930,7 +8921,7 @@ class BougiesFaites:
         if self._agregateur is None:
             return ()
         self._rendues += self._agregateur.clore(heure)
-        if avant := self.suite_d_ids.echu(self._horloge(), self.grace_s):
+        if avant := self.suite_d_ids.echu():
             self._douter(avant.timestamp, self.derniere)
         attendu = self.suite_d_ids.en_attente
         seuil = self._couverture.timeframe.plancher(attendu.timestamp) if attendu else INSTANT_MAX_MS
@@ -8963,8 +8954,7 @@ class BougiesFaites:
         if self._agregateur is None:
             return INSTANT_MAX_MS
         close = self._couverture.timeframe.avancer(self._agregateur.close_jusqu_a, 1) + self._couverture.plage.grace_ms
-        heure = self._couverture.connexion.heure_ms()
-        return min(close, self.suite_d_ids.echeance(heure, self._horloge(), self.grace_s))
+        return min(close, self.suite_d_ids.echeance(self._couverture.connexion.heure_ms()))
 
     @property
     def se_prouvent(self) -> bool:
@@ -8981,16 +8971,12 @@ class BougiesFaites:
 
     def adopter(self, lot: Lot) -> Lot:
         """Le lot relu, tel qu'il sera rendu : sans les plates, ou avec, comme ces bougies-ci."""
-        self._apprendre(lot)
+        for instant, volume in zip(instants_de(lot.lignes), lot.lignes["volume"].to_pylist(), strict=True):
+            if (recu := self._douteuses.pop(instant, None)) is not None:  # que le REST dit pourtant juste, peut-être
+                self.suite_d_ids.juger(manquaient=not memes_volumes([recu], [volume]))
         if self._vides == "omettre":
             return omettre_les_plates(lot, self._couverture.timeframe)
         return lot if self._report is None else self._report.reporter(lot, self._couverture.timeframe)
-
-    def _apprendre(self, lot: Lot) -> None:
-        """Une bougie douteuse que le REST dit pourtant juste : les identifiants de cet exchange ne se suivent pas."""
-        for instant, volume in zip(instants_de(lot.lignes), lot.lignes["volume"].to_pylist(), strict=True):
-            if (recu := self._douteuses.pop(instant, None)) is not None:
-                self.suite_d_ids.juger(manquaient=not memes_volumes([recu], [volume]))
 
 
 def memes_volumes(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
@@ -9165,7 +9151,8 @@ class SuiteDIds:
     temps avance (hyperliquid les tire au hasard) ne disent pas même l'ordre.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, horloge: Callable[[], float], grace_s: float) -> None:
+        self._horloge, self.grace_s = horloge, grace_s
         self.vains = self.suites = self.sauts = 0
         self.croissants = True
         self.sans_juge = False  # aucun REST ne dira si un saut est vain
@@ -9179,19 +9166,19 @@ class SuiteDIds:
         self._avant_saut: Trade | None = None
         self._manquants: dict[int, float] = {}  # identifiant -> depuis quand on l'attend
 
-    def noter(self, trade: Trade, maintenant: float, grace_s: float) -> Trade | None:
+    def noter(self, trade: Trade) -> Trade | None:
         """Le trade d'avant un saut qui dure plus que la grâce, à relire d'ici à celui-ci ; None si rien ne manque."""
         if (rangs := rangs_de(trade.id)) is None:
             return None
         self._comparer(trade, rangs)
         if not self.surveille:
             return None
-        self._avancer(trade, rangs, maintenant)
-        return self.echu(maintenant, grace_s)
+        self._avancer(trade, rangs)
+        return self.echu()
 
-    def echu(self, maintenant: float, grace_s: float) -> Trade | None:
+    def echu(self) -> Trade | None:
         """Le trade d'avant un saut qui vient de durer plus que la grâce, une seule fois ; None si rien ne manque."""
-        if self.en_attente is None or self.reste_s(maintenant, grace_s) > 0:
+        if self.reste_s > 0:
             return None
         self._manquants.clear()
         return self._avant_saut
@@ -9203,14 +9190,14 @@ class SuiteDIds:
             self.suites += nombre
         return not self._manquants
 
-    def reste_s(self, maintenant: float, grace_s: float) -> float:
+    @property
+    def reste_s(self) -> float:
         """Le temps laissé à ceux qui manquent ; infini si rien ne manque."""
-        return next(iter(self._manquants.values()), math.inf) + grace_s - maintenant
+        return next(iter(self._manquants.values()), math.inf) + self.grace_s - self._horloge()
 
-    def echeance(self, heure_ms: int, maintenant: float, grace_s: float) -> int:
+    def echeance(self, heure_ms: int) -> int:
         """L'heure de l'exchange où ceux qui manquent seront tenus pour perdus ; le bout des temps si rien ne manque."""
-        reste_s = max(0.0, self.reste_s(maintenant, grace_s))
-        return INSTANT_MAX_MS if reste_s == math.inf else heure_ms + math.ceil(1000 * reste_s)
+        return heure_ms + math.ceil(1000 * max(0.0, self.reste_s)) if self._manquants else INSTANT_MAX_MS
 
     @property
     def en_attente(self) -> Trade | None:
@@ -9238,7 +9225,7 @@ class SuiteDIds:
         if self._recent is None or trade.timestamp >= self._recent.timestamp:
             self._recent = trade
 
-    def _avancer(self, trade: Trade, rangs: Intervalle, maintenant: float) -> None:
+    def _avancer(self, trade: Trade, rangs: Intervalle) -> None:
         attendu = self._attendu or rangs[0]
         if rangs[0] < attendu:
             for numero in range(rangs[0], rangs[1] + 1):
@@ -9250,7 +9237,7 @@ class SuiteDIds:
             if len(self._manquants) + rangs[0] - attendu > MANQUANTS_MAX:
                 self._manquants[HORS_SUITE] = -math.inf  # trop pour les attendre un à un
             else:
-                self._manquants.update(dict.fromkeys(range(attendu, rangs[0]), maintenant))
+                self._manquants.update(dict.fromkeys(range(attendu, rangs[0]), self._horloge()))
         elif self._dernier is not None:
             self.suites += 1
         if self.sans_juge and self.sauts > self.suites + SAUTS_VAINS_MAX:
@@ -9269,11 +9256,9 @@ class FilTrades(Fil):
         self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
     ) -> None:
         super().__init__(connexion, serie, fiche, reglages)
-        self._suite_d_ids = SuiteDIds()
+        self._suite_d_ids = SuiteDIds(self._horloge, reglages.plage.grace_ms / 1000)
         self._lacunes = collections.deque(self._oubliees(connus))
-        self._rompu, self._retenir_jusqua = True, 0.0
-        self._memoire = Dedoublonneur(relit=self._peut_relire)
-        self._memoire.montrer(connus)
+        self._retenir_jusqua = 0.0
         # Ce qui est dû par cette exécution, depuis la précédente : l'entre-deux, et ce qu'elle n'a pu relire.
         dus = [fin for _, fin in fiche.couverts[-1:]]
         dus += [debut for debut, _ in (fiche.a_relire() if dus else intervalles_de(fiche.trous, ECHEC))]
@@ -9283,7 +9268,7 @@ class FilTrades(Fil):
         self._dernier = self._dernier or self._depart()
         self._recus: list[Trade] = []
         self._en_ordre = True  # ceux-là : rien ne sert de les trier
-        # La suite sans lacune en cours va d'ici au dernier trade, exclu ; None : il n'y en a pas.
+        # La suite sans lacune en cours va d'ici au dernier trade, exclu ; None : elle est rompue.
         self._depuis: int | None = None
         self._couverts: list[Intervalle] = []  # des suites d'avant, ce qui n'est pas encore rendu
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
@@ -9292,6 +9277,8 @@ class FilTrades(Fil):
         self._vaines: collections.deque[Lacune] = collections.deque(maxlen=VAINES_GARDEES)  # relues encore en concluant
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
         self._rien_eu_lieu = False  # le REST sert ce qui précède l'écoute, et rien après
+        self._memoire = Dedoublonneur(relit=self._peut_relire)
+        self._memoire.montrer(connus)
 
     @property
     def du_depuis(self) -> int | None:
@@ -9333,7 +9320,7 @@ class FilTrades(Fil):
         self._interrompre()
         self._memoire.recommencer()
         self._confirmer()
-        if (avant := self._suite_d_ids.en_attente) is not None:
+        if avant := self._suite_d_ids.en_attente:
             self._lacunes.append(Lacune(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
         self._suite_d_ids.recommencer()
 
@@ -9345,7 +9332,11 @@ class FilTrades(Fil):
     def _interrompre(self) -> None:
         """Ce qui viendra ne prolonge pas la suite : quelque chose a peut-être eu lieu entre-temps."""
         self._solder()
-        self._rompu, self._depuis = True, None
+        self._depuis = None
+
+    @property
+    def _rompu(self) -> bool:
+        return self._depuis is None
 
     # --- un trade arrive
 
@@ -9390,8 +9381,8 @@ class FilTrades(Fil):
             return
         if self._rompu and not connu.est_anonyme and connu.est(self._dernier):
             # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
-            self._rompu, self._depuis = False, connu.timestamp + (not self._est_prouve(connu.timestamp))
-            if (avant := self._suite_d_ids.noter(self._dernier, self._horloge(), self._grace_s)) is not None:
+            self._depuis = connu.timestamp + (not self._est_prouve(connu.timestamp))
+            if avant := self._suite_d_ids.noter(self._dernier):
                 self._relire(Lacune(avant, self._dernier, saut=True))
             self._confirme = self._confirme or self._dernier
         elif not self._rompu and self._dernier.precede(connu):
@@ -9404,9 +9395,8 @@ class FilTrades(Fil):
             if self._dernier.id is not None:
                 return  # un retardataire : il ne dit rien de ce qui a suivi le dernier reçu
             self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
-        avant = self._suite_d_ids.noter(trade, self._horloge(), self._grace_s)
+        avant = self._suite_d_ids.noter(trade)
         if self._rompu:
-            self._rompu = False
             if self._dernier is not None and (avant is not None or not self._se_suivent(self._dernier, trade)):
                 self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
                 self._relire(Lacune(avant or self._dernier, trade))
@@ -9432,7 +9422,7 @@ class FilTrades(Fil):
     # --- ce qui est sûr
 
     def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
-        if (avant := self._suite_d_ids.echu(self._horloge(), self._grace_s)) is not None:
+        if avant := self._suite_d_ids.echu():
             self._relire(Lacune(avant, self._dernier, saut=True))
         retenus = any(not r.saut for r in self._lacunes) and self._horloge() < self._retenir_jusqua
         if not self._recus or retenus:
@@ -9476,7 +9466,7 @@ class FilTrades(Fil):
         reste_s = max(0.0, self._retenir_jusqua - self._horloge())
         heure = self.connexion.heure_ms()
         retenue = heure + round(1000 * reste_s) if self._recus else INSTANT_MAX_MS
-        return min(retenue, self._suite_d_ids.echeance(heure, self._horloge(), self._grace_s))
+        return min(retenue, self._suite_d_ids.echeance(heure))
 
     async def a_bouge(self) -> bool:
         dernier = self._dernier.timestamp if self._dernier else 0
@@ -9522,19 +9512,19 @@ class FilTrades(Fil):
         else:
             self._apaiser()
 
-    @property
-    def _est_en_suspens(self) -> bool:
-        """Vrai si ce qui suit le dernier trade n'est prouvé par rien, ni encore à relire."""
+    def _queue(self) -> Lacune | None:
+        """Ce qui suit le dernier trade ; None si l'écoute le dit, ou s'il est déjà à relire."""
         en_file = any(r.jusqua is None and not self._est_caduque(r) for r in self._lacunes)
-        return self._rompu and not self._queue_entendue and not en_file
+        entendue = self._queue_entendue or not self._rompu
+        return None if self._dernier is None or entendue or en_file else Lacune(self._dernier, None)
 
     def _est_caduque(self, lacune: Lacune) -> bool:
         """Vrai d'une lacune sans fin après laquelle un trade est venu : une autre la remplace, qui finit à lui."""
         return lacune.jusqua is None and lacune.dernier is not self._dernier
 
     async def _rattraper(self) -> None:
-        if self._est_en_suspens and self._dernier is not None:
-            self._lacunes.append(Lacune(self._dernier, None))
+        if queue := self._queue():
+            self._lacunes.append(queue)
         if self.conclut:
             self._lacunes.extend(self._vaines)
             self._vaines.clear()
@@ -9604,23 +9594,24 @@ class FilTrades(Fil):
         self._rien_eu_lieu = relu.complet and lacune.jusqua is None and servi.precede(lacune.dernier)
         if servi.precede(lacune.dernier):
             servi = lacune.dernier
-        elif servi is not lacune.dernier and lacune.jusqua is None and lacune.dernier is self._dernier:
+        elif servi is not lacune.dernier and lacune.jusqua is None:
             self._dernier = servi.nomme()
         self._conclure(lacune, lacune.etendue(servi.timestamp)[1], trous)
         return True
 
     def _renoncer(self, lacune: Lacune, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
-        entendue = self._est_caduque(lacune) or (lacune.jusqua is None and self._queue_entendue)
+        if self._est_caduque(lacune) or (lacune.jusqua is None and self._queue_entendue):
+            return  # une autre les dira, ou rien ne manque
         heure = self.connexion.heure_ms()
-        (debut, fin), trous = lacune.etendue(heure), [] if entendue else lacune.trou(heure, raison)
+        (debut, fin), trous = lacune.etendue(heure), lacune.trou(heure, raison)
         seul = lacune.jusqua is not None and lacune.dernier.timestamp == lacune.jusqua.timestamp
         if lacune.dernier.id is None and lacune.jusqua is not None and (seul or raison == HORS_FENETRE_API):
             # Aucun REST ne dira ce qui a précédé le premier trade entendu, ou partagé sa milliseconde : ce n'est ni dû,
             # ni couvert.
             fin = max(debut, min(lacune.jusqua.timestamp, self.ecoute_depuis))
             trous = [Trou(debut, fin, raison)] if debut < fin else []
-        self._conclure(lacune, debut if entendue else fin, trous)
+        self._conclure(lacune, fin, trous)
 
     def _conclure(self, lacune: Lacune, fin: int, trous: Sequence[Trou]) -> None:
         """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et les trous qu'elle laisse."""
@@ -9649,10 +9640,9 @@ class FilTrades(Fil):
     async def arreter(self) -> None:
         await super().arreter()
         self._retenir_jusqua = 0.0
-        rien_eu_lieu = self.conclut and self._rien_eu_lieu  # au signal, nul ne l'a redemandé
-        jamais_entendu = self._dernier is not None and self._dernier.id is None and not rien_eu_lieu
-        if jamais_entendu and self._dernier is not None and self._est_en_suspens and self.refus is None:
-            self._lacunes.append(Lacune(self._dernier, None))  # la relance n'en saurait rien
+        queue, rien_eu_lieu = self._queue(), self.conclut and self._rien_eu_lieu  # au signal, nul ne l'a redemandé
+        if queue and queue.dernier.id is None and self.refus is None and not rien_eu_lieu:
+            self._lacunes.append(queue)  # rien ne fut entendu : la relance n'en saurait rien
         while self._lacunes:
             self._renoncer(self._lacunes.popleft(), ECHEC)
         self._queue_entendue = True  # ce qui manquait est inscrit
