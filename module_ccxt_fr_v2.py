@@ -7856,8 +7856,8 @@ class Historique:
     async def avec_les_bords(self, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
         """Les intervalles, et les `hors_fenetre_api` que le bord du dernier dément.
 
-        L'exchange le sert : il était en panne. Ou, demandé d'avant, il commence par la même bougie, et un timeframe
-        plus long par celle qui la contient : c'est peut-être la cotation, plutôt que la fin de ce qu'il garde.
+        L'exchange le sert : il était en panne. Ou, demandé d'avant, il y commence, ou n'a rien avant, et un timeframe
+        plus long non plus : c'est peut-être la cotation, plutôt que la fin de ce qu'il garde.
         """
         hors = croiser(intervalles_de(self.fiche.trous, HORS_FENETRE_API), [self.demande])
         if not hors or croiser(hors, intervalles):
@@ -7866,16 +7866,19 @@ class Historique:
         bord = self.timeframe.avancer(fin, -max(1, self.pages.capacite(self.timeframe) - MARGE - 1))
         reponse = await self.pages.temoigner(Question(self.timeframe, bord, self.timeframe.avancer(fin, 1)))
         revenu = entre(reponse.page.lignes, *hors[-1]).num_rows
-        dementi = revenu or (commencent(fin, [reponse]) and await self._semble_cote(fin))
+        dementi = revenu or (not (reponse.refusee or reponse.ancree) and await self._semble_cote(fin))
         return unir(intervalles, hors) if dementi else list(intervalles)
 
     async def _semble_cote(self, instant: int) -> bool:
-        """Vrai si un timeframe plus long, demandé d'avant cet instant, commence là."""
-        if not self.pages.longues:
-            return False
-        longue = self.pages.longues[0]
-        reponse = await self.pages.temoigner(Question(longue, longue.avancer(instant, -10), longue.avancer(instant, 1)))
-        return any(ouverture <= instant < cloture for ouverture, cloture in reponse.vives[:1])
+        """Vrai si le plus court des timeframes longs qui y vivent, demandé d'avant cet instant, n'a rien avant lui."""
+        muette = False
+        for longue in self.pages.longues:
+            debut, fin = longue.avancer(instant, -10), longue.avancer(instant, 1)
+            reponse = await self.pages.temoigner(Question(longue, debut, fin))
+            if reponse.vives:
+                return reponse.vives[0][1] > instant
+            muette |= not reponse.refusee
+        return muette
 
     def _en_lot(self, morceau: Morceau, sus: Sequence[Intervalle]) -> Lot:
         """Le morceau, habillé ; un trou n'efface jamais ce qui était prouvé (kraken ne sert plus ce qu'il a servi).

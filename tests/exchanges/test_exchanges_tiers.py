@@ -144,6 +144,26 @@ def test_une_cotation_qu_une_panne_cachait_se_prouve_a_la_relance(
         assert (relance.code, relance.octets, relance.pages <= 3) == (0, vue.octets, True)
 
 
+@pytest.mark.parametrize("nom", ["bitfinex", "bitget", "htx", "kucoin"])
+def test_une_plage_d_avant_la_cotation_inscrite_un_jour_de_panne_se_prouve_a_la_relance(
+    nom: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tout muet, rien ne dit que le marché n'existait pas ; revenu, il le dit, et plus rien n'est demandé ensuite."""
+    cas = CAS["minutes_autour_de_la_cotation"]
+    with servir(nom, cas.cotation_j) as simulateur:
+        cotation = simulateur.instrument.cotation_ms
+        debut, fin = (module.en_iso(cotation - heures * 3_600_000) for heures in (50, 40))
+        options = ["--timeframe", "1m", "--date-debut", debut, "--date-fin", fin]
+        monkeypatch.setattr(simulateur, "bougies", lambda _code, _debut, _fin: [])
+        muette = lancer(simulateur, tmp_path, *options)
+        assert (muette.code, len(muette.trous("hors_fenetre_api"))) == (3, 1)
+        monkeypatch.undo()
+        vue = lancer(simulateur, tmp_path, *options)
+        assert (vue.code, vue.lignes, len(vue.trous("avant_cotation"))) == (0, [], 1)
+        relance = lancer(simulateur, tmp_path, *options)
+        assert (relance.code, relance.octets, relance.pages <= 1) == (0, vue.octets, True)
+
+
 @pytest.mark.parametrize("nom", ["gate", "gate_swap"])
 def test_un_fichier_plus_vieux_que_la_fenetre_se_relance(nom: str, tmp_path: Path) -> None:
     """Vingt jours après : ce que gate sert encore est écrit, le reste est `hors_fenetre_api`, code 3 ; et pareil après.
