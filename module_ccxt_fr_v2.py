@@ -1818,23 +1818,21 @@ class Dedoublonneur:
         self._seuils = [RECENTS_AU_MOINS, RECENTS_AU_MOINS]  # par voie : au-delà, les plus anciens sont oubliés
         self._a_homonymes = False
         self._au_hasard = False  # leurs ids reculent quand le temps avance
-        # par voie (`relecture`) : dit-elle plus que la seconde ; a-t-elle nommé un trade, en a-t-elle tu l'id
-        self._precise, self._nomme, self._tait = [False, False], [False, False], [False, False]
-        self._tout_est_nomme = True  # les ids suffisent
+        # les voies (`relecture` ; None : la sortie) qui disent plus que la seconde, ont nommé un trade, en ont tu l'id
+        self._precisent, self._nomment, self._taisent = set[bool](), set[bool](), set[bool | None]()
         self._reconnus: set[str] = set()  # des anonymes que l'autre voie a nommés : aucun autre ne sera pris pour eux
-        self._plus_recent = (0, 0)  # instant et id
-        self._jusqua = INSTANT_MAX_MS  # l'instant du dernier de tous, s'il est observé
+        self._plus_recent = (0, 0, 0)  # son instant, son id, et l'id de l'instant d'avant
         self._redites: _Redites | None = None  # celles que l'écoute en cours peut faire
 
     @property
     def grain_ms(self) -> int:
         """Ce qui sépare à coup sûr deux instants, quelle que soit la voie qui les dit."""
-        return 1 if all(self._precise) else SECONDE_MS
+        return 1 if len(self._precisent) == 2 else SECONDE_MS  # du flux et du REST
 
     @property
     def grain_flux_ms(self) -> int:
         """Ce qui sépare deux instants différents du flux."""
-        return 1 if self._precise[False] else SECONDE_MS
+        return 1 if False in self._precisent else SECONDE_MS
 
     def connu(self, numero: int) -> Trade | None:
         """Le trade récent de ce numéro."""
@@ -1843,8 +1841,9 @@ class Dedoublonneur:
     def montrer(self, ecrits: Iterable[Trade]) -> None:
         """Apprend des trades déjà écrits, du flux ou du REST."""
         for trade in ecrits:
-            self._observer_id(trade)
-            self._tout_est_nomme &= not trade.est_anonyme
+            self._observer(trade)
+            if trade.est_anonyme:
+                self._taisent.add(None)
             self._a_homonymes |= bool(trade.id and trade.id.endswith(f"@{trade.timestamp}"))
             connu = not (self._nommer(trade) if trade.est_anonyme else self.retenir(trade.id or ""))
             if trade.est_anonyme or not connu:  # « …-1 » est parfois écrit avant « …-0 »
@@ -1858,11 +1857,10 @@ class Dedoublonneur:
         """Ceux qu'on n'a pas encore vus, dans l'ordre, tous avec un id ; `relecture` : une page du REST."""
         trades = list(trades)
         for trade in trades:
-            self._observer_id(trade)
-            self._precise[relecture] |= trade.timestamp % SECONDE_MS > 0
-            self._nomme[relecture] |= not trade.est_anonyme
-            self._tait[relecture] |= trade.est_anonyme
-            self._tout_est_nomme &= not trade.est_anonyme
+            self._observer(trade)
+            (self._taisent if trade.est_anonyme else self._nomment).add(relecture)
+            if trade.timestamp % SECONDE_MS:
+                self._precisent.add(relecture)
         redites = self._que_peut_redire(relecture) if relecture or self._redites is None else self._redites
         candidats = [trade if trade.est_anonyme else self._homonyme_ou_inedit(trade, relecture) for trade in trades]
         restes = [trade for trade in candidats if trade]
@@ -1878,18 +1876,19 @@ class Dedoublonneur:
                 self._redites.attendre(trade)
         return neufs
 
-    def _observer_id(self, trade: Trade) -> None:
-        """Un trade plus récent que tous a-t-il aussi le plus grand id ?"""
-        self._observer_instant(trade)
-        if trade.id and trade.id.isdecimal() and trade.timestamp > self._plus_recent[0]:
-            self._au_hasard |= int(trade.id) < self._plus_recent[1]
-            self._plus_recent = trade.timestamp, int(trade.id)
-
-    def _observer_instant(self, trade: Trade) -> None:
-        self._jusqua = trade.timestamp if self._jusqua == INSTANT_MAX_MS else max(self._jusqua, trade.timestamp)
+    def _observer(self, trade: Trade) -> None:
+        """Un trade plus récent que ceux d'avant a-t-il aussi un plus grand id ?"""
+        instant, premier, avant = self._plus_recent
+        if trade.timestamp < instant:
+            return
+        numero = int(trade.id) if trade.id and trade.id.isdecimal() else premier
+        if trade.timestamp > instant:
+            premier, avant = numero, premier
+        self._au_hasard |= numero < avant
+        self._plus_recent = trade.timestamp, premier, avant
 
     def _que_peut_redire(self, relecture: bool) -> _Redites:
-        if self._tout_est_nomme:
+        if not self._taisent:  # les ids suffisent
             return _Redites((), ())
         siens, autres = (self.relus, self.recents) if relecture else (self.recents, self.relus)
         return _Redites(siens.values(), autres.values(), self._reconnus)
@@ -1900,9 +1899,9 @@ class Dedoublonneur:
         Celui d'une voie qui nomme tout peut être l'anonyme d'une voie qui tait tout, et l'inverse.
         """
         if trade.est_anonyme:
-            natures = (True,) if self._nomme[relecture] else (True, False)
+            natures = (True,) if relecture in self._nomment else (True, False)
             return redites.reconnaitre(trade, natures, grain_ms) is not None
-        connu = None if self._tait[relecture] else redites.reconnaitre(trade, (True,), grain_ms)
+        connu = None if relecture in self._taisent else redites.reconnaitre(trade, (True,), grain_ms)
         if connu is not None:
             self._reconnus.add(connu.id or "")
         return connu is not None
@@ -1918,8 +1917,8 @@ class Dedoublonneur:
         connu, grain = siens.get(trade.id or ""), 1  # une même voie ne date pas autrement ce qu'elle redit
         if connu is None:
             connu, grain = autres.get(trade.id or ""), self.grain_ms
-        if connu is None:  # oublié : qui est daté après tous n'est pas lui, les ids sont repartis de un
-            inedit = not relecture and (trade.id or "").isdecimal() and trade.timestamp >= self._jusqua
+        if connu is None:  # oublié : là où les ids repartent de un, qui est daté après tous n'est pas lui
+            inedit = self._au_hasard and not relecture and trade.timestamp >= self._plus_recent[0]
         else:
             instant_corrige = connu[2:5] == trade[2:5] and not self._au_hasard
             inedit = connu.timestamp // grain != trade.timestamp // grain and not instant_corrige
@@ -1941,6 +1940,7 @@ class Dedoublonneur:
 
     def est_nouveau(self, trade: Trade) -> bool:
         """Retient un trade nommé du flux ; faux s'il est connu."""
+        self._observer(trade)
         neuf = self._homonyme_ou_inedit(trade)
         if neuf:
             self._ranger([neuf])
@@ -1948,11 +1948,12 @@ class Dedoublonneur:
 
     def prolonger(self, trades: Sequence[Trade], fin: int) -> bool:
         """Retient d'un coup des trades du flux, numérotés de un en un avant `fin` ; faux si l'un est connu."""
-        if not self._tout_est_nomme or not self._numeros.retenir(fin - len(trades), fin):
+        if self._taisent or not self._numeros.retenir(fin - len(trades), fin):
             return False
-        self._nomme[False] = True
-        self._precise[False] = self._precise[False] or any(trade.timestamp % SECONDE_MS for trade in trades)
-        self._observer_instant(trades[-1])
+        self._nomment.add(False)
+        if False not in self._precisent and any(trade.timestamp % SECONDE_MS for trade in trades):
+            self._precisent.add(False)
+        self._observer(trades[-1])
         self._ranger(trades)
         return True
 
@@ -1963,7 +1964,7 @@ class Dedoublonneur:
             return
         trop = len(parmi) - self._recents_max
         # Là où un id est tiré au hasard, seul le trade qui le porte dit si le suivant du même id en est un autre.
-        if self._tout_est_nomme and not (self._au_hasard or self._relit()):
+        if not (self._taisent or self._au_hasard or self._relit()):
             depuis = trades[-1].timestamp - RECENTS_MS
             trop = max(trop, sum(1 for _ in itertools.takewhile(lambda trade: trade[0] < depuis, parmi.values())))
         for cle in list(itertools.islice(parmi, max(0, trop))):
@@ -6898,8 +6899,8 @@ def attentes_d_abonnement(propre: Particularite, symboles: Iterable[str], *, gro
 
 EN_VOL = 32  # pages demandées à la fois : à 100 ms de latence, la fenêtre de binance se prend sans attendre
 QUESTIONS_MAX = 32  # par manque, sans qu'aucune ligne ne soit trouvée
-QUESTIONS_DE_PLUS = 8  # là où un timeframe plus long vit, et dont le nôtre n'a encore rien dit
 QUESTIONS_DE_QUEUE = 3  # d'une queue, que rien ne pourrait encadrer : le temps d'y voir une ligne
+QUESTIONS_DE_PLUS = 8  # là où un timeframe plus long vit, et dont le nôtre n'a encore rien dit
 CONFIRMATIONS = 4  # d'un silence, chez un exchange qui se tait parfois à tort
 RECULS_MAX = 24  # pages d'un même timeframe, à chercher la première bougie d'un marché
 MUETTES_MAX = 3  # recherches sans réponse avant de renoncer à toute la suite
@@ -7245,8 +7246,6 @@ class Enquete:
         """
         place, (gauche, droite), conduite = self.pages.capacite(timeframe), self.voisines, self.pages.conduite
         avant, apres = int(not conduite.inclut(timeframe)), 1 if conduite.va_a_la_fin else MARGE
-        if gauche is not None and timeframe.compter(gauche, self.manque.debut) > place // 2:
-            gauche = None  # trop loin pour tenir dans la page : une bougie longue, plus proche, y suffit
         debut = self.manque.debut if gauche is None else gauche
         fin = self.manque.fin if droite is None else droite
         libre = place - timeframe.compter(debut, fin) - avant - apres
@@ -7260,22 +7259,10 @@ class Enquete:
             rendu = timeframe.compter(reponse.vives[0][0], reponse.vives[-1][1])
             proche = timeframe.avancer(self.manque.debut, -max(MARGE, rendu // 2))
             yield Question(timeframe, proche, timeframe.avancer(fin, apres))
-        if not reponse.de_la_serie:
-            yield from self._dans_ces_bougies(reponse.vives)
-
-    def _dans_ces_bougies(self, vives: Sequence[Intervalle]) -> Demarche:
-        """Où sont, dans le timeframe de la série, les transactions de bougies longues qui touchent le manque."""
-        manque, pas = self.manque, self.pages.timeframe
-        avancer, place = pas.avancer, self.pages.capacite(pas)
-        for ouverture, cloture in vives:
-            gauche, droite = self.voisines
-            if ouverture < manque.debut < cloture and gauche is None:  # avant le manque, ou dedans ?
-                yield Question(pas, avancer(manque.debut, 1 - place), avancer(manque.debut, 1))
-            elif manque.debut <= ouverture and cloture <= manque.fin:  # des transactions que nos pages taisent
-                yield Question(pas, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
-                return
-            elif ouverture < manque.fin < cloture and droite is None:
-                yield Question(pas, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
+        if not reponse.de_la_serie and any(v[0] < self.manque.fin < v[1] for v in reponse.vives):
+            # Des transactions, dans le manque ou juste après lui : notre timeframe le dit.
+            serie, place = self.pages.timeframe, self.pages.capacite(self.pages.timeframe)
+            yield Question(serie, serie.avancer(self.manque.fin, -1), serie.avancer(self.manque.fin, place - 1))
 
     def _bords(self, timeframe: Timeframe, *, avec_elles: bool = False) -> Demarche:
         """Ce qui précède juste la voisine de droite et suit juste celle de gauche, ou à défaut les bords du manque.
@@ -7375,8 +7362,6 @@ class Enquete:
         while timeframe := pages.temoin(fin - depuis, dessus):
             limite = depuis if silence_ms is None else timeframe.avancer(depuis, -1)
             yield from self._remonter(timeframe, limite, timeframe.avancer(fin, MARGE), silence_ms or 0)
-            if silence_ms is not None and not self.en_tete:
-                return None
             if timeframe not in pages.longues:
                 continue  # hyperliquid refuse 1M et 1w : le plus long d'après prend sa place
             dessus = timeframe.pas_ms
@@ -7995,6 +7980,7 @@ class RelectureTrades:
 
     def __init__(self, connexion: Connexion, serie: Serie, lacune: Lacune, memoire: Dedoublonneur) -> None:
         self._connexion, self._serie, self._lacune, self._memoire = connexion, serie, lacune, memoire
+        self._avant, self._apres, self._saut = lacune
         self._lire = functools.partial(connexion.lire_trades, serie)
         self._maintenant = connexion.heure_ms()  # jusqu'où lire, si rien n'est encore venu après
         self._precis = False  # les instants de ces pages disent plus que la seconde
@@ -8007,12 +7993,12 @@ class RelectureTrades:
 
     async def pages(self) -> AsyncGenerator[list[Trade]]:
         """Les trades que le flux n'a pas dits, page par page, dans l'ordre du temps."""
-        dernier, jusqua = self._lacune.dernier, self._lacune.jusqua
         lues = self._avancer() if self._connexion.particularite.trades_arriere is None else self._reculer()
         async with contextlib.aclosing(lues) as pages:
             async for lue in pages:
-                page = await self._detailler([t for t in lue if _est_entre(t, dernier, jusqua, self._grain_ms)])
-                if self._lacune.saut:
+                entre = [t for t in lue if _est_entre(t, self._avant, self._apres, self._grain_ms)]
+                page = await self._detailler(entre)
+                if self._saut:
                     self._numeros = unir(self._numeros, ((r[0], r[1] + 1) for t in page if (r := rangs_de(t.id))))
                 attendus = [trade for trade in page if self._attend_encore(trade)]
                 self._attendus += attendus
@@ -8022,19 +8008,17 @@ class RelectureTrades:
 
     def resultat(self) -> Relu:
         """Ce que ces pages ont prouvé ; d'autres trades partageaient la milliseconde de leurs bords."""
-        dernier, jusqua = self._lacune.dernier, self._lacune.jusqua
-        servi = (self._dernier or dernier).timestamp + self._grain_ms  # notre heure est parfois en retard sur lui
-        fin = jusqua.timestamp + 1 if jusqua else max(self._connexion.heure_ms(), servi)
-        if self._dernier is None:
-            trous = [Trou(dernier.timestamp, fin, ECHEC)]  # rien de servi : en retard, ou en panne
-        else:
-            # Une page commence souvent au milieu d'une milliseconde (ou de ce qu'on en voit) : celle-là manque aussi.
-            bords = ((avant, min(apres.timestamp + self._grain_ms, fin)) for avant, apres in self._cassures)
-            trous = [Trou(avant.timestamp, apres, HORS_FENETRE_API) for avant, apres in bords]
-            if not self._rejoint:
-                trous.append(Trou(max(self._dernier.timestamp, dernier.timestamp), fin, ECHEC))
+        debut, servi = self._avant.timestamp, (self._dernier or self._avant).timestamp
+        fin = max(self._connexion.heure_ms(), servi + self._grain_ms)  # notre heure est parfois en retard sur lui
+        if self._apres:
+            fin = self._apres.timestamp + 1
+        # Une page commence souvent au milieu d'une milliseconde (ou de ce qu'on en voit) : celle-là manque aussi.
+        bords = ((avant, min(apres.timestamp + self._grain_ms, fin)) for avant, apres in self._cassures)
+        trous = [Trou(avant.timestamp, apres, HORS_FENETRE_API) for avant, apres in bords]
+        if self._dernier is None or not self._rejoint:  # s'il n'a rien servi, il est en retard, ou en panne
+            trous.append(Trou(max(servi, debut), fin, ECHEC))
         trous += [Trou(trade.timestamp, trade.timestamp + 1, ECHEC) for trade in self._attendus]
-        impossibles = croiser(((i, i + self._grain_ms) for i in self._impossibles), [(dernier.timestamp, fin)])
+        impossibles = croiser(((i, i + self._grain_ms) for i in self._impossibles), [(debut, fin)])
         trous += [Trou(*instant, ECHEC) for instant in impossibles]
         trous = [trou for trou in trous if trou.debut < trou.fin]
         complet = self._accroche and self._rejoint and not trous
@@ -8066,16 +8050,15 @@ class RelectureTrades:
         return part
 
     def _va_jusqu_au_bout(self, page: Sequence[Trade]) -> bool:
-        jusqua = self._lacune.jusqua
-        if jusqua is None:  # pas plus loin : un marché qui court serait poursuivi sans fin
+        if self._apres is None:  # pas plus loin : un marché qui court serait poursuivi sans fin
             return bool(page) and page[-1].timestamp >= self._maintenant
-        return any(_atteint(trade, jusqua, self._grain_ms) for trade in page)
+        return any(_atteint(trade, self._apres, self._grain_ms) for trade in page)
 
     # --- de page en page
 
     async def _avancer(self) -> AsyncGenerator[list[Trade]]:
         """Vers le présent : par identifiant ou curseur là où l'exchange en donne, sinon par date."""
-        bord = self._lacune.dernier
+        bord = self._avant
         # Des trades réunis sont datés du premier : leur groupe a pu commencer avant le dernier reçu.
         depuis: int | None = bord.timestamp // SECONDE_MS * SECONDE_MS - SECONDE_MS
         params: Mapping[str, Any] = {}
@@ -8099,8 +8082,7 @@ class RelectureTrades:
         else:
             return
         if not self._rejoint:  # à la fin, ou devant une seconde qui tient plus d'une page
-            jusqua, dits = self._lacune.jusqua, [trade_de(brut, None) for brut in brutes]
-            atteint = jusqua is None or any(trade and trade.est(jusqua, self._grain_ms) for trade in dits)
+            atteint = self._apres is None or any(trade.est(self._apres, self._grain_ms) for trade in page)
             self._rejoint = atteint and len(brutes) < PAGE_PLEINE
 
     async def _relier(self, bord: Trade, page: Sequence[Trade]) -> list[list[Trade]]:
@@ -8111,10 +8093,10 @@ class RelectureTrades:
         """
         pages: list[list[Trade]] = []
         debuts = list(page[:1])
-        if bord.id is None or any(trade.est_anonyme for trade in (bord, *page[:1])):
+        if any(trade.est_anonyme for trade in (bord, *page[:1])):
             reculs = RECULS_MS
         else:
-            reculs = () if bord is self._lacune.dernier else RECULS_MS[:1]
+            reculs = () if bord is self._avant else RECULS_MS[:1]
         for recul in reculs:
             pages.append(self._noter(await self._lire(bord.timestamp // SECONDE_MS * SECONDE_MS - recul, {})))
             if self._part_de(bord, pages[-1]):
@@ -8195,24 +8177,23 @@ class RelectureTrades:
 
         La première contient le trade d'après, ou l'exchange est en retard sur son flux.
         """
-        dernier, jusqua = self._lacune.dernier, self._lacune.jusqua
         pages: list[list[Trade]] = []
         params = dict(self._connexion.particularite.trades_arriere or {})
-        if jusqua is not None:
-            rangs = rangs_de(jusqua.id)
-            params["after"] = str(rangs[1] + 1) if rangs else jusqua.id
+        if self._apres is not None:
+            rangs = rangs_de(self._apres.id)
+            params["after"] = str(rangs[1] + 1) if rangs else self._apres.id
         for _ in range(PAGES_DE_TRADES_MAX):
             page = self._noter(await self._lire(None, params))
             if pages and page and not page[0].precede(pages[-1][0]):
                 break  # `after` est ignoré : elle ne va pas plus loin
             pages.append(page)
-            if not page or self._part_de(dernier, page):
+            if not page or self._part_de(self._avant, page):
                 break
             params["after"] = page[0].id
         self._dernier = pages[0][-1] if pages[0] else None
-        self._rejoint = bool(pages[0]) and (jusqua is None or self._va_jusqu_au_bout(pages[0]))
+        self._rejoint = bool(pages[0]) and (self._apres is None or self._va_jusqu_au_bout(pages[0]))
         if not self._accroche and (debuts := [page[0] for page in pages if page]):
-            self._cassures.append((dernier, debuts[-1]))
+            self._cassures.append((self._avant, debuts[-1]))
         for page in reversed(pages):
             yield page
 
@@ -8240,8 +8221,7 @@ class RelectureTrades:
 
     def _attend_encore(self, groupe: Trade) -> bool:
         """Vrai si des trades réunis enjambent la reprise, et que le flux n'a pas encore dit les siens."""
-        jusqua = self._lacune.jusqua
-        rangs, bord = rangs_de(groupe.id), rangs_de(jusqua.id) if jusqua else None
+        rangs, bord = rangs_de(groupe.id), rangs_de(self._apres.id) if self._apres else None
         if rangs is None or bord is None or rangs[0] == rangs[1] or rangs[1] < bord[0]:
             return False
         dits = self._memoire.recents
@@ -8397,7 +8377,7 @@ class Fil(ABC):
         self.connexion, self.serie, self.fiche, self.reglages = connexion, serie, fiche, reglages
         self.compteurs = Compteurs()
         self.refus: ErreurCollecte | None = None
-        self.prets: list[Lot] = []  # ce qu'un rattrapage a trouvé
+        self.prets: list[Lot] = []  # sûrs, pas encore collectés ; la fiche en tient déjà compte
         self.recus = 0
         self.a_collecter = False  # a reçu depuis la dernière collecte
         self.arrete = False  # plus rien ne sera relu
@@ -8409,7 +8389,6 @@ class Fil(ABC):
         self._en_avance: list[EnAvance] = []
         self._prochain_essai = 0.0
         self._horloge = asyncio.get_running_loop().time
-        self._grace_s = reglages.plage.grace_ms / 1000
         self._apaiser()
 
     @property
@@ -8504,14 +8483,19 @@ class Fil(ABC):
     # --- ce qui est sûr
 
     def collecter(self, heure: int) -> list[Lot]:
-        """Les lots sûrs à cette heure de l'exchange, dans l'ordre ; la fiche en tient compte."""
+        """Les lots sûrs à cette heure de l'exchange, dans l'ordre."""
         self._reprendre()
         self.a_collecter = False
-        lots, self.prets = [*self.prets, *self._sures(heure)], []
+        self._rendre(*self._sures(heure))
+        self._veiller()
+        lots, self.prets = self.prets, []
+        return lots
+
+    def _rendre(self, *lots: Lot) -> None:
+        """Ces lots sont sûrs : la fiche en tient compte, la prochaine collecte les rendra."""
         for lot in lots:
             self.fiche.noter(lot.couverts, lot.trous)
-        self._veiller()
-        return lots
+        self.prets += lots
 
     @abstractmethod
     def _sures(self, heure: int) -> list[Lot]:
@@ -8849,9 +8833,7 @@ class BougiesFaites:
     def __init__(self, couverture: Couverture, compteurs: Compteurs, bougies_vides: str | None) -> None:
         self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
         self._report = annexe(*BOUGIES_PLATES).Report() if bougies_vides == "reporter" else None
-        self._horloge = asyncio.get_running_loop().time
-        self.grace_s = couverture.plage.grace_ms / 1000
-        self.suite_d_ids = SuiteDIds()
+        self.suite_d_ids = SuiteDIds(asyncio.get_running_loop().time, couverture.plage.grace_ms / 1000)
         self.suite_d_ids.sans_juge = not couverture.relisible
         self._volume = couverture.connexion.mesure_des_trades(couverture.serie.marche)
         self._agregateur: Agregateur | None = None
@@ -8897,8 +8879,7 @@ class BougiesFaites:
     def ranger(self, trade: Trade) -> bool:
         """Fond un trade dans sa bougie ; il apprend toujours quelque chose."""
         agregateur = self._agregateur or self._commencer(trade)
-        avant = self.suite_d_ids.noter(trade, self._horloge(), self.grace_s)
-        if avant is not None:
+        if avant := self.suite_d_ids.noter(trade):
             self._douter(avant.timestamp, trade.timestamp)
         perdus = agregateur.perdus
         # Des identifiants tirés au hasard ne disent pas l'ordre des trades d'une même milliseconde : leur arrivée, si.
@@ -8935,7 +8916,7 @@ class BougiesFaites:
         if self._agregateur is None:
             return ()
         self._rendues += self._agregateur.clore(heure)
-        if avant := self.suite_d_ids.echu(self._horloge(), self.grace_s):
+        if avant := self.suite_d_ids.echu():
             self._douter(avant.timestamp, self.derniere)
         attendu = self.suite_d_ids.en_attente
         seuil = self._couverture.timeframe.plancher(attendu.timestamp) if attendu else INSTANT_MAX_MS
@@ -8968,8 +8949,7 @@ class BougiesFaites:
         if self._agregateur is None:
             return INSTANT_MAX_MS
         close = self._couverture.timeframe.avancer(self._agregateur.close_jusqu_a, 1) + self._couverture.plage.grace_ms
-        heure = self._couverture.connexion.heure_ms()
-        return min(close, self.suite_d_ids.echeance(heure, self._horloge(), self.grace_s))
+        return min(close, self.suite_d_ids.echeance(self._couverture.connexion.heure_ms()))
 
     @property
     def se_prouvent(self) -> bool:
@@ -8986,16 +8966,12 @@ class BougiesFaites:
 
     def adopter(self, lot: Lot) -> Lot:
         """Le lot relu, tel qu'il sera rendu : sans les plates, ou avec, comme ces bougies-ci."""
-        self._apprendre(lot)
+        for instant, volume in zip(instants_de(lot.lignes), lot.lignes["volume"].to_pylist(), strict=True):
+            if (recu := self._douteuses.pop(instant, None)) is not None:  # que le REST dit pourtant juste, peut-être
+                self.suite_d_ids.juger(manquaient=not memes_volumes([recu], [volume]))
         if self._vides == "omettre":
             return omettre_les_plates(lot, self._couverture.timeframe)
         return lot if self._report is None else self._report.reporter(lot, self._couverture.timeframe)
-
-    def _apprendre(self, lot: Lot) -> None:
-        """Une bougie douteuse que le REST dit pourtant juste : les identifiants de cet exchange ne se suivent pas."""
-        for instant, volume in zip(instants_de(lot.lignes), lot.lignes["volume"].to_pylist(), strict=True):
-            if (recu := self._douteuses.pop(instant, None)) is not None:
-                self.suite_d_ids.juger(manquaient=not memes_volumes([recu], [volume]))
 
 
 def memes_volumes(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
@@ -9122,8 +9098,7 @@ class FilBougies(Fil):
 
     def _inscrire(self, manques: Sequence[Intervalle], raison: str) -> None:
         """Rend des trous."""
-        self.prets.append(Lot(self.cle, OHLCV.schema.empty_table(), [], [Trou(*m, raison) for m in manques]))
-        self.reveiller()
+        self._rendre(Lot(self.cle, OHLCV.schema.empty_table(), [], [Trou(*m, raison) for m in manques]))
 
     async def _rattraper(self) -> None:
         couverture = self.couverture
@@ -9141,22 +9116,21 @@ class FilBougies(Fil):
         sur = couverture.close(age_ms)
         async with contextlib.aclosing(histoire.lots(intervalles)) as lots:
             async for lot in lots:
-                self.prets.append(self.confrontation.apprendre(self.source.adopter(lot), sur))
+                self._rendre(self.confrontation.apprendre(self.source.adopter(lot), sur))
                 self.reveiller()
         self._a_relire = False
 
     async def arreter(self) -> None:
         await super().arreter()
-        if seules := self.confrontation.seules(unir(self.fiche.couverts, *(lot.couverts for lot in self.prets))):
-            self.prets.append(self._lot(seules))
-        connus = unir(*(lot.couverts for lot in self.prets), intervalles_de(self.fiche.trous))
+        if seules := self.confrontation.seules(self.fiche.couverts):
+            self._rendre(self._lot(seules))
         # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
         fin = INSTANT_MAX_MS if self.echec else max([f for _, f in self.fiche.couverts], default=INSTANT_MAX_MS)
         # De même après un signal, sauf de ce que la sortie tient déjà : `--reparer`, comme une relance, le relira.
         desavoues = [] if self.conclut and not self.echec else oter(self.couverture.desavoues, self.fiche.couverts)
         # Lues du REST à peine closes, elles devaient l'être de nouveau, et il n'a jamais confirmé le flux.
         jeunes = self.confrontation.a_relire(INSTANT_MAX_MS) if self.echec and self.confrontation.crues is None else []
-        if manques := oter(unir(self.couverture.manques(fin), desavoues, jeunes), connus):
+        if manques := oter(unir(self.couverture.manques(fin), desavoues, jeunes), intervalles_de(self.fiche.trous)):
             self._inscrire(manques, ECHEC)
 
 
@@ -9172,7 +9146,8 @@ class SuiteDIds:
     temps avance (hyperliquid les tire au hasard) ne disent pas même l'ordre.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, horloge: Callable[[], float], grace_s: float) -> None:
+        self._horloge, self.grace_s = horloge, grace_s
         self.vains = self.suites = self.sauts = 0
         self.croissants = True
         self.sans_juge = False  # aucun REST ne dira si un saut est vain
@@ -9186,19 +9161,19 @@ class SuiteDIds:
         self._avant_saut: Trade | None = None
         self._manquants: dict[int, float] = {}  # identifiant -> depuis quand on l'attend
 
-    def noter(self, trade: Trade, maintenant: float, grace_s: float) -> Trade | None:
+    def noter(self, trade: Trade) -> Trade | None:
         """Le trade d'avant un saut qui dure plus que la grâce, à relire d'ici à celui-ci ; None si rien ne manque."""
         if (rangs := rangs_de(trade.id)) is None:
             return None
         self._comparer(trade, rangs)
         if not self.surveille:
             return None
-        self._avancer(trade, rangs, maintenant)
-        return self.echu(maintenant, grace_s)
+        self._avancer(trade, rangs)
+        return self.echu()
 
-    def echu(self, maintenant: float, grace_s: float) -> Trade | None:
+    def echu(self) -> Trade | None:
         """Le trade d'avant un saut qui vient de durer plus que la grâce, une seule fois ; None si rien ne manque."""
-        if self.en_attente is None or self.reste_s(maintenant, grace_s) > 0:
+        if self.reste_s > 0:
             return None
         self._manquants.clear()
         return self._avant_saut
@@ -9210,14 +9185,14 @@ class SuiteDIds:
             self.suites += nombre
         return not self._manquants
 
-    def reste_s(self, maintenant: float, grace_s: float) -> float:
+    @property
+    def reste_s(self) -> float:
         """Le temps laissé à ceux qui manquent ; infini si rien ne manque."""
-        return next(iter(self._manquants.values()), math.inf) + grace_s - maintenant
+        return next(iter(self._manquants.values()), math.inf) + self.grace_s - self._horloge()
 
-    def echeance(self, heure_ms: int, maintenant: float, grace_s: float) -> int:
+    def echeance(self, heure_ms: int) -> int:
         """L'heure de l'exchange où ceux qui manquent seront tenus pour perdus ; le bout des temps si rien ne manque."""
-        reste_s = max(0.0, self.reste_s(maintenant, grace_s))
-        return INSTANT_MAX_MS if reste_s == math.inf else heure_ms + math.ceil(1000 * reste_s)
+        return heure_ms + math.ceil(1000 * max(0.0, self.reste_s)) if self._manquants else INSTANT_MAX_MS
 
     @property
     def en_attente(self) -> Trade | None:
@@ -9245,7 +9220,7 @@ class SuiteDIds:
         if self._recent is None or trade.timestamp >= self._recent.timestamp:
             self._recent = trade
 
-    def _avancer(self, trade: Trade, rangs: Intervalle, maintenant: float) -> None:
+    def _avancer(self, trade: Trade, rangs: Intervalle) -> None:
         attendu = self._attendu or rangs[0]
         if rangs[0] < attendu:
             for numero in range(rangs[0], rangs[1] + 1):
@@ -9257,7 +9232,7 @@ class SuiteDIds:
             if len(self._manquants) + rangs[0] - attendu > MANQUANTS_MAX:
                 self._manquants[HORS_SUITE] = -math.inf  # trop pour les attendre un à un
             else:
-                self._manquants.update(dict.fromkeys(range(attendu, rangs[0]), maintenant))
+                self._manquants.update(dict.fromkeys(range(attendu, rangs[0]), self._horloge()))
         elif self._dernier is not None:
             self.suites += 1
         if self.sans_juge and self.sauts > self.suites + SAUTS_VAINS_MAX:
@@ -9276,11 +9251,9 @@ class FilTrades(Fil):
         self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
     ) -> None:
         super().__init__(connexion, serie, fiche, reglages)
-        self._suite_d_ids = SuiteDIds()
+        self._suite_d_ids = SuiteDIds(self._horloge, reglages.plage.grace_ms / 1000)
         self._lacunes = collections.deque(self._oubliees(connus))
-        self._rompu, self._retenir_jusqua = True, 0.0
-        self._memoire = Dedoublonneur(relit=self._peut_relire)
-        self._memoire.montrer(connus)
+        self._retenir_jusqua = 0.0
         # Ce qui est dû par cette exécution, depuis la précédente : l'entre-deux, et ce qu'elle n'a pu relire.
         dus = [fin for _, fin in fiche.couverts[-1:]]
         dus += [debut for debut, _ in (fiche.a_relire() if dus else intervalles_de(fiche.trous, ECHEC))]
@@ -9290,7 +9263,7 @@ class FilTrades(Fil):
         self._dernier = self._dernier or self._depart()
         self._recus: list[Trade] = []
         self._en_ordre = True  # ceux-là : rien ne sert de les trier
-        # La suite sans lacune en cours va d'ici au dernier trade, exclu ; None : il n'y en a pas.
+        # La suite sans lacune en cours va d'ici au dernier trade, exclu ; None : elle est rompue.
         self._depuis: int | None = None
         self._couverts: list[Intervalle] = []  # des suites d'avant, ce qui n'est pas encore rendu
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
@@ -9299,6 +9272,8 @@ class FilTrades(Fil):
         self._vaines: collections.deque[Lacune] = collections.deque(maxlen=VAINES_GARDEES)  # relues encore en concluant
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
         self._rien_eu_lieu = False  # le REST sert ce qui précède l'écoute, et rien après
+        self._memoire = Dedoublonneur(relit=self._peut_relire)
+        self._memoire.montrer(connus)
 
     @property
     def du_depuis(self) -> int | None:
@@ -9340,7 +9315,7 @@ class FilTrades(Fil):
         self._interrompre()
         self._memoire.recommencer()
         self._confirmer()
-        if (avant := self._suite_d_ids.en_attente) is not None:
+        if avant := self._suite_d_ids.en_attente:
             self._lacunes.append(Lacune(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
         self._suite_d_ids.recommencer()
 
@@ -9352,7 +9327,11 @@ class FilTrades(Fil):
     def _interrompre(self) -> None:
         """Ce qui viendra ne prolonge pas la suite : quelque chose a peut-être eu lieu entre-temps."""
         self._solder()
-        self._rompu, self._depuis = True, None
+        self._depuis = None
+
+    @property
+    def _rompu(self) -> bool:
+        return self._depuis is None
 
     # --- un trade arrive
 
@@ -9397,8 +9376,8 @@ class FilTrades(Fil):
             return
         if self._rompu and not connu.est_anonyme and connu.est(self._dernier):
             # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
-            self._rompu, self._depuis = False, connu.timestamp + (not self._est_prouve(connu.timestamp))
-            if (avant := self._suite_d_ids.noter(self._dernier, self._horloge(), self._grace_s)) is not None:
+            self._depuis = connu.timestamp + (not self._est_prouve(connu.timestamp))
+            if avant := self._suite_d_ids.noter(self._dernier):
                 self._relire(Lacune(avant, self._dernier, saut=True))
             self._confirme = self._confirme or self._dernier
         elif not self._rompu and self._dernier.precede(connu):
@@ -9411,9 +9390,8 @@ class FilTrades(Fil):
             if self._dernier.id is not None:
                 return  # un retardataire : il ne dit rien de ce qui a suivi le dernier reçu
             self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
-        avant = self._suite_d_ids.noter(trade, self._horloge(), self._grace_s)
+        avant = self._suite_d_ids.noter(trade)
         if self._rompu:
-            self._rompu = False
             if self._dernier is not None and (avant is not None or not self._se_suivent(self._dernier, trade)):
                 self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
                 self._relire(Lacune(avant or self._dernier, trade))
@@ -9439,7 +9417,7 @@ class FilTrades(Fil):
     # --- ce qui est sûr
 
     def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
-        if (avant := self._suite_d_ids.echu(self._horloge(), self._grace_s)) is not None:
+        if avant := self._suite_d_ids.echu():
             self._relire(Lacune(avant, self._dernier, saut=True))
         retenus = any(not r.saut for r in self._lacunes) and self._horloge() < self._retenir_jusqua
         if not self._recus or retenus:
@@ -9463,12 +9441,9 @@ class FilTrades(Fil):
 
     def _est_prouve(self, instant: int) -> bool:
         """Vrai si ce qui précède cet instant est prouvé jusqu'à lui."""
-        su = self.fiche.copie()
-        for lot in self.prets:
-            su.noter(lot.couverts, lot.trous)
         self._solder()
         suites = oter(self._couverts, self._en_suspens())
-        return any(debut < instant <= fin for debut, fin in unir(su.couverts, suites))
+        return any(debut < instant <= fin for debut, fin in unir(self.fiche.couverts, suites))
 
     def _en_suspens(self) -> list[Intervalle]:
         """Ce que les suites ne prouvent pas encore : tué là, le flux relancé doit le relire."""
@@ -9486,7 +9461,7 @@ class FilTrades(Fil):
         reste_s = max(0.0, self._retenir_jusqua - self._horloge())
         heure = self.connexion.heure_ms()
         retenue = heure + round(1000 * reste_s) if self._recus else INSTANT_MAX_MS
-        return min(retenue, self._suite_d_ids.echeance(heure, self._horloge(), self._grace_s))
+        return min(retenue, self._suite_d_ids.echeance(heure))
 
     async def a_bouge(self) -> bool:
         dernier = self._dernier.timestamp if self._dernier else 0
@@ -9532,19 +9507,19 @@ class FilTrades(Fil):
         else:
             self._apaiser()
 
-    @property
-    def _est_en_suspens(self) -> bool:
-        """Vrai si ce qui suit le dernier trade n'est prouvé par rien, ni encore à relire."""
+    def _queue(self) -> Lacune | None:
+        """Ce qui suit le dernier trade ; None si l'écoute le dit, ou s'il est déjà à relire."""
         en_file = any(r.jusqua is None and not self._est_caduque(r) for r in self._lacunes)
-        return self._rompu and not self._queue_entendue and not en_file
+        entendue = self._queue_entendue or not self._rompu
+        return None if self._dernier is None or entendue or en_file else Lacune(self._dernier, None)
 
     def _est_caduque(self, lacune: Lacune) -> bool:
         """Vrai d'une lacune sans fin après laquelle un trade est venu : une autre la remplace, qui finit à lui."""
         return lacune.jusqua is None and lacune.dernier is not self._dernier
 
     async def _rattraper(self) -> None:
-        if self._est_en_suspens and self._dernier is not None:
-            self._lacunes.append(Lacune(self._dernier, None))
+        if queue := self._queue():
+            self._lacunes.append(queue)
         if self.conclut:
             self._lacunes.extend(self._vaines)
             self._vaines.clear()
@@ -9592,7 +9567,7 @@ class FilTrades(Fil):
         relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire)
         async for page in relecture.pages():
             neufs += len(page)
-            self.prets.append(Lot(self.cle, tabler(self.cle, self._ordonner(page), TRADES), [], []))
+            self._rendre(Lot(self.cle, tabler(self.cle, self._ordonner(page), TRADES), [], []))
             self.reveiller()
         if self._est_caduque(lacune):
             return True  # un trade est venu pendant qu'on lisait : celle qui finit à lui dira ce qui manque
@@ -9614,23 +9589,24 @@ class FilTrades(Fil):
         self._rien_eu_lieu = relu.complet and lacune.jusqua is None and servi.precede(lacune.dernier)
         if servi.precede(lacune.dernier):
             servi = lacune.dernier
-        elif servi is not lacune.dernier and lacune.jusqua is None and lacune.dernier is self._dernier:
+        elif servi is not lacune.dernier and lacune.jusqua is None:
             self._dernier = servi.nomme()
         self._conclure(lacune, lacune.etendue(servi.timestamp)[1], trous)
         return True
 
     def _renoncer(self, lacune: Lacune, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
-        entendue = self._est_caduque(lacune) or (lacune.jusqua is None and self._queue_entendue)
+        if self._est_caduque(lacune) or (lacune.jusqua is None and self._queue_entendue):
+            return  # une autre les dira, ou rien ne manque
         heure = self.connexion.heure_ms()
-        (debut, fin), trous = lacune.etendue(heure), [] if entendue else lacune.trou(heure, raison)
+        (debut, fin), trous = lacune.etendue(heure), lacune.trou(heure, raison)
         seul = lacune.jusqua is not None and lacune.dernier.timestamp == lacune.jusqua.timestamp
         if lacune.dernier.id is None and lacune.jusqua is not None and (seul or raison == HORS_FENETRE_API):
             # Aucun REST ne dira ce qui a précédé le premier trade entendu, ou partagé sa milliseconde : ce n'est ni dû,
             # ni couvert.
             fin = max(debut, min(lacune.jusqua.timestamp, self.ecoute_depuis))
             trous = [Trou(debut, fin, raison)] if debut < fin else []
-        self._conclure(lacune, debut if entendue else fin, trous)
+        self._conclure(lacune, fin, trous)
 
     def _conclure(self, lacune: Lacune, fin: int, trous: Sequence[Trou]) -> None:
         """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et les trous qu'elle laisse."""
@@ -9649,7 +9625,7 @@ class FilTrades(Fil):
         # La milliseconde du dernier trade attend encore celui qui la partagerait.
         ouverte = [(d.timestamp, d.timestamp + 1)] if (d := self._dernier) is not None else []
         couverts = oter([(debut, fin)], [*intervalles_de(trous), *ouverte])
-        self.prets.append(Lot(self.cle, TRADES.schema.empty_table(), couverts, list(trous)))
+        self._rendre(Lot(self.cle, TRADES.schema.empty_table(), couverts, list(trous)))
         for trou in trous:
             journal.warning(
                 "%s : de %s à %s, les trades de la coupure n'ont pu être relus (%s).",
@@ -9659,10 +9635,9 @@ class FilTrades(Fil):
     async def arreter(self) -> None:
         await super().arreter()
         self._retenir_jusqua = 0.0
-        rien_eu_lieu = self.conclut and self._rien_eu_lieu  # au signal, nul ne l'a redemandé
-        jamais_entendu = self._dernier is not None and self._dernier.id is None and not rien_eu_lieu
-        if jamais_entendu and self._dernier is not None and self._est_en_suspens and self.refus is None:
-            self._lacunes.append(Lacune(self._dernier, None))  # la relance n'en saurait rien
+        queue, rien_eu_lieu = self._queue(), self.conclut and self._rien_eu_lieu  # au signal, nul ne l'a redemandé
+        if queue and queue.dernier.id is None and self.refus is None and not rien_eu_lieu:
+            self._lacunes.append(queue)  # rien ne fut entendu : la relance n'en saurait rien
         while self._lacunes:
             self._renoncer(self._lacunes.popleft(), ECHEC)
         self._queue_entendue = True  # ce qui manquait est inscrit
@@ -9755,11 +9730,11 @@ class FilInstantanes(Fil):
 
     def _finir_la_coupure(self, instant: int) -> None:
         """Ce qui n'a pas été entendu jusqu'à cet instant est un trou ; avant toute écoute, rien n'est dû."""
-        self.prets += self._sures(instant)
+        self._rendre(*self._sures(instant))
         entendu = instant if self._fin is None else max(self._fin, self._dernier_instant + 1)
         if entendu < instant and self._fin is not None:
             couverts, trou = unir([(self._fin, entendu)]), Trou(entendu, instant, HORS_FENETRE_API)
-            self.prets.append(Lot(self.cle, self.type_donnee.schema.empty_table(), couverts, [trou]))
+            self._rendre(Lot(self.cle, self.type_donnee.schema.empty_table(), couverts, [trou]))
             self._fin = instant
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
@@ -10604,7 +10579,7 @@ class Tache:
     stream: str | None = option(choix=FLUX, groupe="flux",
         aide="suit en direct au lieu de lire l'historique")
     trades_vers_ohlcv: bool = option(False, lire=lire_booleen, groupe="flux",
-        aide="agrège les trades, du flux ou de l'historique (donnee: trades), en bougies")
+        aide="agrège en bougies les trades du flux (--stream trades) ou de l'histoire (--donnee trades)")
     duree: float | None = option(lire=lire_secondes(), groupe="flux", valeur="S",
         defaut_aide="sans fin", aide="secondes à suivre")
     flush: int = option(20, lire=lire_entier(), groupe="flux", valeur="N",
@@ -10679,6 +10654,20 @@ class Tache:
         if self.compression and self.compression not in permises:
             phrase = f"« {self.compression} » n'existe pas en {self.format_choisi} (choix : {', '.join(permises)})"
             yield ("compression", "format", "sortie"), phrase
+
+    def sans_objet(self) -> Iterator[tuple[str, str]]:
+        """Les options données qui ne changeront rien, et ce avec quoi elles serviraient."""
+        donnees = {champ.name for champ, _ in options_dites(self)}
+        carnet, base = self.stream == "orderbook", self.format_choisi == "sqlite"
+        for nom, sert, ou in (
+            ("duree", self.stream, "--stream"),
+            ("flush", self.stream, "--stream"),
+            ("silence", self.stream, "--stream"),
+            ("profondeur", carnet, "--stream orderbook"),
+            ("sqlite_table", base, "--format sqlite"),
+        ):
+            if nom in donnees and not sert:
+                yield nom, ou
 
     def _fautes_de_donnee(self) -> Iterator[tuple[tuple[str, ...], str]]:
         if self.stream and self.donnee != "ohlcv":
@@ -11463,7 +11452,7 @@ class Execution:
             raise ErreurDemande(
                 f"« {self.bilan.sortie} » tient les trades de {serie.cle} sous d'autres identifiants : l'histoire de "
                 "cet exchange les réunit, son flux les dit un par un",
-                "Un même trade y serait deux fois : choisissez une autre sortie.",
+                "Un même trade y serait deux fois : donnez une autre sortie à l'un des deux (--sortie).",
             )
         return dataclasses.replace(
             neuve, ancre_ms=connue.ancre_ms, couverts=list(connue.couverts), trous=list(connue.trous)
@@ -11842,6 +11831,8 @@ DESCRIPTION = (
 )
 
 
+INSECABLE = "\u00a0"
+
 # Ce qu'argparse dit en anglais d'une option mal donnée.
 _FAUTES_D_ARGPARSE = (
     (r"argument (\S+): expected (?:one|at least one) argument", r"\1 attend une valeur"),
@@ -11850,10 +11841,17 @@ _FAUTES_D_ARGPARSE = (
 
 
 def _mettre_en_page(prog: str) -> argparse.HelpFormatter:
-    """La mise en page de l'aide, où argparse écrirait « usage »."""
+    """La mise en page de l'aide, où argparse écrirait « usage » et commencerait une ligne par « : »."""
     page = argparse.HelpFormatter(prog, max_help_position=34, width=min(shutil.get_terminal_size().columns, 110))
     page.add_usage = functools.partial(page.add_usage, prefix="utilisation : ")  # type: ignore[method-assign]
+    mettre_en_lignes = page.format_help
+    page.format_help = lambda: mettre_en_lignes().replace(INSECABLE, " ")  # type: ignore[method-assign]
     return page
+
+
+def _insecable(texte: str) -> str:
+    """Le texte, dont un retour à la ligne ne sépare pas un signe double du mot d'avant."""
+    return re.sub(r" (?=[:;?])", INSECABLE, texte)
 
 
 def analyseur(programme: str, description: str, *modeles: type[Any]) -> argparse.ArgumentParser:
@@ -11861,7 +11859,7 @@ def analyseur(programme: str, description: str, *modeles: type[Any]) -> argparse
     resultat = argparse.ArgumentParser(
         prog=programme,
         description=description,
-        epilog=(
+        epilog=_insecable(
             "Codes de sortie : 0 tout est sur le disque ; 1 échec ; 2 demande invalide ; 3 partiel ; "
             "4 fautes trouvées ; 75 sortie occupée ; 130, 143 interrompu."
         ),
@@ -11871,12 +11869,13 @@ def analyseur(programme: str, description: str, *modeles: type[Any]) -> argparse
         formatter_class=_mettre_en_page,
     )
     champs = [champ for modele in modeles for champ in fields(modele)]
-    groupes = {nom: resultat.add_argument_group(nom) for nom in dict.fromkeys(c.metadata["groupe"] for c in champs)}
+    noms = dict.fromkeys(champ.metadata["groupe"] for champ in champs)
+    groupes = {nom: resultat.add_argument_group(f"{nom} ") for nom in noms}  # argparse y colle ses deux points
     for champ in champs:
         _ajouter_drapeau(groupes[champ.metadata["groupe"]], champ)
-    divers = resultat.add_argument_group("divers")
-    for noms, reglages in DRAPEAUX_COMMUNS.items():
-        divers.add_argument(*noms, **reglages)
+    divers = resultat.add_argument_group("divers ")
+    for drapeaux, reglages in DRAPEAUX_COMMUNS.items():
+        divers.add_argument(*drapeaux, **reglages)
     return resultat
 
 
@@ -11884,7 +11883,8 @@ def _ajouter_drapeau(groupe: Any, champ: dataclasses.Field[Any]) -> None:
     """Un drapeau par option ; argparse ne fait que découper, `lire_options` contrôle."""
     declaration = champ.metadata
     defaut = defaut_lisible(champ)
-    aide = declaration["aide"].replace("%", "%%") + ("" if defaut in ("–", "non") else f" (défaut : {defaut})")
+    sans_lui = "" if defaut in ("–", "non") else f" (défaut : {defaut})"
+    aide = _insecable(declaration["aide"].replace("%", "%%") + sans_lui)
     noms = [drapeau(nom) for nom in (champ.name, *declaration["synonymes"])]
     if isinstance(champ.default, bool):
         groupe.add_argument(*noms, dest=champ.name, action="store_true", default=argparse.SUPPRESS, help=aide)
@@ -12097,8 +12097,8 @@ def _mener(mots: Sequence[str]) -> int:
         return CODE_SUCCES
     tache, execution = lire_arguments(mots)
     installer_journal(execution.journal)
-    if tache.duree is not None and tache.stream is None:
-        journal.warning("« --duree » ne sert qu'avec --stream.")
+    for nom, ou in () if execution.lister or execution.verifier else tache.sans_objet():
+        journal.warning("« %s » ne sert qu'avec %s.", drapeau(nom), ou)
     for demande, lue in ((execution.bilan, BILAN), (execution.rapport, RAPPORT)):
         if demande is not None:
             annexe(*lue)  # ce qui manquerait se dit avant de télécharger

@@ -22,7 +22,7 @@ CAUSES_RESEAU: tuple[tuple[set[str], str, str], ...] = (
     (
         {"ClientProxyConnectionError", "ClientHttpProxyError", "ProxyError", "ProxyConnectionError"},
         "proxy injoignable ou qui refuse",
-        "Vérifiez --proxy (et HTTPS_PROXY) : adresse, port, identifiants.",
+        "Vérifiez --proxy : adresse, port, identifiants.",
     ),
     ({"ClientConnectorCertificateError", "SSLCertVerificationError"}, "certificat TLS refusé", _CONSEIL_CERTIFICAT),
     ({"ClientConnectorSSLError", "SSLError"}, "échec du TLS", _CONSEIL_CERTIFICAT),

@@ -28,6 +28,8 @@ from module_ccxt_fr_v2 import (
     Contexte,
     ErreurCollecte,
     ErreurDemande,
+    ErreurSortie,
+    SortieOccupee,
     Suivi,
     Verrou,
     __version__,
@@ -227,6 +229,9 @@ async def executer_plan(plan: Plan, bilan: BilanLot, *, suivi: Suivi | None = No
             bilan.conclure()
 
 
+# Son verrou, et les pauses que demandent les exchanges, sont à côté de lui.
+CONSEIL_VERROU = "Copiez le fichier de tâches dans un dossier où l'on peut écrire : son verrou se pose à côté de lui."
+
 Couples = Sequence[tuple[TacheDeLot, BilanTache]]
 
 
@@ -237,7 +242,12 @@ def _tenir(plan: Plan) -> Iterator[None]:
         yield
         return
     verrou = Verrou(plan.fichier, "en cours d'exécution", "Attendez qu'il finisse : relancer n'ajouterait rien.")
-    verrou.prendre()
+    try:
+        verrou.prendre()
+    except SortieOccupee:
+        raise
+    except ErreurSortie as erreur:  # monté en lecture seule, ce n'est pas la sortie qu'il faut changer
+        raise ErreurSortie(str(erreur), CONSEIL_VERROU) from erreur
     try:
         yield
     finally:
@@ -296,11 +306,12 @@ async def executer_tache(
 
 async def simuler_plan(plan: Plan) -> AsyncIterator[tuple[TacheDeLot, Bilan, list[Estimation]]]:
     """Ce que chaque tâche ferait, sans demander de données ni rien écrire ; un refus est dans le bilan rendu."""
+    dites: set[str] = set()  # de chaque exchange muet, une fois
     async with Parc(Pauses(plan.dossier)) as parc:
         for planifiee in plan.taches:
             bilan, estimations = Bilan(planifiee.tache.exchange), list[Estimation]()
             try:
-                bilan, estimations = await simuler_async(planifiee.tache, _contexte(plan, planifiee, parc))
+                bilan, estimations = await simuler_async(planifiee.tache, _contexte(plan, planifiee, parc), dites)
             except ErreurCollecte as erreur:
                 bilan.refuser(erreur)
                 journal.error("%s : %s", planifiee.nom, erreur.complet())

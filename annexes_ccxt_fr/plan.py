@@ -75,6 +75,9 @@ class OptionsTacheDeLot:
 
 VERSION_PLAN = 1
 LIBRE = "x-"  # une clé qui commence ainsi est à qui écrit le fichier : des ancres, des notes
+CLES_EN_FRANCAIS = {"taches": "tasks", "tâches": "tasks"}  # trop loin de la vraie pour que l'orthographe la trouve
+PAS_DE_TACHE = "tasks : une liste d'au moins une tâche est attendue, chacune commençant par « - name: »"
+VARIABLE_ABSENTE = "la variable d'environnement « {} » n'est ni définie, ni dans le .env à côté du lot"
 NOEUDS_MAX = 500_000  # alias développés ; un fichier de mille tâches en a trente mille
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
@@ -334,7 +337,7 @@ class ArbreYaml:
         variables: dict[str, str] = {}
         mise = self._mettre_variables(valeur, variables, absentes)
         for absente in absentes:
-            self.releve.noter(ligne, ou, f"{nom} : la variable d'environnement « {absente} » n'est pas définie")
+            self.releve.noter(ligne, ou, f"{nom} : {VARIABLE_ABSENTE.format(absente)}")
         return _Valeur(ligne, None if absentes else mise, variables, fautive=bool(absentes))
 
     def _relever_doubles(self, noeud: Any, ou: str) -> None:
@@ -376,6 +379,9 @@ def _taire(phrase: str, variables: Mapping[str, str]) -> str:
     """Une phrase de faute qui ne cite pas la valeur d'une variable d'environnement : ce peut être un secret."""
     if not variables:
         return phrase
+    vide = next((nom for nom, valeur in variables.items() if not valeur), None)
+    if vide is not None:
+        return f"la variable d'environnement « {vide} » est vide : donnez-lui une valeur, ou ôtez cette clé"
     noms = ", ".join(f"${{{nom}}}" for nom in variables)
     return f"la valeur de {noms} ne convient pas ; elle n'est pas répétée ici"
 
@@ -449,7 +455,8 @@ class LecteurDePlan:
             return ()
         paires = self.arbre.paires(racine, "")
         for nom in [nom for nom in paires if nom not in self.CLES and not nom.startswith(LIBRE)]:
-            phrase = f"{nom} : clé inconnue. {proches(nom, self.CLES, 1)}".strip()
+            voulu = CLES_EN_FRANCAIS.get(nom, nom)
+            phrase = f"{nom} : clé inconnue. {proches(voulu, self.CLES, 1)}".strip()
             self.releve.noter(ligne_de(paires[nom][0]), "", phrase)
         self._controler_version(*paires.get("version", (racine, None)))
         if "defaults" in paires:
@@ -457,7 +464,7 @@ class LecteurDePlan:
         cle, tasks = paires.get("tasks", (racine, None))
         noeuds = self.arbre.elements(tasks)
         if not noeuds:
-            self.releve.noter(ligne_de(cle), "", "tasks : une liste d'au moins une tâche est attendue")
+            self.releve.noter(ligne_de(cle), "", PAS_DE_TACHE)
         return tuple(tache for rang, noeud in enumerate(noeuds, 1) for tache in self._lire_tache(rang, noeud))
 
     def _controler_version(self, cle: Any, noeud: Any) -> None:

@@ -86,18 +86,23 @@ OCTETS_PAR_BOUGIE = {
 OCTETS_PAR_EVENEMENT = {"csv": 83, "parquet": 19, "feather": 28, "sqlite": 156}  # de trades
 
 
-async def simuler_async(tache: Tache, contexte: Contexte | None = None) -> tuple[Bilan, list[Estimation]]:
-    """Ce que la tâche ferait, sans demander de bougie ni rien écrire ; lève comme `executer_async`."""
-    bilan, contexte = Bilan(tache.exchange), contexte or Contexte()
+async def simuler_async(
+    tache: Tache, contexte: Contexte | None = None, dites: set[str] | None = None
+) -> tuple[Bilan, list[Estimation]]:
+    """Ce que la tâche ferait, sans demander de bougie ni rien écrire ; lève comme `executer_async`.
+
+    `dites` : ce que les simulations d'avant ont dit des exchanges muets ; il n'est pas redit.
+    """
+    bilan, contexte, dites = Bilan(tache.exchange), contexte or Contexte(), set() if dites is None else dites
     if tache.timeframes:
         estimations: list[Estimation] = []
         for partie in tache.parties:
-            sien, siennes = await simuler_async(partie, contexte)
+            sien, siennes = await simuler_async(partie, contexte, dites)
             absorber(bilan, sien)
             estimations += siennes
         return bilan, estimations
     async with ouvrir_tache(_presser(tache), contexte) as connexion:
-        await _preparer(connexion, tache)
+        await _preparer(connexion, tache, dites)
         bilan.requetes = connexion.requetes  # ce que la tâche demandera aussi
         series = resoudre_series(connexion, tache, bilan)
         ecrivain = ouvrir_ecrivain(tache, series, bilan, contexte.sorties)
@@ -121,7 +126,7 @@ def _presser(tache: Tache) -> Tache:
     return replace(tache, essais=ESSAIS, timeout=min(tache.timeout, TIMEOUT_MS))
 
 
-async def _preparer(connexion: Connexion, tache: Tache) -> None:
+async def _preparer(connexion: Connexion, tache: Tache, dites: set[str]) -> None:
     """Les marchés et l'heure de l'exchange ; à défaut, ce que disent les symboles, quand ils en disent assez."""
     try:
         await connexion.preparer(tache.demandes)
@@ -130,10 +135,13 @@ async def _preparer(connexion: Connexion, tache: Tache) -> None:
         if tache.donnee != OHLCV.nom or tache.source != API or None in marches:
             raise
         connexion.api.markets = {marche["symbol"]: marche for marche in marches if marche}
-        journal.warning(
-            "%s. La simulation s'en passe : d'après le disque et ce que ccxt sait de %s, à l'heure d'ici ; ni les "
-            "symboles ni leur cotation ne sont vérifiés.", erreur, tache.exchange,
-        )  # fmt: skip
+        phrase = (
+            f"{erreur}. La simulation s'en passe : d'après le disque et ce que ccxt sait de {tache.exchange}, à "
+            "l'heure d'ici ; ni les symboles ni leur cotation ne sont vérifiés."
+        )
+        if phrase not in dites:
+            dites.add(phrase)
+            journal.warning("%s", phrase)
 
 
 def _marche_suppose(symbole: str, tache: Tache) -> dict[str, Any] | None:

@@ -16,6 +16,16 @@ from bourse_locale.serveur import PROTOCOLES, Bourse
 REGLAGES_PANNE = ("chemin", "fois", "sauter", "probabilite")
 
 
+FAUTES_D_ARGPARSE = (
+    (r"^argument (\S+?)(?:/\S+)?: ", r"\1 : "),
+    (r"invalid int value: '(.*)'", r"un entier est attendu, pas « \1 »"),
+    (r"invalid float value: '(.*)'", r"un nombre est attendu, pas « \1 »"),
+    (r"expected one argument", "une valeur est attendue"),
+    (r"ignored explicit argument .*", "c'est un drapeau, il ne prend pas de valeur"),
+    (r"^unrecognized arguments: ", "option inconnue : "),
+)
+
+
 class Analyseur(argparse.ArgumentParser):
     """Un argparse qui parle français."""
 
@@ -25,6 +35,8 @@ class Analyseur(argparse.ArgumentParser):
 
     def error(self, message: str) -> None:  # type: ignore[override]
         """Affiche l'erreur et sort avec le code 2."""
+        for anglais, francais in FAUTES_D_ARGPARSE:
+            message = re.sub(anglais, francais, message)
         self.exit(2, f"Erreur : {message}\nVoir --aide.\n")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import re
@@ -319,6 +320,34 @@ def test_l_aide_et_la_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert not re.search(r"\b(usage|options:|show|this|exit|default)\b", aide.replace("--help", ""))
     assert runner.principal(["--version"]) == 0
     assert capsys.readouterr().out == f"runner_ccxt_batch.py {module.__version__}\n"
+
+
+def test_un_exchange_muet_n_est_dit_qu_une_fois_par_la_simulation(lot: Lot) -> None:
+    """Dix tâches d'un même exchange ne font pas dix fois le même avertissement."""
+    muet = {"urls": {"api": dict.fromkeys(("public", "private"), "http://127.0.0.1:1")}}
+    taches = [
+        {"name": nom, "exchange": "kraken", "symbole": f"{nom}/USD", "config_ccxt": muet}
+        for nom in ("BTC", "ETH", "SOL")
+    ]
+    lot.ecrire(*taches)
+    fin = lot.lancer("--simulation")
+    assert fin.code == 0, fin.err
+    assert fin.err.count("La simulation s'en passe") == 1
+    assert all(f"{tache['symbole']} " in fin.out for tache in taches)
+
+
+def test_un_lot_en_lecture_seule_dit_d_ou_le_lancer(lot: Lot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Son verrou se pose à côté de lui : changer de sortie n'y ferait rien."""
+    lot.ecrire(BTC)
+
+    def refuser(_verrou: module.Verrou) -> int:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(module.Verrou, "_ouvrir", refuser)
+    fin = lot.lancer()
+    assert fin.code == 1
+    assert "le disque est en lecture seule. Copiez le fichier de tâches dans un dossier où l'on peut écrire" in fin.err
+    assert lot.fichiers() == []
 
 
 def test_la_simulation_n_ecrit_ni_ne_demande_de_bougie(lot: Lot, bourse: Bourse) -> None:

@@ -25,6 +25,8 @@ NOM = "un nom de tâche tient sur une ligne, sans virgule ni « $ »"
 PARKET = (
     "« parket » n'est pas permis (choix : csv, parquet, feather, sqlite). Vouliez-vous dire « parquet » ?"
 )
+SANS_TACHE = "tasks : une liste d'au moins une tâche est attendue, chacune commençant par « - name: »"
+NI_DEFINIE = "n'est ni définie, ni dans le .env à côté du lot"
 SANS_TRADES = "ne va qu'avec le flux de trades (stream: trades) ou leur histoire (donnee: trades)"
 TRADE = "« trade » n'est pas permis (choix : ohlcv, trades, ticker, orderbook). Vouliez-vous dire « trades » ?"
 AVANT = "2024-01-01T00:00Z n'est pas après date_debut (2024-02-01T00:00Z)"
@@ -82,11 +84,12 @@ FAUTIFS: list[tuple[str, str, list[str]]] = [
     ("clé de racine", "versions: 1\n" + SEUL, [
         f"{LOT}, ligne 1 : versions : clé inconnue. Vouliez-vous dire « version » ?"]),
     ("racine double", SEUL + "version: 1\n", [f"{LOT}, ligne 5 : version : donnée deux fois (déjà ligne 1)"]),
-    ("sans tasks", "version: 1\n", [f"{LOT}, ligne 1 : tasks : une liste d'au moins une tâche est attendue"]),
-    ("tasks vide", "version: 1\ntasks: []\n", [
-        f"{LOT}, ligne 2 : tasks : une liste d'au moins une tâche est attendue"]),
-    ("tasks en dictionnaire", "version: 1\ntasks:\n  a: {symbole: BTC/USDT}\n", [
-        f"{LOT}, ligne 2 : tasks : une liste d'au moins une tâche est attendue"]),
+    ("sans tasks", "version: 1\n", [f"{LOT}, ligne 1 : {SANS_TACHE}"]),
+    ("tasks vide", "version: 1\ntasks: []\n", [f"{LOT}, ligne 2 : {SANS_TACHE}"]),
+    ("tasks en dictionnaire", "version: 1\ntasks:\n  a: {symbole: BTC/USDT}\n", [f"{LOT}, ligne 2 : {SANS_TACHE}"]),
+    ("tasks en français", SEUL.replace("tasks", "tâches"), [
+        f"{LOT}, ligne 1 : {SANS_TACHE}",
+        f"{LOT}, ligne 2 : tâches : clé inconnue. Vouliez-vous dire « tasks » ?"]),
     ("defaults en liste", "version: 1\ndefaults: [format]\n" + SEUL.split("\n", 1)[1], [
         f"{LOT}, ligne 2, defaults : un dictionnaire est attendu"]),
     ("clé de defaults", "version: 1\ndefaults:\n  timout: 3\n" + SEUL.split("\n", 1)[1], [
@@ -105,7 +108,7 @@ FAUTIFS: list[tuple[str, str, list[str]]] = [
         f"{LOT}, ligne 3, tâche n° 1 : name : absent ; chaque tâche a un nom"]),
     ("nom à virgule", SEUL.replace("name: a", "name: 'a,b'"), [f"{LOT}, ligne 3, tâche « a,b » : name : {NOM}"]),
     ("nom en variable", SEUL.replace("name: a", "name: ${X}"), [
-        f"{LOT}, ligne 3, tâche « ${{X}} » : name : la variable d'environnement « X » n'est pas définie"]),
+        f"{LOT}, ligne 3, tâche « ${{X}} » : name : la variable d'environnement « X » {NI_DEFINIE}"]),
     ("nom doublé", SEUL + "  - name: a\n    symbole: ETH/USDT\n", [
         f"{A} : name : ce nom est déjà pris (ligne 3)"]),
     ("sans symbole", "version: 1\ntasks:\n  - name: a\n", [
@@ -149,9 +152,9 @@ FAUTIFS: list[tuple[str, str, list[str]]] = [
     ("début après la fin", SEUL + "    date_debut: 2024-02-01\n    date_fin: 2024-01-01\n", [
         f"{LOT}, ligne 6, tâche « a » : date_fin : {AVANT}"]),
     ("variable absente", SEUL + "    proxy: ${PROXY_ABSENT}\n", [
-        f"{A} : proxy : la variable d'environnement « PROXY_ABSENT » n'est pas définie"]),
+        f"{A} : proxy : la variable d'environnement « PROXY_ABSENT » {NI_DEFINIE}"]),
     ("variable absente du symbole", "version: 1\ntasks:\n  - name: a\n    symbole: '${X}/USDT'\n", [
-        f"{LOT}, ligne 4, tâche « a » : symbole : la variable d'environnement « X » n'est pas définie"]),
+        f"{LOT}, ligne 4, tâche « a » : symbole : la variable d'environnement « X » {NI_DEFINIE}"]),
     ("config absente", SEUL + "    config_ccxt: '@absent.json'\n", [
         f"{A} : config_ccxt : « d/absent.json » ne se lit pas (il n'existe pas)"]),
     ("tout à la fois", "version: 3\ntask: []\ntasks:\n  - name: a\n    limite: x\n  - name: b\n    symbole: ''\n", [
@@ -173,6 +176,14 @@ def test_la_valeur_d_une_variable_n_est_jamais_repetee() -> None:
     """Une clé mise par `${}` à la mauvaise place n'est dite que par son nom."""
     (phrase,) = fautes(SEUL + "    limite: ${SECRET}\n", SECRET="tres-prive")  # noqa: S106
     assert phrase == f"{A} : limite : la valeur de ${{SECRET}} ne convient pas ; elle n'est pas répétée ici"
+
+
+def test_une_variable_vide_se_dit() -> None:
+    """`PROXY=` dans le `.env` : ce n'est pas un secret, et c'est elle qu'il faut remplir."""
+    (phrase,) = fautes(SEUL + "    proxy: ${MANDATAIRE}\n", MANDATAIRE="")
+    assert phrase == (
+        f"{A} : proxy : la variable d'environnement « MANDATAIRE » est vide : donnez-lui une valeur, ou ôtez cette clé"
+    )
 
 
 def test_un_nom_de_tache_ne_vient_pas_d_une_variable() -> None:

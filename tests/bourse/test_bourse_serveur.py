@@ -683,11 +683,19 @@ def test_ligne_de_commande_en_francais(capsys: pytest.CaptureFixture[str]) -> No
     aide = capsys.readouterr().out
     assert aide.startswith("usage :")
     assert not re.search(r"\b(show|exit|help message)\b", aide)
-    for mauvais in (["--panne", "rien"], ["--exchanges", "inconnu"], ["--port", "abc"]):
+    for mauvais, phrase in (
+        (["--panne", "rien"], "--panne : Nature de panne inconnue : « rien »."),
+        (["--exchanges", "inconnu"], "--exchanges : exchange inconnu : « inconnu »"),
+        (["--port", "abc"], "--port : un entier est attendu, pas « abc »"),
+        (["--latence", "x"], "--latence : un nombre est attendu, pas « x »"),
+        (["--port"], "--port : une valeur est attendue"),
+        (["--sans-limites=1"], "--sans-limites : c'est un drapeau, il ne prend pas de valeur"),
+        (["bonjour"], "option inconnue : bonjour"),
+    ):
         with pytest.raises(SystemExit) as refus:
             main(mauvais)
         assert refus.value.code == 2
-        assert capsys.readouterr().err.startswith("Erreur : ")
+        assert capsys.readouterr().err.startswith(f"Erreur : {phrase}")
 
 
 def test_lire_panne() -> None:

@@ -130,6 +130,26 @@ def test_la_memoire_est_bornee_et_oublie_les_plus_anciens() -> None:
     assert Dedoublonneur()._capacite == 200_000
 
 
+@pytest.mark.parametrize("de_suite", [False, True])
+def test_des_ids_qui_repartent_de_un_font_les_memes_trades_et_d_autres(de_suite: bool) -> None:
+    """Le lendemain, mêmes ids, mêmes prix, mêmes quantités : la longue suite de la veille n'en fait pas des redites."""
+    memoire = Dedoublonneur()
+    veille = [trade(n * 1000 + 1, ident=str(n)) for n in range(1, 6)]
+    assert memoire.prolonger(veille, 6) if de_suite else memoire.nouveaux(veille) == veille
+    lendemain = [trade(86_400_000 + n * 1000 + 1, ident=str(n)) for n in range(1, 4)]
+    rendus = [rendu.id for un in lendemain for rendu in memoire.nouveaux([un])]
+    assert rendus == [f"{un.id}@{un.timestamp}" for un in lendemain]
+    assert memoire.nouveaux(lendemain) == []
+
+
+def test_un_recul_d_id_dans_l_instant_du_dernier_se_voit() -> None:
+    """Des instants à la seconde : le premier du lendemain partage celle du dernier de la veille."""
+    memoire = Dedoublonneur(recents=3)
+    memoire.nouveaux([trade(n * 1000, ident=str(n)) for n in range(1, 100)])
+    premier = trade(99_000, ident="1")
+    assert memoire.nouveaux([premier]) == [premier._replace(id=f"1@{premier.timestamp}")]
+
+
 def test_l_id_synthetique_a_la_forme_documentee() -> None:
     """Déterministe : c'est la clé que le contrat donne à un trade sans id."""
     memes = Dedoublonneur().nouveaux([trade(7, 1e-05, 0.1), trade(7, 1e-05, 0.1)])
@@ -329,6 +349,18 @@ def test_un_doublon_est_compte_une_fois_et_ne_change_rien() -> None:
     agregateur.ajouter([trade(0, 10.0, 1.0, "a"), trade(0, 10.0, 1.0, "a"), trade(60_000, 11.0, 1.0, "b")])
     assert agregateur.ajouter([trade(0, 10.0, 1.0, "a")]) == []
     assert (agregateur.doublons, agregateur.retards) == (2, 0)
+
+
+def test_des_ids_qui_repartent_de_un_ne_sont_pas_des_doublons() -> None:
+    """Un agrégat qui dure plus d'un jour : les ids du lendemain sont connus, leurs trades non."""
+    agregateur = Agregateur(MINUTE)
+    agregateur.ajouter(trade(n * 1000, ident=str(n)) for n in range(1, 2_000))
+    lendemain = [trade(86_400_000 + n * 1000, ident=str(n)) for n in range(1, 60)]
+    agregateur.ajouter(lendemain)
+    agregateur.ajouter(lendemain)
+    assert agregateur.doublons == 59
+    assert agregateur.en_cours is not None
+    assert agregateur.en_cours.volume == 59.0
 
 
 def test_des_trades_sans_id_identiques_comptent_tous() -> None:

@@ -262,11 +262,21 @@ def test_un_seul_timeframe_se_met_aussi_dans_le_nom(cli: Callable[..., Fin], dos
     assert fichiers(dossier) == ["d_5m.csv", "d_5m.csv.fiche.json"]
 
 
-def test_une_duree_sans_flux_se_dit(cli: Callable[..., Fin]) -> None:
-    """Elle ne borne pas un historique : rien n'est refusé, mais c'est dit, si elle est donnée."""
-    phrase = "« --duree » ne sert qu'avec --stream."
-    assert phrase in cli("--symbole", "BTC/USDT", *HEURE_LUE, "--sortie", "a.csv", "--duree", "5").err
-    assert phrase not in cli("--symbole", "BTC/USDT", *HEURE_LUE, "--sortie", "a.csv").err
+@pytest.mark.parametrize(
+    ("option", "valeur", "phrase"),
+    [
+        ("--duree", "5", "« --duree » ne sert qu'avec --stream."),
+        ("--flush", "5", "« --flush » ne sert qu'avec --stream."),
+        ("--silence", "5", "« --silence » ne sert qu'avec --stream."),
+        ("--profondeur", "5", "« --profondeur » ne sert qu'avec --stream orderbook."),
+        ("--sqlite-table", "minutes", "« --sqlite-table » ne sert qu'avec --format sqlite."),
+    ],
+)
+def test_une_option_sans_objet_se_dit(cli: Callable[..., Fin], option: str, valeur: str, phrase: str) -> None:
+    """Une durée ne borne pas un historique : rien n'est refusé, mais c'est dit, si elle est donnée."""
+    assert phrase in cli("--symbole", "BTC/USDT", *HEURE_LUE, "--sortie", "a.csv", option, valeur).err
+    assert "ne sert qu'avec" not in cli("--symbole", "BTC/USDT", *HEURE_LUE, "--sortie", "a.csv").err
+    assert "ne sert qu'avec" not in cli("--verifier", "a.csv", option, valeur, exchange=None).err
 
 
 def test_un_debut_relatif_s_ecrit_en_deux_mots(cli: Callable[..., Fin]) -> None:
@@ -823,6 +833,9 @@ def test_l_aide_est_tout_en_francais(cli: Callable[..., Fin]) -> None:
     anglais = r"\b(usage|options:|optional|positional|arguments|show|this|message|exit|default|required|choose)\b"
     assert not re.search(anglais, aide.replace("--help", ""))
     assert aide.startswith("utilisation : module_ccxt_fr_v2.py")
+    assert "\nmarché :\n" in aide
+    assert not re.search(r"^ *[:;?]", aide, re.MULTILINE), "un signe double suit son mot"
+    assert module.INSECABLE not in aide
     for nom in module.noms_options(module.Tache, module.OptionsExecution):
         assert module.drapeau(nom) in aide
     assert "75 sortie occupée" in aide

@@ -343,61 +343,74 @@ def test_relire_jusqu_a_maintenant_ne_poursuit_pas_un_marche_qui_court() -> None
 # --- Suite d'identifiants
 
 
+class SuiteALHeure(m.SuiteDIds):
+    """Une suite d'identifiants à l'heure qu'on lui donne."""
+
+    def __init__(self, grace_s: float = 0.0) -> None:
+        super().__init__(lambda: self.heure, grace_s)
+        self.heure = 0.0
+
+    def a(self, heure: float) -> SuiteALHeure:
+        """La même, à cette heure."""
+        self.heure = heure
+        return self
+
+
 def test_un_saut_n_est_dit_qu_apres_la_grace_et_une_fois() -> None:
-    suite_d_ids = m.SuiteDIds()
-    assert suite_d_ids.noter(trade(1, T0), 0.0, 2.0) is None
-    assert suite_d_ids.noter(trade(4, T0), 1.0, 2.0) is None
+    suite_d_ids = SuiteALHeure(2.0)
+    assert suite_d_ids.noter(trade(1, T0)) is None
+    assert suite_d_ids.a(1.0).noter(trade(4, T0)) is None
     assert suite_d_ids.en_attente == trade(1, T0)
-    assert suite_d_ids.noter(trade(5, T0), 2.9, 2.0) is None
-    assert suite_d_ids.noter(trade(6, T0), 3.0, 2.0) == trade(1, T0)
-    assert suite_d_ids.noter(trade(7, T0), 9.0, 2.0) is None
+    assert suite_d_ids.a(2.9).noter(trade(5, T0)) is None
+    assert suite_d_ids.a(3.0).noter(trade(6, T0)) == trade(1, T0)
+    assert suite_d_ids.a(9.0).noter(trade(7, T0)) is None
 
 
 def test_un_retardataire_comble_le_saut() -> None:
-    suite_d_ids = m.SuiteDIds()
+    suite_d_ids = SuiteALHeure(2.0)
     for numero in (1, 3, 2, 4):
-        assert suite_d_ids.noter(trade(numero, T0), 0.0, 2.0) is None
-    assert suite_d_ids.echu(99.0, 2.0) is None
+        assert suite_d_ids.noter(trade(numero, T0)) is None
+    assert suite_d_ids.a(99.0).echu() is None
 
 
 def test_un_saut_se_declare_meme_si_plus_rien_ne_vient() -> None:
-    suite_d_ids = m.SuiteDIds()
-    suite_d_ids.noter(trade(1, T0), 0.0, 2.0)
-    suite_d_ids.noter(trade(3, T0), 0.0, 2.0)
-    assert suite_d_ids.reste_s(0.5, 2.0) == 1.5
-    assert suite_d_ids.echu(2.0, 2.0) == trade(1, T0)
+    suite_d_ids = SuiteALHeure(2.0)
+    suite_d_ids.noter(trade(1, T0))
+    suite_d_ids.noter(trade(3, T0))
+    assert suite_d_ids.a(0.5).reste_s == 1.5
+    assert suite_d_ids.a(2.0).echu() == trade(1, T0)
 
 
 def test_des_trades_reunis_se_suivent() -> None:
     """Okx : « 128-130 » suit 127."""
-    suite_d_ids = m.SuiteDIds()
+    suite_d_ids = SuiteALHeure()
     for ident in ("127", "128-130", "131"):
-        suite_d_ids.noter(trade(0, T0, ident), 0.0, 0.0)
+        suite_d_ids.noter(trade(0, T0, ident))
     assert suite_d_ids.en_attente is None
 
 
 def test_un_exchange_dont_les_identifiants_sautent_n_est_plus_surveille() -> None:
-    suite_d_ids = m.SuiteDIds()
+    suite_d_ids = SuiteALHeure()
     suite_d_ids.vains = m.SAUTS_VAINS_MAX
     suite_d_ids.recommencer()
-    assert [suite_d_ids.noter(trade(n, T0), 9.0, 0.0) for n in (1, 50, 99)] == [None] * 3
+    assert [suite_d_ids.a(9.0).noter(trade(n, T0)) for n in (1, 50, 99)] == [None] * 3
 
 
 def test_des_sauts_sans_une_suite_restent_surveilles() -> None:
     """Un flux qui perd un trade sur deux dès le premier : seul le REST peut dire que ces sauts sont vains."""
-    suite_d_ids = m.SuiteDIds()
-    dits = [suite_d_ids.noter(trade(n, T0), float(n), 0.0) for n in range(1, 30, 2)]
+    suite_d_ids = SuiteALHeure()
+    dits = [suite_d_ids.a(float(n)).noter(trade(n, T0)) for n in range(1, 30, 2)]
     assert dits == [None, *(trade(n, T0) for n in range(1, 28, 2))]
 
 
 def test_un_saut_immense_ne_prend_pas_la_memoire() -> None:
-    suite_d_ids = m.SuiteDIds()
-    suite_d_ids.noter(trade(1, T0), 0.0, 2.0)
-    assert suite_d_ids.noter(trade(10**15, T0), 0.0, 2.0) == trade(1, T0), "il n'est pas attendu"
+    suite_d_ids = SuiteALHeure(2.0)
+    suite_d_ids.noter(trade(1, T0))
+    assert suite_d_ids.noter(trade(10**15, T0)) == trade(1, T0), "il n'est pas attendu"
     for numero in range(1, 20):
-        suite_d_ids.noter(trade(10**15 + numero * 1_000, T0), 1.0, 2.0)
+        suite_d_ids.a(1.0).noter(trade(10**15 + numero * 1_000, T0))
     assert len(suite_d_ids._manquants) <= m.MANQUANTS_MAX
-    assert suite_d_ids.echu(3.0, 2.0) == trade(10**15, T0)
+    assert suite_d_ids.a(3.0).echu() == trade(10**15, T0)
 
 
 # --- Lots
@@ -778,7 +791,7 @@ def test_un_agregat_ne_rend_pas_la_bougie_d_un_saut_en_suspens() -> None:
     async def essai() -> None:
         fil = ouvrir_agregat("omettre")
         sans_rattrapage(fil)
-        fil.source.grace_s = 60.0
+        fil.source.suite_d_ids.grace_s = 60.0
         nourrir(fil, (1, 1_000), (2, 61_000), (4, 80_000), (5, 121_000))
         assert instants(fil.collecter(fil.connexion.heure)) == []
         nourrir(fil, (3, 79_000))
@@ -795,7 +808,7 @@ def test_ce_que_le_rest_a_lu_n_est_pas_redit_par_un_flux_en_retard() -> None:
         fil = ouvrir_bougies_dites(connexion, minutes=3, volume=0.0)
         rendus = fil.collecter(connexion.heure)
         connexion.heure = T0 + 60 * MINUTE
-        fil.prets.append(fil.confrontation.apprendre(fil.source.adopter(lot(bougie(1), bougie(2))), connexion.heure))
+        fil._rendre(fil.confrontation.apprendre(fil.source.adopter(lot(bougie(1), bougie(2))), connexion.heure))
         rendus += fil.collecter(connexion.heure)
         dites: dict[int, float] = {}
         for un in rendus:
@@ -812,7 +825,7 @@ def test_une_trame_en_retard_sur_le_rest_le_fait_relire() -> None:
         connexion = FausseConnexion()
         fil = ouvrir_bougies_dites(connexion, minutes=2, volume=0.0)
         connexion.heure = T0 + 3 * MINUTE
-        fil.prets.append(fil.confrontation.apprendre(fil.source.adopter(lot(bougie(1), bougie(2))), connexion.heure))
+        fil._rendre(fil.confrontation.apprendre(fil.source.adopter(lot(bougie(1), bougie(2))), connexion.heure))
         assert instants(fil.collecter(connexion.heure)) == [1, 2]
         fil.recevoir([[T0 + 2 * MINUTE, 1.0, 1.0, 1.0, 1.0, 0.0]], connexion.heure)
         assert instants(fil.collecter(connexion.heure)) == []
@@ -843,9 +856,9 @@ def test_un_retardataire_ne_cache_pas_la_minute_d_un_saut() -> None:
     async def essai() -> None:
         fil = ouvrir_agregat("omettre")
         sans_rattrapage(fil)
-        fil.source.grace_s = 60.0
+        fil.source.suite_d_ids.grace_s = 60.0
         nourrir(fil, (1, 1_000), (2, 61_000), (5, 121_000), (3, 119_000))
-        fil.source.grace_s = 0.0
+        fil.source.suite_d_ids.grace_s = 0.0
         fil.collecter(fil.connexion.heure)
         nourrir(fil, (6, 181_000))
         assert instants(fil.collecter(fil.connexion.heure)) == []
@@ -1498,7 +1511,7 @@ def test_un_saut_qu_une_ligne_impossible_a_suivi_est_relu() -> None:
         servir(fil.connexion, *range(1, 7))
         rendus = await suivre_en_perdant(fil, (1, 2, 4))
         fil.recevoir([brut(5, T0 + 5_000, price=None)], 0)
-        fil._grace_s = 0.0
+        fil._suite_d_ids.grace_s = 0.0
         rendus += await suivre_en_perdant(fil, (6,))
         assert sorted(rendus) == ["1", "2", "3", "4", "5", "6"]
 
@@ -1650,9 +1663,9 @@ def test_des_retardataires_n_apprennent_pas_que_les_identifiants_sautent() -> No
         servir(fil.connexion, *range(1, 60))
         rendus: list[str] = []
         for retardataire in range(10, 40, 10):
-            fil._grace_s = 60.0
+            fil._suite_d_ids.grace_s = 60.0
             rendus += await suivre_en_perdant(fil, (retardataire - 1, retardataire + 1))
-            fil._grace_s = 0.0
+            fil._suite_d_ids.grace_s = 0.0
             fil.collecter(fil.connexion.heure)  # le saut est échu
             rendus += await suivre_en_perdant(fil, (retardataire,))
         assert fil._suite_d_ids.surveille
@@ -1856,12 +1869,12 @@ def test_des_trades_que_le_flux_reunit_ne_sont_pas_redits_un_par_un() -> None:
 
     async def essai() -> None:
         fil = ouvrir_fil(m.FilTrades, FausseConnexion())
-        fil._grace_s = 60.0
+        fil._suite_d_ids.grace_s = 60.0
         await naitre(fil, 1)
         for ident, instant in (("2-3", 2_000), ("6-8", 8_000), ("9", 9_000)):
             fil.connexion.heure = T0 + instant
             fil.recevoir([{**brut(0, T0 + instant), "id": ident}], 0)
-        fil._grace_s = 0.0
+        fil._suite_d_ids.grace_s = 0.0
         servir(fil.connexion, *range(1, 10))
         fil.collecter(fil.connexion.heure)
         await fil.rattraper()
@@ -1893,11 +1906,11 @@ def test_un_detail_deja_rendu_n_est_pas_redit_par_son_groupe() -> None:
 
 def test_sans_rest_le_nombre_des_sauts_decide() -> None:
     """Des identifiants qui ne font que sauter ne sont plus surveillés ; ceux qui sautent parfois le sont."""
-    partages, suivis = m.SuiteDIds(), m.SuiteDIds()
+    partages, suivis = SuiteALHeure(), SuiteALHeure()
     partages.sans_juge = suivis.sans_juge = True
     for rang in range(20):
-        partages.noter(trade(rang * 7, T0), float(rang), 0.0)
-        suivis.noter(trade(rang + rang // 5, T0), float(rang), 0.0)
+        partages.a(float(rang)).noter(trade(rang * 7, T0))
+        suivis.a(float(rang)).noter(trade(rang + rang // 5, T0))
     assert not partages.surveille
     assert suivis.surveille
     assert suivis.se_suivent

@@ -175,7 +175,7 @@ class Jeu:
         serie = m.Serie(CLE, {"type": "spot"}, m.Timeframe.lire("1m"), 0)
         connexion: Any = self.marche
         fil = m.FilTrades(connexion, serie, self.fiche, m.ReglagesFlux(m.Plage(grace_ms=0)), connus)
-        fil._horloge = lambda: self.marche.heure / 1000
+        fil._horloge = fil._suite_d_ids._horloge = lambda: self.marche.heure / 1000
         fil._prochain_essai = fil._retenir_jusqua = 0.0
         return fil
 
