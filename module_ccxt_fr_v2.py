@@ -436,10 +436,14 @@ class Timeframe:
 
     def plancher(self, instant_ms: int) -> int:
         """Ouverture de la bougie qui contient l'instant."""
+        if not self.mois:  # chaque ligne de chaque page y passe plusieurs fois
+            return instant_ms - (instant_ms - self._origine_ms) % self.pas_ms
         return self._ouverture(self._rang(instant_ms))
 
     def plafond(self, instant_ms: int) -> int:
         """Première ouverture à cet instant ou après."""
+        if not self.mois:
+            return instant_ms + (self._origine_ms - instant_ms) % self.pas_ms
         bas = self.plancher(instant_ms)
         return bas if bas == instant_ms else self.avancer(bas, 1)
 
@@ -452,6 +456,10 @@ class Timeframe:
         if fin_ms <= debut_ms:
             return 0
         return self._rang(self.plafond(fin_ms)) - self._rang(self.plafond(debut_ms))
+
+    def rangs_entre(self, instants: Iterable[int]) -> list[int]:
+        """Combien de bougies séparent chaque instant du suivant."""
+        return [apres - avant for avant, apres in itertools.pairwise(map(self._rang, instants))]
 
     def est_sur_grille(self, instant_ms: int) -> bool:
         """Vrai si l'instant peut être une ouverture."""
@@ -1089,7 +1097,7 @@ def autre_pas(instants: Sequence[int], timeframe: Timeframe, surete: int = SUR_A
         if ecart == timeframe.pas_ms:
             return f"qui ouvrent hors de la grille UTC (par exemple à {en_iso(uniques[0])})"
         return f"espacées de {duree_lisible(ecart / 1000)}"
-    rangs = [timeframe.compter(a, b) for a, b in itertools.pairwise(map(timeframe.plancher, uniques))]
+    rangs = timeframe.rangs_entre(uniques)
     facteur = math.gcd(*rangs)
     regulieres = set(rangs) == {facteur} and len(rangs) >= (3 if facteur >= 12 else 5)
     # Qui ouvrent à ses heures rondes : un hasard de plus, dont une page de six lignes a besoin.

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import gc
 import logging
+import os
 import ssl
 import sys
 from typing import TYPE_CHECKING
@@ -35,6 +36,14 @@ def _autorites_lues_une_fois() -> Iterator[None]:
     """Chaque instance de ccxt relit les autorités de certifi, trente millisecondes : une fois par processus suffit."""
     with pytest.MonkeyPatch.context() as rustine:
         rustine.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _disque_sans_coupure_de_courant() -> Iterator[None]:
+    """Aucun test n'éteint la machine : le `fsync` de ce processus n'attend pas le disque (les processus lancés, si)."""
+    with pytest.MonkeyPatch.context() as rustine:
+        rustine.setattr(os, "fsync", os.fstat)  # d'un descripteur fermé, la même erreur
         yield
 
 
