@@ -257,8 +257,14 @@ def importer(nom: str, usage: str) -> Any:
             ) from erreur
         raise DependanceAbsente(
             f"{usage} demande « {racine} », qui n'a pu être importé ({erreur})",
-            f"Installez-le : {Path(sys.executable).name} -m pip install --upgrade {PAQUETS.get(racine, racine)}",
+            f"Installez-le : {_interprete()} -m pip install --upgrade {PAQUETS.get(racine, racine)}",
         ) from erreur
+
+
+def _interprete() -> str:
+    """Le Python d'ici, à recopier : son seul nom serait celui d'un autre, si l'environnement n'est pas activé."""
+    chemin = sys.executable or "python"
+    return f'"{chemin}"' if " " in chemin else chemin
 
 
 def annexe(nom: str, usage: str) -> Any:

@@ -631,7 +631,8 @@ def ouvrir_plan(
     plafond = DUREE_HORS_LIGNE_S if hors_ligne and duree_max is None else duree_max
     refuser = Refus(dossier / ".env", hors_ligne=hors_ligne, duree_max=plafond)
     plan = lire_plan(source, str(fichier or "lot"), dossier, environnement, refuser)
-    regle = plan.regler(hors_ligne=hors_ligne, duree_max=plafond)
-    if plafond != duree_max and [p.tache.duree for p in regle.taches] != [p.tache.duree for p in plan.taches]:
+    choisi = plan.choisir(taches)
+    regle = choisi.regler(hors_ligne=hors_ligne, duree_max=plafond)
+    if plafond != duree_max and [p.tache.duree for p in regle.taches] != [p.tache.duree for p in choisi.taches]:
         journal.info("Hors ligne, chaque flux est plafonné à %s ; --duree-max en décide.", duree_lisible(plafond or 0))
-    return dataclasses.replace(regle, fichier=fichier).choisir(taches)
+    return dataclasses.replace(regle, fichier=fichier)

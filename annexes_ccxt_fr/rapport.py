@@ -443,8 +443,8 @@ def _script_plotly() -> str:
     """Le script de plotly, que la page emporte ; vide s'il n'est pas installé."""
     try:
         hors_ligne = collecte.importer("plotly.offline", "Les graphiques du rapport")
-    except collecte.DependanceAbsente:
-        collecte.journal.warning("Rapport sans graphiques : plotly n'est pas installé (pip install plotly).")
+    except collecte.DependanceAbsente as absence:
+        collecte.journal.warning("Rapport sans graphiques : plotly n'est pas installé. %s", absence.conseil)
         return ""
     return str(hors_ligne.get_plotlyjs())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -176,6 +177,17 @@ def test_la_valeur_d_une_variable_n_est_jamais_repetee() -> None:
     """Une clé mise par `${}` à la mauvaise place n'est dite que par son nom."""
     (phrase,) = fautes(SEUL + "    limite: ${SECRET}\n", SECRET="tres-prive")  # noqa: S106
     assert phrase == f"{A} : limite : la valeur de ${{SECRET}} ne convient pas ; elle n'est pas répétée ici"
+
+
+def test_le_plafond_hors_ligne_n_est_dit_que_s_il_sert(caplog: pytest.LogCaptureFixture) -> None:
+    """D'un lot dont on ne choisit que les historiques, aucun flux n'est écourté."""
+    commun = {"symbole": "BTC/USDT", "hors_ligne": True}
+    taches = [{"name": "histoire", **commun}, {"name": "flux", "mode": "stream", "stream": "trades", **commun}]
+    caplog.set_level(logging.INFO, logger=module.journal.name)
+    annexe_plan.ouvrir_plan({"version": 1, "tasks": taches}, taches=["histoire"], hors_ligne=True)
+    assert "est plafonné" not in caplog.text
+    annexe_plan.ouvrir_plan({"version": 1, "tasks": taches}, taches=["flux"], hors_ligne=True)
+    assert "chaque flux est plafonné à 10 s" in caplog.text
 
 
 def test_une_variable_vide_se_dit() -> None:

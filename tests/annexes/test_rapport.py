@@ -197,6 +197,7 @@ def test_sans_plotly_les_tableaux_restent(
     assert "94,00 %" in page.texte
     assert any(balise == "svg" for balise, _ in page.balises)
     assert "sans graphiques" in caplog.text
+    assert f"{sys.executable} -m pip install --upgrade plotly" in caplog.text
 
 
 def test_une_sortie_qui_ne_se_lit_pas_est_dite(tmp_path: Path) -> None:

@@ -415,7 +415,8 @@ def test_une_bibliotheque_absente_est_dite(dossier: Path, absent: str, mots: tup
     fin = sans_trace(Fin(fini.returncode, fini.stdout, fini.stderr))
     assert (fin.code, fin.out) == (2, ""), fin.err
     assert dit in fin.err
-    assert f"-m pip install --upgrade {absent.partition('.')[0]}" in fin.err
+    # Le Python qui a échoué, tout entier : « python » serait celui d'un autre environnement.
+    assert f"{sys.executable} -m pip install --upgrade {absent.partition('.')[0]}" in fin.err
     assert fichiers(dossier) == []
 
 
