@@ -8591,9 +8591,11 @@ class Couverture:
         self.connexion, self.serie, self.fiche, self.plage = connexion, serie, fiche, plage
         self.timeframe = serie.timeframe.ancrer(fiche.ancre_ms)
         self.relisible = bool(connexion.api.has.get("fetchOHLCV"))
-        debut, dues = plage.debut, fiche.couverts[-1:] + fiche.a_relire() or intervalles_de(fiche.trous, ECHEC)
-        if debut is None and dues:
-            debut = min(dues)[0]
+        fin = fiche.couverts[-1][1] if fiche.couverts else 0
+        # Une exécution tuée n'a peut-être pas relu les dernières bougies de son flux, même d'avant un vide.
+        self.recentes = croiser(fiche.couverts, [(self.timeframe.plancher(fin - CONFIRMATION_MS), fin)])
+        dues = fiche.couverts[-1:] + self.recentes + fiche.a_relire() or intervalles_de(fiche.trous, ECHEC)
+        debut = min(dues)[0] if plage.debut is None and dues else plage.debut
         self.debut = None if debut is None else self.timeframe.plafond(debut)
         self.desavoues: list[Intervalle] = []  # la sortie les tient, ou les tenait, pour prouvés
 
@@ -9003,11 +9005,8 @@ class FilBougies(Fil):
         super().__init__(connexion, serie, fiche, reglages)
         self.couverture = Couverture(connexion, serie, fiche, reglages.plage)
         self.source: BougiesDites | BougiesFaites = BougiesDites(self.couverture, self.compteurs)
-        # Une exécution tuée n'a peut-être pas relu les dernières bougies de son flux.
-        plancher = self.couverture.timeframe.plancher
-        recentes = [(plancher(fin - CONFIRMATION_MS), fin) for _, fin in fiche.couverts[-1:]]
         crues = None if self.couverture.relisible else True
-        self.confrontation = Confrontation(self.cle, croiser(fiche.couverts, recentes), crues)
+        self.confrontation = Confrontation(self.cle, self.couverture.recentes, crues)
         self._places = asyncio.Semaphore(reglages.concurrence)
         self._a_relire = True  # pas encore relu depuis que l'écoute a commencé
         self._rendue = 0  # fin de la dernière rendue

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from module_ccxt_fr_v2 import (
+    HEURE_MS,
     SECONDE_MS,
     TACHE_COURANTE,
     Avancement,
@@ -22,6 +23,7 @@ from module_ccxt_fr_v2 import (
     instants_de,
     journal,
     nombre_de,
+    oter,
     timeframe_de,
     type_des_colonnes,
 )
@@ -177,6 +179,11 @@ class Battement:
         self._horloge = asyncio.get_running_loop().time
         self._dit_s = self._montre_s = self._horloge()
         self._allure = Allure(self._dit_s)
+        heure_ms = connexion.heure_ms()
+        for fil in fils:  # des jours de bougies, avant la première du direct : des minutes sans un mot
+            manques = oter([(fil.du_depuis or heure_ms, heure_ms)], fil.fiche.connus())
+            if manques and heure_ms - manques[0][0] > HEURE_MS:
+                journal.info("%s : ce qui manque depuis %s est à relire par REST.", fil.cle, en_iso(manques[0][0]))
 
     def __call__(self, lots: Sequence[Lot]) -> None:
         """Des lots de plus, ou aucun."""

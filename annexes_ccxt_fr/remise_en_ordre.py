@@ -119,8 +119,8 @@ def _remettre(sortie: Sortie, rapport: Rapport, *, prouve: bool = True) -> None:
         fiche.couverts = []
     if otees:
         cible = _garder_un_fichier(sortie.chemin) if isinstance(sortie, SortieFichier) else _garder_une_base(sortie)
-        phrase = "« %s » : %s de moins, ce qui est abîmé ou d'une série inconnue ; original mis de côté : « %s »."
-        journal.warning(phrase, sortie.chemin, nombre_de(otees, "ligne"), cible.name)
+        phrase = "« %s » : %s, ou d'une série inconnue, en moins ; original mis de côté : « %s »."
+        journal.warning(phrase, sortie.chemin, nombre_de(otees, "ligne abîmée"), cible.name)
     if isinstance(sortie, SortieFichier) and (otees or rapport.fautes.keys() - EN_DOUBLE):
         desarmer_le_sien(sortie)
     remplacer(sortie, lignes, fiches)

@@ -310,7 +310,7 @@ PROMESSES: dict[str, tuple[str, ...]] = {
     "2 flush, profondeur, durée d'un flux": (
         "test_le_tampon_d_un_flux_s_ecrit_plein_ou_vieux_de_cinq_secondes",
         "test_les_carnets_ecrits_sont_entiers_et_jamais_croises",
-        "test_une_duree_sans_flux_se_dit",
+        "test_une_option_sans_objet_se_dit",
     ),
     "2 bougies vides, grâce, silence": (
         "test_une_minute_sans_trade_est_plate_a_la_cloture_precedente",

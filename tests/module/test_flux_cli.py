@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import signal
+import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -169,6 +171,30 @@ def test_une_bougie_fausse_d_un_flux_tue_est_corrigee_a_la_relance(vive: Bourse,
     vive.pannes.retirer(avalees)
     assert m.principal([*arguments, "--duree", "3"]) == 0
     est_vrai(vive, "binance", "BTC/USDT", sortie, au_moins=4)
+
+
+def test_une_bougie_fausse_d_avant_un_vide_est_corrigee_a_la_relance(vive: Bourse, tmp_path: Path) -> None:
+    """Tué avec une minute à combler : ce qui la précède n'avait pas été relu non plus."""
+    sortie, minute = tmp_path / "flux.sqlite", m.Timeframe.lire("1m").plancher(vive.maintenant_ms())
+    for bornes in ((minute - 9 * MINUTE, minute - 3 * MINUTE), (minute - 2 * MINUTE, minute - MINUTE)):
+        assert m.principal(commande(vive, sortie, bornes)) == 0
+    with contextlib.closing(sqlite3.connect(sortie)) as base, base:
+        base.execute("UPDATE ohlcv SET high = high + 1 WHERE timestamp = ?", (minute - 4 * MINUTE,))
+    assert suivre(vive, sortie, "--symbole", "BTC/USDT", "--stream", "ohlcv", "--duree", "3") == 0
+    est_vrai(vive, "binance", "BTC/USDT", sortie, au_moins=10)
+
+
+@pytest.mark.parametrize("heures", [1, 3])
+def test_un_flux_sur_un_vieux_fichier_dit_d_ou_il_part(
+    vive: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str], heures: int
+) -> None:
+    """Des jours de bougies à lire avant la première du direct : sans un mot, on le croirait arrêté."""
+    sortie, pas = tmp_path / "flux.csv", m.Timeframe.lire("1m")
+    fin = pas.plancher(vive.maintenant_ms()) - heures * 60 * MINUTE + 10 * MINUTE
+    assert m.principal(commande(vive, sortie, (fin - 60 * MINUTE, fin))) == 0
+    capsys.readouterr()
+    assert suivre(vive, sortie, "--symbole", "BTC/USDT", "--stream", "ohlcv", "--duree", "3") == 0
+    assert (f"ce qui manque depuis {m.en_iso(fin)} est à relire par REST" in capsys.readouterr().err) == (heures > 1)
 
 
 @pytest.mark.parametrize("arret", [-9, signal.SIGTERM])
