@@ -7265,10 +7265,19 @@ class Enquete:
             rendu = timeframe.compter(reponse.vives[0][0], reponse.vives[-1][1])
             proche = timeframe.avancer(self.manque.debut, -max(MARGE, rendu // 2))
             yield Question(timeframe, proche, timeframe.avancer(fin, apres))
-        if not reponse.de_la_serie and any(v[0] < self.manque.fin < v[1] for v in reponse.vives):
-            # Des transactions, dans le manque ou juste après lui : notre timeframe le dit.
-            serie, place = self.pages.timeframe, self.pages.capacite(self.pages.timeframe)
-            yield Question(serie, serie.avancer(self.manque.fin, -1), serie.avancer(self.manque.fin, place - 1))
+        if not reponse.de_la_serie:
+            yield from self._dans_ces_bougies(reponse.vives)
+
+    def _dans_ces_bougies(self, vives: Sequence[Intervalle]) -> Demarche:
+        """Où sont, dans le timeframe de la série, les transactions de bougies longues du manque ou de son bord."""
+        manque, pas = self.manque, self.pages.timeframe
+        avancer, place = pas.avancer, self.pages.capacite(pas)
+        for ouverture, cloture in vives:
+            if manque.debut <= ouverture and cloture <= manque.fin:  # bitbank : nos pages s'arrêtaient avant elle
+                yield Question(pas, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
+                return
+            if ouverture < manque.fin < cloture:
+                yield Question(pas, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
 
     def _bords(self, timeframe: Timeframe, *, avec_elles: bool = False) -> Demarche:
         """Ce qui précède juste la voisine de droite et suit juste celle de gauche, ou à défaut les bords du manque.
