@@ -225,6 +225,7 @@ def marche(nom: str, code: str) -> Monde:
     return monde(code, lambda rang: vivante(rang, points))
 
 
+@pytest.mark.couvrant
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("nom_marche", MARCHES)
 @pytest.mark.parametrize("caractere", PERSONNALITES)
