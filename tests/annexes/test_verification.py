@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from attente import PLAFOND_S
+from couverture import une_seule
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ligne_de_commande import EXTENSIONS, HEURE_BOURSE, JOUR, MINUTE, commande, lancer, telecharger
@@ -364,6 +365,7 @@ def test_plusieurs_symboles_plusieurs_lignes_par_ms_sans_nonce(
     assert [serie.lignes for serie in m.verifier(chemin).series] == [NOMBRE, NOMBRE]
 
 
+@pytest.mark.couvrant(format_=une_seule)
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize(
     ("exchange", "mots"),

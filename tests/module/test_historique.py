@@ -648,6 +648,7 @@ PASSAGERES: dict[str, Callable[[list[Ligne], Serveur], list[Ligne]]] = {
 }
 
 
+@pytest.mark.couvrant(nom=lambda nom: nom.partition("_")[0] if nom.startswith("impossible") else nom)
 @pytest.mark.parametrize(
     "caractere", ["premieres_jusqua", "premieres_sans_fin", "dernieres_de_la_fenetre", "decroissante"]
 )

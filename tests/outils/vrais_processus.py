@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import runpy
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 import tempfile
 from multiprocessing import forkserver
@@ -55,6 +57,36 @@ def condamner(arguments: list[str]) -> BaseProcess:
 
 def _executer(arguments: list[str]) -> None:
     sys.exit(m.principal(arguments))
+
+
+PIECES = ("module_ccxt_fr_v2", "annexes_ccxt_fr", "bourse_locale")
+
+
+def executer_seul(script: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Ce script, lancé de son dossier, dans un processus où rien d'autre du dépôt ne s'importe."""
+    dits = [script.with_name(f"{script.stem}.{flux}") for flux in ("stdout", "stderr")]
+    processus = processus_neufs().Process(target=_executer_seul, args=(script, arguments, dits), daemon=True)
+    processus.start()
+    CONDAMNES.append(processus)
+    processus.join(PLAFOND_S)
+    assert processus.exitcode is not None, "n'a pas fini"
+    lus = [dit.read_text(encoding="utf-8") for dit in dits]
+    for dit in dits:
+        dit.unlink()
+    return subprocess.CompletedProcess([str(script), *arguments], processus.exitcode, *lus)
+
+
+def _executer_seul(script: Path, arguments: Sequence[str], dits: Sequence[Path]) -> None:
+    for descripteur, dit in enumerate(dits, start=1):
+        os.dup2(os.open(dit, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descripteur)
+    os.chdir(script.parent)
+    depot = Path(m.__file__).parent
+    sys.path[:] = [str(script.parent), *(c for c in sys.path if not Path(c).resolve().is_relative_to(depot))]
+    for nom in [nom for nom in sys.modules if nom.partition(".")[0] in PIECES]:
+        del sys.modules[nom]
+    sys.modules |= dict.fromkeys(PIECES[1:])  # type: ignore[arg-type]  # installé, le projet s'importe de partout
+    sys.argv = [script.name, *arguments]
+    runpy.run_path(script.name, run_name="__main__")
 
 
 def tuer(processus: BaseProcess, quand: Callable[[], bool], apres_s: float = 0.0) -> None:
