@@ -770,6 +770,7 @@ def test_un_fichier_tenu_rend_75(tmp_path: Path) -> None:
         verrou.rendre()
 
 
+@pytest.mark.couvrant(format_=une_seule, attente_s=une_seule)
 @pytest.mark.parametrize("attente_s", [0.0, 0.15, 0.5])
 @pytest.mark.parametrize("format_", ["csv", "parquet", "sqlite"])
 def test_tue_pendant_la_reparation_puis_relance(

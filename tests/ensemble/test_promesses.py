@@ -34,6 +34,7 @@ from ligne_de_commande import (
     commande,
     donnees,
     empreinte,
+    famille,
     fenetres,
     fiche,
     finir,
@@ -477,6 +478,7 @@ def tuer_a_un_instant(bourse: Bourse, sortie: Path, symbole: str, alea: random.R
     return servies() - depart
 
 
+@pytest.mark.couvrant(nom=famille, un_par_famille=("nom",))
 @pytest.mark.parametrize("nom", EXTENSIONS)
 def test_6_tue_a_n_importe_quel_instant_puis_relance(figee: Bourse, tmp_path: Path, nom: str) -> None:
     """`kill -9` : fichier lisible, relance = oracle, et aucune page redemandée hors de celles qui étaient en vol."""
@@ -510,6 +512,7 @@ def test_6_tue_plusieurs_fois_de_suite(figee: Bourse, tmp_path: Path, nom: str) 
     assert len(donnees(figee)) <= PAGES + 3 * (EN_VOL + 2) + 2
 
 
+@pytest.mark.couvrant(numero=int, nom=famille, un_par_famille=("nom",))
 @pytest.mark.parametrize(("numero", "code", "nom"), [
     *((signal.SIGTERM, 143, nom) for nom in EXTENSIONS),
     (signal.SIGINT, 130, "csv"),
@@ -581,6 +584,7 @@ def _petits_fichiers() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
 
+@pytest.mark.couvrant(nom=famille, un_par_famille=("nom",))
 @pytest.mark.parametrize("nom", EXTENSIONS)
 def test_7_taille_de_fichier_limitee(
     figee: Bourse, tmp_path: Path, nom: str, monkeypatch: pytest.MonkeyPatch
