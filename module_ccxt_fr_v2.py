@@ -5759,12 +5759,12 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
     async def _mesurer_heure(self) -> bool:
         """Demande son heure à l'exchange ; faux s'il ne la donne pas."""
         if self.api.has.get("fetchTime"):
-            avant = maintenant_ms()
             with contextlib.suppress(ErreurTemporaire, ErreurDefinitive):
                 essais = min(3, self.reglages.essais)
                 heure = await self.appeler(f"Heure de {self.reglages.exchange}", "fetch_time", essais=essais)
                 lue = isinstance(heure, int | float) and INSTANT_MIN_MS < heure < INSTANT_MAX_MS
-                ecart = int(heure) - (avant + maintenant_ms()) // 2 if lue else 0
+                # De la réception, jamais du milieu : venue tard ou au second essai (gate), elle aurait clos une bougie.
+                ecart = int(heure) - maintenant_ms() if lue else 0
                 if lue and not self._est_absurde(ecart):
                     self._noter_decalage(ecart)
                     self._heure_lue, self.avance_douteuse_ms = True, 0

@@ -825,6 +825,20 @@ def test_un_refus_que_la_classe_ne_reconnait_pas_n_est_pas_redit_huit_fois(
     assert ("refuse cette demande" in conseil) is (requetes == 3)
 
 
+@pytest.mark.parametrize("refus", [0, 2], ids=["réponse lente", "refus avant elle"])
+def test_une_heure_venue_tard_n_avance_pas_la_notre(refus: int) -> None:
+    """Vu sur gate : l'heure, venue au second essai, 16 s après la demande ; la bougie ouverte passait pour close."""
+    pannes = [Panne("http", "time", code=503, fois=refus)] if refus else []
+
+    async def scenario(connexion: module.Connexion) -> int:
+        await connexion.estimer_heure()
+        return connexion.heure_ms() - module.maintenant_ms()
+
+    with temps_simule(), Bourse(("binance",), limites=False, latence_s=16, pannes=pannes).en_fil() as bourse:
+        assert -20_000 < jouer(bourse, "binance", scenario) <= 0
+        assert bourse.compter("time") == 1 + refus
+
+
 def dater(monkeypatch: pytest.MonkeyPatch, instant_ms: Callable[[], int]) -> None:
     """L'exchange embarqué date ses réponses de cet instant-là."""
     envoyer = serveur.envoyer
