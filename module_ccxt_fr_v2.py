@@ -5842,6 +5842,14 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
         if tous and self.marches.manquent(symboles):
             self.api.options["fetchMarkets"]["types"] = tous  # hyperliquid range des contrats sous « hip3 »
             await self.appeler(quoi, "load_markets", True)
+        if not self.api.markets:
+            await self.essais.tenter(functools.partial(self._relire_une_liste_vide, quoi))
+
+    async def _relire_une_liste_vide(self, quoi: str) -> None:
+        """Aucun marché : bitso, foxbit ou bitvavo ont mal répondu ; aucun symbole n'est en faute."""
+        await self.appeler(quoi, "load_markets", True, essais=1)
+        if not self.api.markets:
+            raise ErreurTemporaire(f"{quoi} : aucun n'y est", CONSEIL_RESEAU)
 
     def nature_demandee(self, symbole: str) -> NatureMarche:
         """Le type du marché qu'un symbole demande."""

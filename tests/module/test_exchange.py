@@ -605,6 +605,19 @@ def test_une_liste_de_marches_incomplete_est_relue(bourse: Bourse) -> None:
     assert bourse.compter("exchangeInfo") == 2
 
 
+def test_une_liste_sans_aucun_marche_n_accuse_pas_le_symbole(bourse: Bourse) -> None:
+    """bitso, foxbit, bitvavo : du JSON valide et vide deux fois de suite rendait « Symbole inconnu », code 2."""
+    bourse.pannes.ajouter(Panne("http", "AssetPairs", fois=3, code=200, corps='{"error": [], "result": {}}'))
+    assert jouer(bourse, "kraken", lambda c: resolus(c, "BTC/USD")) == ["BTC/USD"]
+    assert bourse.compter("AssetPairs") == 4
+
+
+def test_une_liste_toujours_sans_marche_est_un_echec_de_l_exchange(bourse: Bourse) -> None:
+    bourse.pannes.ajouter(Panne("http", "AssetPairs", code=200, corps='{"error": [], "result": {}}'))
+    with pytest.raises(module.ErreurTemporaire, match="Liste des marchés de kraken : aucun n'y est"):
+        jouer(bourse, "kraken", lambda c: resolus(c, "BTC/USD"))
+
+
 def test_seule_la_liste_utile_est_demandee(bourse: Bourse) -> None:
     """Au comptant, ni /fapi ni /dapi ; un contrat linéaire, /fapi seul ; jamais les devises, qui demandent une clé."""
     jouer(bourse, "binance", lambda c: resolus(c, "BTC/USDT"), identifiants={"apiKey": CLE, "secret": SECRET})
