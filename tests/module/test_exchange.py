@@ -686,6 +686,17 @@ def test_une_page_toujours_illisible_finit_en_erreur(bourse: Bourse, nature: str
     assert bourse.compter("klines") == 3
 
 
+@pytest.mark.parametrize("nombre", ["NaN", "-Infinity", "1e999"])
+def test_un_nombre_non_fini_ne_rend_pas_la_page_illisible(bourse: Bourse, nombre: str) -> None:
+    """orjson, par qui ccxt lit, refuserait la page entière : seule cette ligne est impossible."""
+    lignes = [f'[{HEURE - k * MINUTE}, "2", {"3" if k != 5 else nombre}, "1", "2", "5"{", 0" * 6}]' for k in (9, 5, 1)]
+    bourse.pannes.ajouter(Panne("http", "klines", code=200, corps=f"[{', '.join(lignes)}]"))
+    lues = jouer(bourse, "binance", lambda c: page(c, "BTC/USDT"))
+    assert [(ligne[0], math.isfinite(ligne[2])) for ligne in lues] == [
+        (HEURE - k * MINUTE, k != 5) for k in (9, 5, 1)
+    ]  # fmt: skip
+
+
 def test_une_reponse_vide_mais_valide_reste_une_page_vide(bourse: Bourse) -> None:
     """`[]` en JSON est une réponse : c'est l'historique qui en cherche la preuve."""
     bourse.pannes.ajouter(Panne("page_vide", "klines"))
