@@ -922,7 +922,7 @@ def alterer(texte: bytes, quoi: str, rang: int, precision: Any) -> bytes:
 
 
 @given(alteration=alterations)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=36, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_toute_alteration_est_trouvee_et_reparee(
     alteration: tuple[str, int, Any], modele: Path, bourse_longue: Bourse, tmp_path: Path
 ) -> None:

@@ -102,11 +102,16 @@ def test_le_fichier_est_l_oracle_moins_ce_que_l_exchange_ne_sert_plus(nom: str, 
     collecter_puis_relancer(nom, plus_d_une_page(nom), tmp_path)
 
 
-@pytest.mark.couvrant(nom=conduite, un_par_famille=("nom",))
-@pytest.mark.parametrize("cas", CAS)
-@pytest.mark.parametrize("nom", PROTOCOLES)
+AUTRES = [
+    *((nom, "jusqu_a_maintenant") for nom in PROTOCOLES),
+    *((nom, "autour_de_la_cotation") for nom, protocole in PROTOCOLES.items() if protocole.cotation),
+]
+
+
+@pytest.mark.couvrant(nom=conduite, cas=str, un_par_famille=("nom",))
+@pytest.mark.parametrize(("nom", "cas"), AUTRES)
 def test_d_autres_bornes_aussi(nom: str, cas: str, tmp_path: Path) -> None:
-    """Jusqu'à maintenant, et bien avant la cotation."""
+    """Jusqu'à maintenant ; bien avant la cotation, là où la page entière ne la montrait pas."""
     collecter_puis_relancer(nom, CAS[cas], tmp_path)
 
 

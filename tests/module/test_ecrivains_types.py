@@ -338,7 +338,7 @@ OPERATIONS = st.lists(
 
 
 @pytest.mark.parametrize("suffixe", SUFFIXES)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=16, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     donnee=st.sampled_from(list(m.TYPES.values())), modes=st.lists(st.booleans(), min_size=11), operations=OPERATIONS
 )

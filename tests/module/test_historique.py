@@ -389,6 +389,7 @@ RECENTS: dict[str, tuple[Choix, int]] = {
 }
 
 
+@pytest.mark.couvrant
 @pytest.mark.parametrize("code", ["1m", "1h", "1d"])
 @pytest.mark.parametrize("avant", [3000, 500, 5])
 @pytest.mark.parametrize("nom", RECENTS)
@@ -450,6 +451,7 @@ REFUS: dict[str, tuple[Callable[[int, int, int], bool], range]] = {
 }
 
 
+@pytest.mark.couvrant
 @pytest.mark.parametrize("ancien", [True, False])
 @pytest.mark.parametrize("vide", [range(0), range(100, 350)])
 @pytest.mark.parametrize("nom", REFUS)
@@ -760,6 +762,7 @@ TOUJOURS: dict[str, Panne] = {
 }
 
 
+@pytest.mark.couvrant
 @pytest.mark.parametrize("limite", [20, 100])
 @pytest.mark.parametrize("nom_marche", ["plein", "petites_pannes"])
 @pytest.mark.parametrize("nom", TOUJOURS)
