@@ -8659,6 +8659,7 @@ class Confrontation:
         self.egales: Callable[[Sequence[Any], Sequence[Any]], bool] = operator.eq  # la dite et celle du REST
         self.temoignent = memes_valeurs  # de même, pour dire que le flux et le REST comptent pareil
         self._restes = list(restes)  # rendus, pas encore relus
+        self._jeunes: list[Intervalle] = []  # de ceux-là, ce que le REST a dit trop tôt pour qu'on l'en croie
         self._dites: dict[int, Sequence[Any]] = {}  # ouverture -> valeurs des dernières bougies rendues
         self._temoins: dict[int, Sequence[Any]] = {}  # closes du flux, à comparer
         self._dementis = 0
@@ -8703,15 +8704,18 @@ class Confrontation:
         """Le lot du REST, sans les bougies déjà dites telles quelles ; il confirme ce qu'il couvre avant `fin`."""
         lues = dict(zip(instants_de(lot.lignes), en_tuples(lot.lignes, VALEURS_OHLCV), strict=True))
         self._comparer(lues)
-        self._restes = unir(oter(self._restes, lot.couverts), oter(lot.couverts, [(0, fin)]))
+        jeunes = oter(lot.couverts, [(0, fin)])
+        self._restes = unir(oter(self._restes, lot.couverts), jeunes)
+        self._jeunes = unir(oter(self._jeunes, lot.couverts), jeunes)
         neuves = self._inedites(lues, self.egales)
         if len(neuves) == len(lues):
             return lot
         return lot._replace(lignes=lot.lignes.filter(pa.array([instant in neuves for instant in lues], pa.bool_())))
 
-    def a_relire(self, fin: int) -> list[Intervalle]:
+    def a_relire(self, fin: int, *, sauf_du_flux: bool = False) -> list[Intervalle]:
         """Ce qui reste à relire avant cet instant de la grille."""
-        return croiser(self._restes, [(0, fin)]) if self._restes and self._restes[0][0] < fin else []
+        restes = self._jeunes if sauf_du_flux else self._restes
+        return croiser(restes, [(0, fin)]) if restes and restes[0][0] < fin else []
 
     def inedites(self, bougies: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
         """Celles du flux qui ne furent pas déjà dites telles quelles."""
@@ -9121,9 +9125,10 @@ class FilBougies(Fil):
 
     def _a_confirmer(self, age_ms: int) -> list[Intervalle]:
         """Les bougies à confirmer, closes depuis au moins ce temps."""
-        if self.source.se_prouvent or not self.couverture.relisible:
+        if not self.couverture.relisible:
             return []
-        return self.confrontation.a_relire(self.couverture.close(age_ms))
+        # Des trades qui se suivent prouvent les leurs, non celles que le REST (gate) a dites à peine closes.
+        return self.confrontation.a_relire(self.couverture.close(age_ms), sauf_du_flux=self.source.se_prouvent)
 
     def _inscrire(self, manques: Sequence[Intervalle], raison: str) -> None:
         """Rend des trous."""

@@ -866,6 +866,24 @@ def test_un_retardataire_ne_cache_pas_la_minute_d_un_saut() -> None:
     a_la_main(essai)
 
 
+def test_une_bougie_lue_a_peine_close_est_confirmee_meme_d_une_suite_qui_se_prouve() -> None:
+    """Un REST en retard l'avait dite incomplète ; celles des trades, sans saut, n'ont rien à confirmer."""
+
+    async def essai() -> None:
+        fil = ouvrir_agregat("omettre")
+        sans_rattrapage(fil)
+        nourrir(fil, (1, 1_000), (2, 61_000), (3, 62_000), (4, 121_000))
+        fil._rendre(fil.confrontation.apprendre(fil.source.adopter(lot(bougie(0))), T0))
+        assert instants(fil.collecter(fil.connexion.heure)) == [0, 1]
+        fil.connexion.heure = T0 + 20 * MINUTE
+        assert fil.source.se_prouvent
+        assert fil._a_confirmer(m.CONFIRMATION_MS) == [(T0, T0 + MINUTE)]
+        fil.confrontation.apprendre(fil.source.adopter(lot(bougie(0))), T0 + MINUTE)
+        assert fil._a_confirmer(m.CONFIRMATION_MS) == []
+
+    a_la_main(essai)
+
+
 def test_un_agregat_apprend_que_les_identifiants_ne_se_suivent_pas() -> None:
     """Trois bougies douteuses que le REST dit justes : plus rien n'est surveillé."""
 
