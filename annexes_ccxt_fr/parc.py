@@ -40,10 +40,10 @@ class SessionPartagee:
         """Donne à une instance les marchés déjà chargés, puis garde les siens pour les suivantes."""
         async with self._verrou:
             if self.souche.markets:
-                passer_marches(self.souche, api)
+                _passer(self.souche, api)
             self._natures |= set(natures)
             yield self._natures
-            passer_marches(api, self.souche)
+            _passer(api, self.souche)
 
     async def __aenter__(self) -> Self:
         await self.souche.__aenter__()
@@ -51,6 +51,12 @@ class SessionPartagee:
 
     async def __aexit__(self, *_: object) -> None:
         await self.souche.close()
+
+
+def _passer(source: Any, cible: Any) -> None:
+    """Les marchés, et la date de leur réponse : la seule heure d'un exchange sans fetchTime (hitbtc)."""
+    passer_marches(source, cible)
+    cible.date_serveur, cible.date_recue_ms = source.date_serveur, source.date_recue_ms
 
 
 class ConnexionPartagee(Connexion):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import errno
 import json
 import os
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ from annexes_ccxt_fr import lot as annexe_lot
 from annexes_ccxt_fr import metriques as annexe_metriques
 from annexes_ccxt_fr import plan as annexe_plan
 from annexes_ccxt_fr.parc import Parc
-from bourse_locale import Bourse, Panne
+from bourse_locale import Bourse, Panne, serveur
 
 BTC = {"name": "btc", "symbole": "BTC/USDT", "sortie": "donnees/btc.parquet"}
 ETH = {"name": "eth", "symbole": "ETH/USDT", "sortie": "donnees/eth.csv", "format": "csv"}
@@ -450,6 +452,33 @@ def test_chaque_tache_a_son_instance_sur_la_meme_session() -> None:
         assert session.closed
 
     asyncio.run(ouvrir())
+
+
+def test_la_deuxieme_tache_sait_encore_l_heure_d_un_exchange_qui_ne_la_dit_que_par_ses_en_tetes(
+    bourse: Bourse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hitbtc n'a pas fetchTime : les marchés prêtés, plus rien n'était daté, et l'horloge d'ici closait les bougies."""
+    envoyer, retard_ms = serveur.envoyer, 8 * MINUTE
+
+    def envoyer_date(reponse: serveur.Reponse, requete: Any) -> Any:
+        entetes = {**reponse.entetes, "Date": formatdate((module.maintenant_ms() - retard_ms) / 1000, usegmt=True)}
+        return envoyer(dataclasses.replace(reponse, entetes=entetes), requete)
+
+    monkeypatch.setattr(serveur, "envoyer", envoyer_date)
+
+    async def ouvrir() -> list[int]:
+        ecarts, config = [], bourse.config_ccxt("binance")
+        reglages = module.reglages_de(module.construire({"symbole": "BTC/USDT", "config_ccxt": config}), {})
+        async with Parc() as parc:
+            for _ in range(2):
+                async with parc.connecter(reglages) as connexion:
+                    connexion.api.has["fetchTime"] = False
+                    await connexion.preparer(["BTC/USDT"])
+                    ecarts.append(connexion.heure_ms() - module.maintenant_ms())
+        return ecarts
+
+    assert asyncio.run(ouvrir()) == [pytest.approx(-retard_ms, abs=2500)] * 2
+    assert bourse.compter(LISTE) == 1
 
 
 # Pauses
