@@ -7892,17 +7892,18 @@ class Historique:
 
         Un fait relu est redit, sauf là où une ligne est écrite : le taire l'ôterait de la fiche. Sans date de fin
         passée, ce que l'exchange n'a pas encore servi jusqu'à maintenant n'est pas un trou : rien n'en est inscrit, la
-        prochaine exécution le redemandera.
+        prochaine exécution le redemandera. De ce que le fichier sait après lui, ce n'est pas une queue.
         """
         if self.timeframe.jeu_ms:
             self._dire_les_decalages(morceau.lignes["timestamp"].to_pylist())
         close = self.timeframe.plancher(self.connexion.heure_ms() - self.plage.grace_ms - self.timeframe.jeu_ms)
         exigee = self.plage.fin is not None and self.plage.fin <= close
+        connu = sus[-1][1] if sus else 0
         trous = [
             Trou(*reste, ECHEC if t.raison == A_VENIR else t.raison)
             for t in morceau.trous
             for reste in oter([(t.debut, t.fin)], self._ecrits(sus, t) if t.raison in FAITS else sus)
-            if exigee or t.raison != A_VENIR
+            if exigee or t.raison != A_VENIR or reste[0] < connu
         ]
         non_prouves = [(t.debut, t.fin) for t in morceau.trous if t.raison not in FAITS]
         prouves = oter([morceau.couvert], non_prouves)

@@ -658,6 +658,27 @@ def test_8_3_une_replique_en_retard_s_arrete_plus_tot_et_le_dit(
     assert json.loads(bilan.read_text())["series"][0]["retard"] == 0
 
 
+@pytest.mark.parametrize("exchange", ["binance", "okx", "bybit"])
+def test_8_3_ce_qui_precede_une_ligne_ecrite_n_est_pas_une_queue(
+    exchange: str, bourse: Bourse, tmp_path: Path
+) -> None:
+    """Trois heures déjà écrites ; une réplique en retard de dix s'arrête avant elles : un trou, code 3, même sans fin."""
+    fin = HEURE_BOURSE // HEURE_MS * HEURE_MS
+    ecrit, debut, sortie = fin - 3 * HEURE_MS, fin - 4 * JOUR_MS, tmp_path / "heures.csv"
+    mots = ("--timeframe", "1h", "--limite", "50", "--relecture", "10")
+    bourse.pannes.vider()
+    assert telecharger(bourse, sortie, None, "--date-debut", str(ecrit), *mots, exchange=exchange) == 0
+    panne = bourse.pannes.ajouter(Panne("replique", CHEMINS[exchange], retard_s=10 * 3600 + 60))
+    assert telecharger(bourse, sortie, None, "--date-debut", str(debut), *mots, exchange=exchange) == 3
+    assert panne.touchees
+    oracle = list(bourse.attendu(exchange, "BTC/USDT", "1h", debut, fin))
+    assert lignes(sortie) == [ligne for ligne in oracle if not fin - 10 * HEURE_MS <= ligne[0] < ecrit]
+    assert fiche(sortie).trous == [module.Trou(fin - 10 * HEURE_MS, ecrit, ECHEC)]
+    bourse.pannes.vider()
+    assert telecharger(bourse, sortie, None, "--date-debut", str(debut), *mots, exchange=exchange) == 0
+    assert (lignes(sortie), fiche(sortie).trous) == (oracle, [])
+
+
 @pytest.mark.parametrize("exchange", ["binance", "bybit"])
 def test_8_4_reparer_redemande_les_faits_une_fois(exchange: str, bourse: Bourse, tmp_path: Path) -> None:
     """Des pages trouées en leur milieu sont crues ; la relance n'y revient pas, `--reparer` si."""
