@@ -662,7 +662,7 @@ def test_8_3_une_replique_en_retard_s_arrete_plus_tot_et_le_dit(
 def test_8_3_ce_qui_precede_une_ligne_ecrite_n_est_pas_une_queue(
     exchange: str, bourse: Bourse, tmp_path: Path
 ) -> None:
-    """Trois heures déjà écrites ; une réplique en retard de dix s'arrête avant elles : un trou, code 3, même sans fin."""
+    """Trois heures écrites ; une réplique en retard de dix s'arrête avant elles : un trou, code 3, même sans fin."""
     fin = HEURE_BOURSE // HEURE_MS * HEURE_MS
     ecrit, debut, sortie = fin - 3 * HEURE_MS, fin - 4 * JOUR_MS, tmp_path / "heures.csv"
     mots = ("--timeframe", "1h", "--limite", "50", "--relecture", "10")
