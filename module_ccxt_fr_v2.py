@@ -6090,9 +6090,10 @@ class Reponse(NamedTuple):
 
     @property
     def se_tait(self) -> bool:
-        """Vrai si l'exchange, qui répondait, n'a rien rendu de ce qu'elle demandait."""
+        """Vrai si l'exchange, qui répondait, n'a rien rendu de ce qu'elle demandait : ni ligne, ni absence dite."""
         rendue = self.vives and self.vives[0][0] < self.question.fin
-        return not (rendue or self.refusee or self.page.impossibles or self.page.sans_instant)
+        page = self.page
+        return not (rendue or self.refusee or page.impossibles or page.sans_instant or page.muettes)
 
     def rend(self, debut: int, fin: int) -> bool:
         """Vrai si une ligne de la série, dans [debut, fin[, y est."""
@@ -6257,6 +6258,7 @@ class Pages:
         self._plafonds: collections.Counter[int] = collections.Counter()
         self._admises: dict[str, int] = {}  # par timeframe, les bougies d'une fenêtre, quand l'exchange en a refusé
         self._pas_vu = False  # deux bougies de la série se suivaient : leur pas est bien le sien
+        self._sert_les_plates = False  # une bougie de la série, sans transaction, était là : aucune n'est absente
         self._refus_dits: set[str] = set()
         self._recuses: set[str] = set()  # timeframes qui ne témoignent pas
 
@@ -6397,8 +6399,12 @@ class Pages:
         ancree = bool(instants) and timeframe.avancer(instants[-1], 2) > self.horizon_ms
         pas_ms = 0 if timeframe.mois or timeframe.jeu_ms else timeframe.pas_ms
         vives = [(i, i + pas_ms if pas_ms else timeframe.avancer(i, 1)) for i in instants]
-        if self.prix == "last" and not de_la_serie:  # une bougie longue plate de volume nul n'a pas de transaction
-            vives = [vive for vive, v in zip(vives, page.lignes["volume"].to_pylist(), strict=True) if v]
+        volumes = page.lignes["volume"]
+        if de_la_serie:
+            self._sert_les_plates = self._sert_les_plates or pc.min(volumes).as_py() == 0
+        elif self.prix == "last" and not self._sert_les_plates:
+            # Une bougie longue plate de volume nul n'a pas de transaction ; bittrade, lui, a des minutes plates dedans.
+            vives = [vive for vive, v in zip(vives, volumes.to_pylist(), strict=True) if v]
         return Reponse(question, page, instants, [] if page.sans_instant else vives, de_la_serie, ancree)
 
     def _dire_les_refus(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe, refusees: set[int]) -> None:

@@ -79,6 +79,19 @@ def test_2_un_symbole_d_un_autre_type_de_marche_est_dit_tel(tmp_path: Path, caps
     assert not list(tmp_path.iterdir())
 
 
+# --- §8.1 Des minutes sans trade, servies quand même -----------------------------------------------------------------
+
+
+def test_8_1_d_un_exchange_aux_bougies_plates_une_longue_plate_ne_prouve_pas_l_absence(tmp_path: Path) -> None:
+    """Il sert la minute sans trade, plate : un quart d'heure de volume nul ne dit pas qu'il n'en a pas de ligne."""
+    with servir("bittrade", vide=0.95) as simulateur:
+        assert simulateur.protocole.vides == "plates"
+        court = lancer(simulateur, tmp_path, *bornes(63 * MINUTE, 3 * MINUTE), "--limite", "20")
+        assert (court.code, court.trous("sans_transaction")) == (3, [])
+        entier = lancer(simulateur, tmp_path, *bornes(63 * MINUTE, 3 * MINUTE))
+        assert (entier.code, entier.lignes) == (0, simulateur.attendu("1m", *entier.demande))
+
+
 # --- §6.4 Une queue prouvée n'est pas un retard -----------------------------------------------------------------------
 
 

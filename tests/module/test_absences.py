@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import itertools
 import json
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -59,10 +60,12 @@ def reponse(
     timeframe: Timeframe = M1,
     ancree: bool = False,
     refusee: bool = False,
+    nulles: Iterable[int] = (),
 ) -> Reponse:
-    """Une réponse à [debut, fin[ qui rend ces ouvertures, toutes avec des transactions."""
+    """Une réponse à [debut, fin[ qui rend ces ouvertures, avec des transactions ; des `nulles`, sans."""
     instants = sorted(instants)
-    page = cribler([[i, 1.0, 1.0, 1.0, 1.0, 1.0] for i in instants], timeframe, "last")
+    lignes = [[i, 1.0, 1.0, 1.0, 1.0, 1.0] for i in instants] + [[i, None, None, None, None, None] for i in nulles]
+    page = cribler(sorted(lignes, key=operator.itemgetter(0)), timeframe, "last")
     vives = [(i, timeframe.avancer(i, 1)) for i in instants]
     return Reponse(Question(timeframe, debut, fin), page, instants, vives, timeframe is M1, ancree, refusee)
 
@@ -161,6 +164,15 @@ def test_8_1_qui_ne_suit_rien_ne_se_tait_que_s_il_ne_rend_rien() -> None:
     assert raisons(tete, heures, bord, d_ailleurs) == [SANS_TRANSACTION, ECHEC]  # la dixième heure
     # Rien de plus ancien que la minute 630 ne fut jamais servi : ce silence est peut-être la fin de ce qu'il garde.
     assert raisons(manque(60, 630, None, 630), heures, bord, vide) == [SANS_TRANSACTION, HORS_FENETRE_API]
+
+
+def test_8_6_une_ligne_nulle_ne_dit_rien_de_ce_qui_la_suit() -> None:
+    """Qui dit ses minutes vides (backpack) n'en tait aucune : la page coupée après la première n'est pas un silence."""
+    bord, coupee = reponse(minutes(9), *minutes(9, 209)), reponse([], *minutes(10, 210), nulles=minutes(10))
+    assert raisons(manque(10, 210, 9, None), bord, coupee, obeit=True) == [SANS_TRANSACTION, A_VENIR]
+    assert raisons(manque(10, 210, 9, 210), bord, coupee, obeit=True) == [SANS_TRANSACTION, ECHEC]
+    dites = reponse([], *minutes(10, 210), nulles=minutes(*range(10, 210)))
+    assert raisons(manque(10, 210, 9, None), bord, dites, obeit=True) == [SANS_TRANSACTION]
 
 
 def test_8_1_une_heure_vivante_dans_le_vide_le_dement() -> None:
