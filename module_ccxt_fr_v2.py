@@ -7869,8 +7869,9 @@ class Historique:
     async def avec_les_bords(self, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
         """Les intervalles, et les `hors_fenetre_api` que le bord du dernier dément.
 
-        L'exchange le sert : il était en panne. Ou, demandé d'avant, il y commence, ou n'a rien avant, et un timeframe
-        plus long non plus : c'est peut-être la cotation, plutôt que la fin de ce qu'il garde.
+        L'exchange le sert, ou sert plus ancien : il était en panne. Ou, demandé d'avant, il y commence, ou n'a rien
+        avant, et un timeframe plus long non plus : c'est peut-être la cotation, plutôt que la fin de ce qu'il garde. Si
+        le marché n'est coté qu'après, elle l'est sûrement.
         """
         hors = croiser(intervalles_de(self.fiche.trous, HORS_FENETRE_API), [self.demande])
         if not hors or croiser(hors, intervalles):
@@ -7878,8 +7879,9 @@ class Historique:
         fin = hors[-1][1]
         bord = self.timeframe.avancer(fin, -max(1, self.pages.capacite(self.timeframe) - MARGE - 1))
         reponse = await self.pages.temoigner(Question(self.timeframe, bord, self.timeframe.avancer(fin, 1)))
-        revenu = entre(reponse.page.lignes, *hors[-1]).num_rows
-        dementi = revenu or (not (reponse.refusee or reponse.ancree) and await self._semble_cote(fin))
+        revenu = any(instant < fin for instant in reponse.instants[:1])
+        cotee = any(t.raison == AVANT_COTATION and t.debut >= fin for t in self.fiche.trous)
+        dementi = revenu or cotee or (not (reponse.refusee or reponse.ancree) and await self._semble_cote(fin))
         return unir(intervalles, hors) if dementi else list(intervalles)
 
     async def _semble_cote(self, instant: int) -> bool:

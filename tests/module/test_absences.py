@@ -7,7 +7,6 @@ import dataclasses
 import datetime as dt
 import itertools
 import json
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -60,12 +59,10 @@ def reponse(
     timeframe: Timeframe = M1,
     ancree: bool = False,
     refusee: bool = False,
-    nulles: Iterable[int] = (),
 ) -> Reponse:
-    """Une réponse à [debut, fin[ qui rend ces ouvertures, avec des transactions ; des `nulles`, sans."""
+    """Une réponse à [debut, fin[ qui rend ces ouvertures, toutes avec des transactions."""
     instants = sorted(instants)
-    lignes = [[i, 1.0, 1.0, 1.0, 1.0, 1.0] for i in instants] + [[i, None, None, None, None, None] for i in nulles]
-    page = cribler(sorted(lignes, key=operator.itemgetter(0)), timeframe, "last")
+    page = cribler([[i, 1.0, 1.0, 1.0, 1.0, 1.0] for i in instants], timeframe, "last")
     vives = [(i, timeframe.avancer(i, 1)) for i in instants]
     return Reponse(Question(timeframe, debut, fin), page, instants, vives, timeframe is M1, ancree, refusee)
 
@@ -168,10 +165,14 @@ def test_8_1_qui_ne_suit_rien_ne_se_tait_que_s_il_ne_rend_rien() -> None:
 
 def test_8_6_une_ligne_nulle_ne_dit_rien_de_ce_qui_la_suit() -> None:
     """Qui dit ses minutes vides (backpack) n'en tait aucune : la page coupée après la première n'est pas un silence."""
-    bord, coupee = reponse(minutes(9), *minutes(9, 209)), reponse([], *minutes(10, 210), nulles=minutes(10))
+    muette = reponse([], *minutes(10, 210))
+    coupee, dites = (
+        muette._replace(page=cribler([[i, *[None] * 5] for i in minutes(*rangs)], M1, "last"))
+        for rangs in ([10], range(10, 210))
+    )
+    bord = reponse(minutes(9), *minutes(9, 209))
     assert raisons(manque(10, 210, 9, None), bord, coupee, obeit=True) == [SANS_TRANSACTION, A_VENIR]
     assert raisons(manque(10, 210, 9, 210), bord, coupee, obeit=True) == [SANS_TRANSACTION, ECHEC]
-    dites = reponse([], *minutes(10, 210), nulles=minutes(*range(10, 210)))
     assert raisons(manque(10, 210, 9, None), bord, dites, obeit=True) == [SANS_TRANSACTION]
 
 
