@@ -99,7 +99,7 @@ def taire_avant(simulateur: Tierce, monkeypatch: pytest.MonkeyPatch, instant: in
     """L'exchange ne sert plus rien d'avant cet instant."""
     servir_vraiment = simulateur.bougies
     monkeypatch.setattr(
-        simulateur, "bougies", lambda code, debut, fin: [b for b in servir_vraiment(code, debut, fin) if b.ts >= instant]
+        simulateur, "bougies", lambda *demande: [b for b in servir_vraiment(*demande) if b.ts >= instant]
     )
 
 
@@ -125,7 +125,7 @@ def test_8_une_panne_du_marche_dite_hors_de_portee_se_prouve_quand_plus_ancien_e
 def test_8_ce_qui_precede_une_cotation_prouvee_se_prouve_a_la_relance(
     nom: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cotation prouvée, puis un jour de panne inscrit hors de portée ce qui la précède : une plage plus large le reprend."""
+    """Puis un jour de panne inscrit hors de portée ce qui la précède : une plage plus large le reprend."""
     with servir(nom, cote_depuis=42 * MINUTE) as simulateur:
         cotation = simulateur.instrument.cotation_ms
         assert lancer(simulateur, tmp_path, *bornes(100 * MINUTE, 0)).trous("avant_cotation")
