@@ -5132,6 +5132,13 @@ class _Bruyante:
             return nanosecondes // 10**6
         return super().safe_integer_product(donnees, cle, facteur, defaut)  # type: ignore[misc]
 
+    def on_json_response(self, corps: str) -> Any:
+        """Un nombre non fini (NaN, 1e999) n'abîme que sa ligne : orjson, par qui ccxt lit, refuse tout le corps."""
+        try:
+            return super().on_json_response(corps)  # type: ignore[misc]
+        except ValueError:
+            return json.loads(corps)
+
     def client(self, url: str) -> Any:
         """Le client WebSocket d'une adresse, rendu bruyant lui aussi."""
         client = super().client(url)  # type: ignore[misc]  # la classe ccxt est dessous
@@ -5347,7 +5354,7 @@ TRADUCTIONS: tuple[tuple[str, type[ErreurCollecte], str], ...] = (
 REFUS_HTTP = frozenset({400, 404, 410, 422})  # d'une demande mal faite ; les autres 4xx ont leur classe, ou passent
 
 # bitmart : « no data » avant la cotation ; bitbank : 10000, « URL does not exist », un jour sans fichier.
-_RIEN_ICI = r"(?i)\bno (?:data|candles?|klines?)\b|bitbank .*\"code\": ?\"?10000\b"
+_RIEN_ICI = r"(?i)(?<![a-z])no[ _](?:data|candles?|klines?)(?![a-z])|bitbank .*\"code\": ?\"?10000\b"
 # gate : « Candlestick too long ago. Maximum 10000 points ago are allowed ».
 _TROP_ANCIEN = r"(?i)too (?:long ago|old|far)|maximum \d+ points|out of (?:history|available) range"
 _POINTS = r"(?i)maximum (\d+) points"
@@ -5759,12 +5766,12 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
     async def _mesurer_heure(self) -> bool:
         """Demande son heure à l'exchange ; faux s'il ne la donne pas."""
         if self.api.has.get("fetchTime"):
-            avant = maintenant_ms()
             with contextlib.suppress(ErreurTemporaire, ErreurDefinitive):
                 essais = min(3, self.reglages.essais)
                 heure = await self.appeler(f"Heure de {self.reglages.exchange}", "fetch_time", essais=essais)
                 lue = isinstance(heure, int | float) and INSTANT_MIN_MS < heure < INSTANT_MAX_MS
-                ecart = int(heure) - (avant + maintenant_ms()) // 2 if lue else 0
+                # De la réception, jamais du milieu : venue tard ou au second essai (gate), elle aurait clos une bougie.
+                ecart = int(heure) - maintenant_ms() if lue else 0
                 if lue and not self._est_absurde(ecart):
                     self._noter_decalage(ecart)
                     self._heure_lue, self.avance_douteuse_ms = True, 0
@@ -5842,6 +5849,14 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
         if tous and self.marches.manquent(symboles):
             self.api.options["fetchMarkets"]["types"] = tous  # hyperliquid range des contrats sous « hip3 »
             await self.appeler(quoi, "load_markets", True)
+        if not self.api.markets:
+            await self.essais.tenter(functools.partial(self._relire_une_liste_vide, quoi))
+
+    async def _relire_une_liste_vide(self, quoi: str) -> None:
+        """Aucun marché : bitso, foxbit ou bitvavo ont mal répondu ; aucun symbole n'est en faute."""
+        await self.appeler(quoi, "load_markets", True, essais=1)
+        if not self.api.markets:
+            raise ErreurTemporaire(f"{quoi} : aucun n'y est", CONSEIL_RESEAU)
 
     def nature_demandee(self, symbole: str) -> NatureMarche:
         """Le type du marché qu'un symbole demande."""

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from couverture import partager
 from hypothesis import settings
 from ligne_de_commande import tuer_les_lances
 from temps_simule import HEURE_DES_ESSAIS, temps_simule
@@ -45,6 +46,22 @@ def _disque_sans_coupure_de_courant() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as rustine:
         rustine.setattr(os, "fsync", os.fstat)  # d'un descripteur fermé, la même erreur
         yield
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Ce que la suite a d'options à elle."""
+    parser.addoption("--complet", action="store_true", help="joue en entier les produits de paramètres (couvrant)")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """D'un produit de paramètres, les rencontres qui font passer par un autre code ; nommé un à un, un cas est joué."""
+    if config.getoption("complet"):
+        return
+    joues, epargnes = partager(items)
+    if epargnes:
+        items[:] = joues
+        config.hook.pytest_deselected(items=epargnes)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -164,6 +164,7 @@ EVENEMENTS: dict[str, tuple[Callable[[list[Rangee]], None], tuple[str, ...]]] = 
 }
 
 
+@pytest.mark.couvrant(abimer=id)
 @pytest.mark.parametrize("par", PAR)
 @pytest.mark.parametrize(
     ("abimer", "donnee", "format_"),
@@ -224,6 +225,7 @@ BOUGIES: dict[str, tuple[Callable[[list[Rangee]], None], tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.couvrant(abimer=id)
 @pytest.mark.parametrize("par", PAR)
 @pytest.mark.parametrize(
     ("abimer", "format_"),

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from attente import PLAFOND_S
+from couverture import une_seule
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ligne_de_commande import EXTENSIONS, HEURE_BOURSE, JOUR, MINUTE, commande, lancer, telecharger
@@ -364,6 +365,7 @@ def test_plusieurs_symboles_plusieurs_lignes_par_ms_sans_nonce(
     assert [serie.lignes for serie in m.verifier(chemin).series] == [NOMBRE, NOMBRE]
 
 
+@pytest.mark.couvrant(format_=une_seule)
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize(
     ("exchange", "mots"),
@@ -768,6 +770,7 @@ def test_un_fichier_tenu_rend_75(tmp_path: Path) -> None:
         verrou.rendre()
 
 
+@pytest.mark.couvrant(format_=une_seule, attente_s=une_seule)
 @pytest.mark.parametrize("attente_s", [0.0, 0.15, 0.5])
 @pytest.mark.parametrize("format_", ["csv", "parquet", "sqlite"])
 def test_tue_pendant_la_reparation_puis_relance(
@@ -919,7 +922,7 @@ def alterer(texte: bytes, quoi: str, rang: int, precision: Any) -> bytes:
 
 
 @given(alteration=alterations)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=36, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_toute_alteration_est_trouvee_et_reparee(
     alteration: tuple[str, int, Any], modele: Path, bourse_longue: Bourse, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ import cas_de_flux as flux
 import cas_de_rest as rest
 import pytest
 from attente import PLAFOND_S
-from cas_de_rest import HEURE, JOUR, MAINTENANT, MINUTE, PASSE, attendu
+from cas_de_rest import HEURE, MAINTENANT, MINUTE, PASSE, attendu
 
 from bourse_locale import PROTOCOLES, Bourse, Marche
 from bourse_locale.__main__ import lire_panne
@@ -178,7 +178,8 @@ def test_chaque_timeframe_finit_par_la_bougie_en_cours(nom: str, choix: str) -> 
         symbole = PROPRES[nom].ensemble[1]
         recues = await exchange.fetch_ohlcv(symbole, choix, None, 12)
         assert recues == attendu(bourse, symbole, choix, recues[0][0], MAINTENANT + 1)
-        assert recues[-1] == attendu(bourse, symbole, choix, MAINTENANT - 40 * JOUR, MAINTENANT + 1)[-1]
+        recul = 2000 * exchange.parse_timeframe(choix)
+        assert recues[-1] == attendu(bourse, symbole, choix, MAINTENANT - recul, MAINTENANT + 1)[-1]
         assert len(recues) == 12
 
     rest.jouer(nom, scenario)

@@ -12,6 +12,7 @@ import pytest
 from attente import PLAFOND_S
 from ligne_de_commande import HEURE, HEURE_BOURSE, MODULE, commande, jusqua
 from marche_simule import marche_commun
+from vrais_processus import executer_seul
 
 import module_ccxt_fr_v2 as m
 from bourse_locale import Bourse
@@ -84,7 +85,7 @@ def test_copie_seul_hors_ligne_dit_ce_qui_manque(seul: Path) -> None:
 
 def seul_en_ligne(seul: Path, arguments: list[str]) -> str:
     """Une ligne de commande, sans voisin, qui réussit ; ce qu'elle dit."""
-    fini = lancer(seul, "-c", SANS_VOISINS, seul.name, *arguments)
+    fini = executer_seul(seul, arguments)
     assert fini.returncode == 0, fini.stderr
     return fini.stderr
 
@@ -94,8 +95,9 @@ def test_copie_seul_il_fait_ses_cinq_taches(seul: Path) -> None:
     bougies, trades, faites = (seul.with_name(nom) for nom in ("bougies.parquet", "trades.csv", "faites.csv"))
     with Bourse(marche=marche_commun(), limites=False, acceleration=60).en_fil() as bourse:
         fin = bourse.maintenant_ms() // HEURE * HEURE
-        dit = seul_en_ligne(seul, commande(bourse, bougies, (fin - HEURE, fin)))
-        assert "Code 0 : 60 lignes nouvelles, " in dit
+        fini = lancer(seul, "-c", SANS_VOISINS, seul.name, *commande(bourse, bougies, (fin - HEURE, fin)))
+        assert fini.returncode == 0, fini.stderr
+        assert "Code 0 : 60 lignes nouvelles, " in fini.stderr
         seul_en_ligne(seul, commande(bourse, trades, None, "--stream", "trades", "--duree", "3"))
         seul_en_ligne(
             seul, commande(bourse, faites, None, "--stream", "trades", "--trades-vers-ohlcv", "--duree", "4")
@@ -127,7 +129,7 @@ def test_copie_seul_il_reprend_son_flux_tue(seul: Path) -> None:
         avant = trades.read_bytes().splitlines()[1:-1]
         assert trades.with_name("trades.csv.journal").exists()
         suite = commande(bourse, trades, None, "--stream", "trades", "--duree", "2")
-        fini = lancer(seul, "-c", SANS_VOISINS, seul.name, *suite)
+        fini = executer_seul(seul, suite)
     assert fini.returncode == 0, fini.stderr
     assert "dernière ligne incomplète, retirée" in fini.stderr
     apres = trades.read_bytes().splitlines()[1:]
@@ -163,7 +165,7 @@ def test_copie_seul_un_fichier_touche_par_un_autre_est_laisse(seul: Path, commen
         else:
             sortie.with_name("b.csv.fiche.json").unlink()
         avant = sortie.read_bytes()
-        fini = lancer(seul, "-c", SANS_VOISINS, seul.name, *demande)
+        fini = executer_seul(seul, demande)
     assert fini.returncode == 2
     assert "« annexes_ccxt_fr »" in fini.stderr
     assert "Traceback" not in fini.stderr
@@ -181,7 +183,7 @@ def test_copie_seul_un_fichier_illisible_est_laisse(seul: Path) -> None:
         sortie.write_bytes(abime)
         reporter = ("--stream", "trades", "--trades-vers-ohlcv", "--bougies-vides", "reporter", "--duree", "3")
         for suite in (demande, commande(bourse, plates, None, *reporter)):
-            fini = lancer(seul, "-c", SANS_VOISINS, seul.name, *suite)
+            fini = executer_seul(seul, suite)
             assert fini.returncode == 2
             assert "« annexes_ccxt_fr »" in fini.stderr
             assert "Traceback" not in fini.stderr

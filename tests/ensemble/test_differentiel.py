@@ -6,6 +6,7 @@ import csv
 from typing import TYPE_CHECKING
 
 import pytest
+from couverture import une_seule
 from ligne_de_commande import EXCHANGES, HEURE, JOUR, commande
 
 import module_ccxt_fr as reference
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 MAINTENANT = 1_704_459_630_000  # 2024-01-05T13:00:30Z
 FIN = MAINTENANT - MAINTENANT % JOUR
-ETENDUES = {"1m": 20 * HEURE, "5m": 3 * JOUR, "1h": 40 * JOUR, "1d": 150 * JOUR, "1w": 300 * JOUR, "1M": 400 * JOUR}
-KRAKEN = {"1m": 10 * HEURE, "5m": JOUR, "1h": 25 * JOUR, "1d": 150 * JOUR, "1w": 302 * JOUR}
+ETENDUES = {"1m": 20 * HEURE, "5m": 3 * JOUR, "1h": 40 * JOUR, "1d": 50 * JOUR, "1w": 140 * JOUR, "1M": 190 * JOUR}
+KRAKEN = {"1m": 10 * HEURE, "5m": JOUR, "1h": 25 * JOUR, "1d": 50 * JOUR, "1w": 142 * JOUR}
 CONTRATS = [
     ("binance", "BTC/USDT:USDT", prix) for prix in ("last", "mark", "index", "premiumIndex")
 ] + [
@@ -72,6 +73,7 @@ def test_la_v2_ecrit_ce_qu_ecrit_la_reference(bourse: Bourse, tmp_path: Path, ex
     assert 0.9 * etendue / pas - 1 <= nombre <= etendue / pas + 1
 
 
+@pytest.mark.couvrant(contrat=une_seule)
 @pytest.mark.parametrize("timeframe", ["1m", "1h", "1d"])
 @pytest.mark.parametrize("contrat", CONTRATS, ids="-".join)
 def test_la_v2_ecrit_ce_qu_ecrit_la_reference_sur_les_contrats(

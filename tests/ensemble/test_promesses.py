@@ -21,6 +21,7 @@ import pyarrow.feather as pf
 import pyarrow.parquet as pq
 import pytest
 from attente import moins_de
+from couverture import une_seule
 from ligne_de_commande import (
     CHEMINS,
     EXCHANGES,
@@ -33,6 +34,7 @@ from ligne_de_commande import (
     commande,
     donnees,
     empreinte,
+    famille,
     fenetres,
     fiche,
     finir,
@@ -120,7 +122,8 @@ ETENDUES = {"1m": 3 * HEURE, "5m": 20 * HEURE, "1h": 5 * JOUR, "1d": 40 * JOUR, 
 
 
 @pytest.mark.parametrize(("exchange", "timeframe"), [
-    (e, t) for e in EXCHANGES for t in ETENDUES if (e, t) != ("kraken", "1M")
+    *((e, t) for e in EXCHANGES for t in ("1m", "1w", "1M") if (e, t) != ("kraken", "1M")),
+    *zip(EXCHANGES, ("5m", "1h", "1d", "5m"), strict=True),  # d'un pas fixe, même code
 ])  # fmt: skip
 def test_1_bornes_strictes(figee: Bourse, csv: Path, exchange: str, timeframe: str) -> None:
     """Des bornes qui tombent entre deux ouvertures, un exchange qui rend plus que demandé : rien ne dépasse."""
@@ -198,6 +201,7 @@ def test_2_au_bord_de_la_cloture(figee: Bourse, csv: Path, apres_ms: int, grace:
 # --- 3. Ni doublon ni désordre ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.couvrant(graine=une_seule)
 @pytest.mark.parametrize("graine", [1, 2])
 def test_3_apres_n_importe_quelle_suite_de_reprises(figee: Bourse, sortie: Path, graine: int) -> None:
     """Des plages partielles, qui se recouvrent, d'avant, de dedans : à chaque pas, exactement leur union."""
@@ -214,6 +218,7 @@ def test_3_apres_n_importe_quelle_suite_de_reprises(figee: Bourse, sortie: Path,
     assert restes(sortie) == set()
 
 
+@pytest.mark.couvrant(nature=une_seule, sortie=une_seule)  # mis en ordre avant toute sortie
 @pytest.mark.parametrize("nature", ["doublons", "desordre", "chevauchement"])
 def test_3_meme_si_l_exchange_repete_et_melange(figee: Bourse, sortie: Path, nature: str) -> None:
     """Ce que l'exchange rend en double ou en désordre est écrit une fois, à sa place, reprises comprises."""
@@ -241,12 +246,26 @@ PASSAGERES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+GENRES = {
+    **dict.fromkeys(("429", "418", "http"), "un refus, que la classe lit"),
+    **dict.fromkeys(("coupure", "tronque", "muet", "lent"), "une réponse qui ne vient pas entière"),
+    **dict.fromkeys(("json_coupe", "html", "vide", "null"), "une réponse qui n'en est pas une"),
+    **dict.fromkeys(SANS_EFFET, "rien ne manque"),
+    **dict.fromkeys(("tete", "queue", "plafond"), "une page coupée"),
+    **dict.fromkeys(("page_vide", "repetee"), "aucune ligne neuve"),
+    "valeurs": "des lignes impossibles",
+}
+"""Un genre, un chemin : chaque exchange les voit tous, chaque panne au moins un exchange."""
+par_genre = pytest.mark.couvrant(nature=GENRES.__getitem__)
+
+
 def nommer(valeur: Any) -> str | None:
     """Le nom d'un réglage de panne dans celui du test."""
     return "-".join(map(str, valeur.values())) if isinstance(valeur, dict) else None
 
 
 @pytest.mark.usefixtures("sans_attente")
+@par_genre
 @pytest.mark.parametrize("exchange", EXCHANGES)
 @pytest.mark.parametrize(("nature", "reglages"), PASSAGERES, ids=nommer)
 def test_4_une_panne_passagere_ne_laisse_pas_de_trace(
@@ -265,6 +284,7 @@ def test_4_une_panne_passagere_ne_laisse_pas_de_trace(
 
 
 @pytest.mark.usefixtures("sans_attente")
+@par_genre
 @pytest.mark.parametrize("exchange", EXCHANGES)
 @pytest.mark.parametrize("nature", [*TRANSPORT, "muet"])
 def test_4_une_reponse_illisible_qui_dure_est_un_echec(
@@ -287,6 +307,7 @@ def test_4_une_reponse_illisible_qui_dure_est_un_echec(
     assert len(donnees(figee, exchange)) <= 5 - sauter + 1
 
 
+@pytest.mark.couvrant(cas=une_seule)
 @pytest.mark.parametrize("exchange", EXCHANGES)
 @pytest.mark.parametrize("cas", VALEURS)
 def test_4_une_ligne_impossible_qui_dure_est_un_trou_dit(figee: Bourse, csv: Path, exchange: str, cas: str) -> None:
@@ -317,6 +338,7 @@ ENTETES: list[tuple[str, dict[str, Any], int]] = [
 ]
 
 
+@par_genre
 @pytest.mark.parametrize("exchange", [e for e in EXCHANGES if e != "kraken"])
 @pytest.mark.parametrize(("nature", "reglages", "pire"), ENTETES, ids=nommer)
 def test_4_un_exchange_qui_ment_toujours_n_a_jamais_le_silence(
@@ -362,6 +384,7 @@ def test_4_une_vraie_panne_de_l_exchange_est_dite(csv: Path, exchange: str) -> N
 
 
 @pytest.mark.usefixtures("sans_attente")
+@par_genre
 @pytest.mark.parametrize("exchange", EXCHANGES)
 @pytest.mark.parametrize("nature", ["html", "json_coupe", "vide", "null", "http", "tronque"])
 def test_4_la_liste_des_marches_et_l_heure_sont_relues(figee: Bourse, csv: Path, exchange: str, nature: str) -> None:
@@ -455,6 +478,7 @@ def tuer_a_un_instant(bourse: Bourse, sortie: Path, symbole: str, alea: random.R
     return servies() - depart
 
 
+@pytest.mark.couvrant(nom=famille, un_par_famille=("nom",))
 @pytest.mark.parametrize("nom", EXTENSIONS)
 def test_6_tue_a_n_importe_quel_instant_puis_relance(figee: Bourse, tmp_path: Path, nom: str) -> None:
     """`kill -9` : fichier lisible, relance = oracle, et aucune page redemandée hors de celles qui étaient en vol."""
@@ -488,6 +512,7 @@ def test_6_tue_plusieurs_fois_de_suite(figee: Bourse, tmp_path: Path, nom: str) 
     assert len(donnees(figee)) <= PAGES + 3 * (EN_VOL + 2) + 2
 
 
+@pytest.mark.couvrant(numero=int, nom=famille, un_par_famille=("nom",))
 @pytest.mark.parametrize(("numero", "code", "nom"), [
     *((signal.SIGTERM, 143, nom) for nom in EXTENSIONS),
     (signal.SIGINT, 130, "csv"),
@@ -559,6 +584,7 @@ def _petits_fichiers() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
 
+@pytest.mark.couvrant(nom=famille, un_par_famille=("nom",))
 @pytest.mark.parametrize("nom", EXTENSIONS)
 def test_7_taille_de_fichier_limitee(
     figee: Bourse, tmp_path: Path, nom: str, monkeypatch: pytest.MonkeyPatch
@@ -910,6 +936,7 @@ CONTRATS = [
 ]
 
 
+@pytest.mark.couvrant(prix=une_seule)
 @pytest.mark.parametrize("timeframe", ["1m", "1h"])
 @pytest.mark.parametrize(("exchange", "symbole", "prix"), CONTRATS)
 def test_contrats_et_prix(figee: Bourse, csv: Path, exchange: str, symbole: str, prix: Any, timeframe: str) -> None:
@@ -924,6 +951,7 @@ def test_contrats_et_prix(figee: Bourse, csv: Path, exchange: str, symbole: str,
     assert empreinte(csv) == avant
 
 
+@pytest.mark.couvrant(exchange=une_seule, sortie=une_seule)  # la sortie ne sait pas d'où viennent ses lignes
 @pytest.mark.parametrize("exchange", EXCHANGES)
 def test_plusieurs_symboles(figee: Bourse, sortie: Path, exchange: str) -> None:
     """Chaque série est entière, dans le même fichier, trié par symbole puis par instant."""

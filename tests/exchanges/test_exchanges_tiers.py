@@ -46,6 +46,13 @@ class Cas(NamedTuple):
     vide: float = 0.1
 
 
+GENRES = {
+    **dict.fromkeys(("minutes_et_panne", "minutes_jusqu_ici"), "des minutes"),
+    **dict.fromkeys(("heures", "jours_jusqu_ici"), "de grandes bougies"),
+    **dict.fromkeys(("minutes_autour_de_la_cotation", "marche_plus_jeune_que_la_fenetre"), "une cotation"),
+    **dict.fromkeys(("longtemps_avant_la_cotation", "tres_ancien"), "loin de maintenant"),
+    **dict.fromkeys(("rare", "rare_et_ancien"), "un marché rare"),
+}
 CAS = {
     "minutes_et_panne": Cas("1m", 3.1, 2.6),
     "heures": Cas("1h", 40, 1),
@@ -82,6 +89,7 @@ def options_de(cas: Cas) -> list[str]:
     return ["--timeframe", cas.timeframe, "--date-debut", str(int(MAINTENANT - cas.debut_j * JOUR)), *fin]
 
 
+@pytest.mark.couvrant(cas=lambda cas: GENRES.get(cas, cas))
 @pytest.mark.parametrize("cas", CAS)
 @pytest.mark.parametrize("nom", SIMULATEURS)
 def test_le_fichier_est_l_oracle_moins_ce_que_l_exchange_ne_sert_pas(nom: str, cas: str, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pytest
 from aiohttp import web
 from bourses_tierces_flux import BASES, DEPART_MS, FLUX, FluxTiers, Tiers, TradeLu, ouvrir, tiers_de
+from couverture import une_seule
 from temps_simule import derouler, temps_simule
 
 import module_ccxt_fr_v2 as m
@@ -27,7 +28,7 @@ from bourse_locale.carnet import carnet
 from bourse_locale.pannes import Panne
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
     from pathlib import Path
 
     from bourse_locale import Bourse
@@ -119,19 +120,21 @@ Scenario = dict[tuple[str, str, str], Releve]
 def jouer(
     duree_s: float,
     agir: Callable[[Bourse], Awaitable[None]],
-    modes: tuple[str, ...],
-    noms: list[str],
+    flux: Iterable[Cas],
+    bases: tuple[str, ...] = BASES,
     vide: float = 0.1,
     acceleration: float = ACCELERATION,
     **options: Any,
 ) -> Scenario:
-    """Ces exchanges, ensemble : leurs flux pendant cette durée, et ce qui leur arrive."""
+    """Ces flux, ensemble, pendant cette durée, et ce qui leur arrive."""
+    flux = list(flux)
+    noms = dict.fromkeys(cas.nom for cas in flux)
     with temps_simule(), ouvrir(*noms, acceleration=acceleration, vide=vide).en_fil() as bourse:
         releves: Scenario = {}
 
         async def suivre(cas: Cas) -> None:
             tiers = tiers_de(bourse, cas.nom)
-            siens = {tiers.symbole(base): Releve(tiers, base) for base in BASES}
+            siens = {tiers.symbole(base): Releve(tiers, base) for base in bases}
             releves.update({(*cas, releve.base): releve for releve in siens.values()})
             reglages = reglages_de(bourse, cas.nom) | MODES[cas.mode] | options
             async for lot in m.suivre(**reglages, symbols=list(siens), duree=duree_s):
@@ -139,7 +142,7 @@ def jouer(
 
         async def tous() -> None:
             action = asyncio.ensure_future(agir(bourse))
-            await asyncio.gather(*(suivre(Cas(nom, mode)) for nom in noms for mode in modes))
+            await asyncio.gather(*(suivre(cas) for cas in flux))
             await action
 
         asyncio.run(tous())
@@ -195,28 +198,36 @@ async def taire_un_marche(bourse: Bourse) -> None:
 
 
 SCENARIOS: dict[str, functools.partial[Scenario]] = {
-    "coupure": functools.partial(
-        jouer, 8.0, functools.partial(couper, apres_s=3.0, duree_s=2.0), ("bougies", "trades", "agregat"), silence=30.0
-    ),
+    "coupure": functools.partial(jouer, 8.0, functools.partial(couper, apres_s=3.0, duree_s=2.0), silence=30.0),
     "longue": functools.partial(
-        jouer, 8.0, functools.partial(couper, apres_s=3.0, duree_s=0.5, saut_ms=12 * HEURE), ("trades",)
+        jouer, 8.0, functools.partial(couper, apres_s=3.0, duree_s=0.5, saut_ms=12 * HEURE), bases=BASES[:1]
     ),
-    "silence": functools.partial(jouer, 7.0, taire, ("bougies", "trades"), silence=1.0),
-    "fermes": functools.partial(jouer, 3.0, ne_rien_ouvrir, ("bougies", "trades")),
-    "muet": functools.partial(jouer, 4.0, taire_un_marche, ("trades",), silence=60.0),
-    "refus": functools.partial(jouer, 4.0, refuser, ("bougies", "trades")),
+    "silence": functools.partial(jouer, 7.0, taire, silence=1.0),
+    "fermes": functools.partial(jouer, 3.0, ne_rien_ouvrir),
+    "muet": functools.partial(jouer, 4.0, taire_un_marche, silence=60.0),
+    "refus": functools.partial(jouer, 4.0, refuser),
 }
+jouer_une_fois = functools.cache(lambda nom, flux: SCENARIOS[nom](flux=flux))
 
 
-@functools.cache
-def jouer_une_fois(nom: str, moitie: int) -> Scenario:
-    """Un scénario, par la moitié des exchanges."""
-    return SCENARIOS[nom](noms=MOITIES[moitie])
+@pytest.fixture
+def scenario(request: pytest.FixtureRequest) -> Scenario:
+    """Le scénario du test, par la moitié où est son exchange : tous les flux que la suite y demande, joués une fois."""
+    ici = request.node.get_closest_marker("scenario").args[0]
+    flux: dict[Cas, None] = {}
+    for test in request.session.items:
+        marque = test.get_closest_marker("scenario")
+        if marque and marque.args[0] == ici:
+            params = test.callspec.params  # type: ignore[attr-defined]
+            flux[Cas(params["nom"], params.get("mode", "trades"))] = None
+    moitie = MOITIES[request.getfixturevalue("nom") in MOITIES[1]]
+    scenario: Scenario = jouer_une_fois(ici, tuple(cas for cas in flux if cas.nom in moitie))
+    return scenario
 
 
-def scenario(nom: str, exchange: str) -> Scenario:
-    """Le scénario où joue cet exchange."""
-    return jouer_une_fois(nom, int(exchange in MOITIES[1]))
+def suite_de_trades(nom: str) -> tuple[bool, ...]:
+    """Ce qui change, d'un exchange à l'autre, la suite des trades dont on fait ses bougies."""
+    return nom in SANS_RELECTURE, nom in DERNIERS_SEULEMENT, nom in GRAINS, nom in SANS_ORDRE, nom in CONTRATS
 
 
 # --- Ce qui est rendu est vrai ---
@@ -256,55 +267,78 @@ def trades_exacts(releve: Releve, au_moins: int) -> None:
     assert [trade for trade in lus if not releve.manque(trade.instant)] == dits
 
 
-@pytest.mark.parametrize("mode", ["bougies", "agregat"])
+@pytest.mark.scenario("coupure")
+@pytest.mark.parametrize("mode", ["bougies"])
 @pytest.mark.parametrize("nom", TOUS)
-def test_une_coupure_ne_change_aucune_bougie(nom: str, mode: str) -> None:
-    """Deux minutes de connexion refusée : les bougies sont celles du REST, faites de trades ou non."""
+def test_une_coupure_ne_change_aucune_bougie(scenario: Scenario, nom: str, mode: str) -> None:
+    """Deux minutes de connexion refusée : les bougies sont celles du REST."""
     for base in BASES:
-        bougies_exactes(scenario("coupure", nom)[nom, mode, base], au_moins=5, sans_vides=mode == "agregat")
+        bougies_exactes(scenario[nom, mode, base], au_moins=5)
 
 
+@pytest.mark.scenario("coupure")
+@pytest.mark.couvrant(nom=suite_de_trades, un_par_famille=("nom",))
+@pytest.mark.parametrize("mode", ["agregat"])
 @pytest.mark.parametrize("nom", TOUS)
-def test_une_coupure_ne_perd_ni_ne_double_un_trade(nom: str) -> None:
+def test_une_coupure_ne_change_aucune_bougie_faite_de_trades(scenario: Scenario, nom: str, mode: str) -> None:
+    """Les mêmes, sans les minutes vides, que les trades ne disent pas."""
+    for base in BASES:
+        bougies_exactes(scenario[nom, mode, base], au_moins=5, sans_vides=True)
+
+
+@pytest.mark.scenario("coupure")
+@pytest.mark.parametrize("nom", TOUS)
+def test_une_coupure_ne_perd_ni_ne_double_un_trade(scenario: Scenario, nom: str) -> None:
     """Comblée par le REST, ou par l'instantané du nouvel abonnement ; chez hyperliquid, à défaut, un trou."""
     for base in BASES:
-        releve = scenario("coupure", nom)[nom, "trades", base]
+        releve = scenario[nom, "trades", base]
         trades_exacts(releve, au_moins=15)
         assert releve.trous == [] or nom in SANS_RELECTURE
 
 
+@pytest.mark.scenario("longue")
 @pytest.mark.parametrize("nom", TOUS)
-def test_une_longue_coupure_est_comblee_ou_inscrite(nom: str) -> None:
+def test_une_longue_coupure_est_comblee_ou_inscrite(scenario: Scenario, nom: str) -> None:
     """Douze heures, trois mille trades : page à page chez qui remonte, un trou exact chez qui ne garde que la fin."""
-    for base in BASES:
-        releve = scenario("longue", nom)[nom, "trades", base]
-        trades_exacts(releve, au_moins=min(DERNIERS_SEULEMENT.get(nom, 3000), 1500))
-        longs = [trou for trou in releve.trous if trou.fin - trou.debut > HEURE]
-        assert len(longs) == (nom in DERNIERS_SEULEMENT)
-        courts = [trou for trou in releve.trous if trou not in longs]
-        assert courts == [] or nom in SANS_RELECTURE
+    releve = scenario[nom, "trades", BASES[0]]
+    trades_exacts(releve, au_moins=min(DERNIERS_SEULEMENT.get(nom, 3000), 1500))
+    longs = [trou for trou in releve.trous if trou.fin - trou.debut > HEURE]
+    assert len(longs) == (nom in DERNIERS_SEULEMENT)
+    courts = [trou for trou in releve.trous if trou not in longs]
+    assert courts == [] or nom in SANS_RELECTURE
 
 
-@pytest.mark.parametrize("nom", TOUS)
-def test_une_connexion_muette_est_reconnue_et_comblee(nom: str) -> None:
-    """Ouverte, sans un mot : le REST dit que le marché vit, l'écoute est refaite."""
-    for base in BASES:
-        bougies_exactes(scenario("silence", nom)[nom, "bougies", base], au_moins=4)
-        releve = scenario("silence", nom)[nom, "trades", base]
-        trades_exacts(releve, au_moins=10)
-        assert releve.trous == [] or nom in SANS_RELECTURE
+# Un silence, un refus se voient à l'exchange ou au canal, non à leur rencontre : chacun l'un ou l'autre.
+exchange_ou_canal = pytest.mark.couvrant(nom=une_seule, mode=une_seule)
 
 
+@pytest.mark.scenario("silence")
+@exchange_ou_canal
 @pytest.mark.parametrize("mode", ["bougies", "trades"])
 @pytest.mark.parametrize("nom", TOUS)
-def test_un_marche_refuse_n_arrete_pas_l_autre(nom: str, mode: str) -> None:
+def test_une_connexion_muette_est_reconnue_et_comblee(scenario: Scenario, nom: str, mode: str) -> None:
+    """Ouverte, sans un mot : le REST dit que le marché vit, l'écoute est refaite."""
+    for base in BASES:
+        releve = scenario[nom, mode, base]
+        if mode == "bougies":
+            bougies_exactes(releve, au_moins=4)
+        else:
+            trades_exacts(releve, au_moins=10)
+            assert releve.trous == [] or nom in SANS_RELECTURE
+
+
+@pytest.mark.scenario("refus")
+@exchange_ou_canal
+@pytest.mark.parametrize("mode", ["bougies", "trades"])
+@pytest.mark.parametrize("nom", TOUS)
+def test_un_marche_refuse_n_arrete_pas_l_autre(scenario: Scenario, nom: str, mode: str) -> None:
     """Que la classe ccxt rejette le refus, le lève, ou n'en fasse rien."""
-    sain = scenario("refus", nom)[nom, mode, "AAA"]
+    sain = scenario[nom, mode, "AAA"]
     if mode == "bougies":
         bougies_exactes(sain, au_moins=2)
     else:
         trades_exacts(sain, au_moins=5)
-        refuse = scenario("refus", nom)[nom, mode, "BBB"]
+        refuse = scenario[nom, mode, "BBB"]
         if refuse.trades():  # pas encore abandonné : le REST, lui, sert ce marché
             trades_exacts(refuse, au_moins=1)
 
@@ -313,26 +347,24 @@ JAMAIS_ENTENDUS = ["bitstamp", "gate", "hyperliquid", "phemex"]
 SANS_HEURE = ("bitstamp", "phemex")  # la nôtre, qui ne court pas soixante fois trop vite, dit ce qui est clos
 
 
-@functools.cache
-def jamais_entendu(nom: str) -> Scenario:
-    """Un scénario où rien ne vient du flux."""
-    return SCENARIOS[nom](noms=JAMAIS_ENTENDUS)
-
-
+@pytest.mark.scenario("fermes")
+@pytest.mark.parametrize("mode", ["bougies", "trades"])
 @pytest.mark.parametrize("nom", JAMAIS_ENTENDUS)
-def test_une_poignee_de_main_refusee_sans_fin_est_lue_par_rest(nom: str) -> None:
+def test_une_poignee_de_main_refusee_sans_fin_est_lue_par_rest(scenario: Scenario, nom: str, mode: str) -> None:
     """Pas une trame : le REST dit tout depuis le début de l'écoute ; là où il n'y en a pas, un trou."""
     for base in BASES:
-        exige_du_rest(jamais_entendu("fermes")[nom, "trades", base])
-        if nom not in SANS_HEURE:
-            bougies_exactes(jamais_entendu("fermes")[nom, "bougies", base], au_moins=1)
+        if mode == "trades":
+            exige_du_rest(scenario[nom, mode, base])
+        elif nom not in SANS_HEURE:
+            bougies_exactes(scenario[nom, mode, base], au_moins=1)
 
 
+@pytest.mark.scenario("muet")
 @pytest.mark.parametrize("nom", JAMAIS_ENTENDUS)
-def test_un_marche_dont_rien_ne_vient_n_est_pas_complet(nom: str) -> None:
+def test_un_marche_dont_rien_ne_vient_n_est_pas_complet(scenario: Scenario, nom: str) -> None:
     """Son abonnement est pris, l'autre parle : il est lu par REST, ou c'est un trou."""
-    trades_exacts(jamais_entendu("muet")[nom, "trades", "AAA"], au_moins=3)
-    exige_du_rest(jamais_entendu("muet")[nom, "trades", "BBB"])
+    trades_exacts(scenario[nom, "trades", "AAA"], au_moins=3)
+    exige_du_rest(scenario[nom, "trades", "BBB"])
 
 
 def exige_du_rest(releve: Releve) -> None:
@@ -350,7 +382,7 @@ def test_un_abonnement_qui_remplace_le_precedent_laisse_chacun_a_sa_connexion(
 ) -> None:
     """Bithumb ne garde que le dernier marché demandé : deux fois muet à côté de l'autre, il part de son côté."""
     caplog.set_level("INFO", m.journal.name)
-    releves = jouer(6.0, rien, ("trades",), ["bithumb"], silence=0.7)
+    releves = jouer(6.0, rien, [Cas("bithumb", "trades")], silence=0.7)
     for base in BASES:
         trades_exacts(releves["bithumb", "trades", base], au_moins=15)
         assert releves["bithumb", "trades", base].trous == []
@@ -382,7 +414,8 @@ def impossibles(monkeypatch: pytest.MonkeyPatch, *classes: type[FluxTiers]) -> N
 def test_un_marche_dont_toutes_les_lignes_sont_refusees_est_lu_par_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Il parle, mais rien n'en est écrit : le REST dit tout, ou c'est un trou ; l'autre n'en souffre pas."""
     impossibles(monkeypatch, FLUX["gate"], FLUX["hyperliquid"])
-    releves = jouer(5.0, rien, ("trades", "bougies"), ["gate", "hyperliquid"], silence=60.0)
+    flux = itertools.starmap(Cas, itertools.product(("gate", "hyperliquid"), ("trades", "bougies")))
+    releves = jouer(5.0, rien, flux, silence=60.0)
     for nom in ("gate", "hyperliquid"):
         trades_exacts(releves[nom, "trades", "AAA"], au_moins=3)
         exige_du_rest(releves[nom, "trades", "BBB"])
@@ -393,7 +426,7 @@ def test_un_marche_dont_toutes_les_lignes_sont_refusees_est_lu_par_rest(monkeypa
 @functools.cache
 def a_sa_facon(nom: str, mode: str) -> Scenario:
     """Quelques minutes sans panne d'un exchange à part ; sans minute vide, que leur REST ne prouve pas tous."""
-    return jouer(5.0, rien, (mode,), [nom], vide=0.0, silence=0.7 if nom == "mexc_swap" else 30.0)
+    return jouer(5.0, rien, [Cas(nom, mode)], vide=0.0, silence=0.7 if nom == "mexc_swap" else 30.0)
 
 
 @pytest.fixture
@@ -459,7 +492,7 @@ def test_un_seul_timeframe_a_un_canal(
 ) -> None:
     """Upbit suit des bougies d'une seconde, que sa classe ne range nulle part ; les autres sont faites des trades."""
     releves = jouer(
-        7.0, rien, ("bougies",), ["upbit"], vide=0.0, acceleration=acceleration, timeframe=code, silence=30.0
+        7.0, rien, [Cas("upbit", "bougies")], vide=0.0, acceleration=acceleration, timeframe=code, silence=30.0
     )
     for base in BASES:
         bougies_exactes(releves["upbit", "bougies", base], au_moins=1, code=code)
@@ -468,7 +501,7 @@ def test_un_seul_timeframe_a_un_canal(
 
 def test_un_ticker_calme_n_est_pas_un_flux_mort(caplog: pytest.LogCaptureFixture) -> None:
     """Coinbaseexchange n'en dit qu'à chaque trade ; entre deux, le REST a d'autres prix d'achat et de vente."""
-    releves = jouer(6.0, rien, ("ticker",), ["coinbaseexchange"], vide=0.9, silence=0.6)
+    releves = jouer(6.0, rien, [Cas("coinbaseexchange", "ticker")], vide=0.9, silence=0.6)
     for base in BASES:
         releve = releves["coinbaseexchange", "ticker", base]
         assert sum(lot.lignes.num_rows for lot in releve.lots) >= 1
@@ -479,7 +512,7 @@ def test_un_ticker_calme_n_est_pas_un_flux_mort(caplog: pytest.LogCaptureFixture
 @pytest.mark.usefixtures("_avec_cles")
 def test_un_carnet_a_un_seul_cote_est_un_etat(caplog: pytest.LogCaptureFixture) -> None:
     """Un marché suspendu n'a plus de vendeurs : son carnet est écrit, ce côté vide ; l'autre marché a les deux."""
-    releves = jouer(3.0, rien, ("carnet",), ["coinbaseexchange"], silence=60.0)
+    releves = jouer(3.0, rien, [Cas("coinbaseexchange", "carnet")], silence=60.0)
     for base in BASES:
         releve = releves["coinbaseexchange", "carnet", base]
         lignes = [ligne for lot in releve.lots for ligne in lot.lignes.to_pylist()]

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from couverture import Traits
 from ligne_de_commande import CHEMINS, HEURE_BOURSE, commande, donnees, fiche, lignes, telecharger
+from mensonges import MENSONGES as MENSONGES_TIRES
 from mensonges import Scenario, fautes, lire, serveur_de, tirer
 from serveurs_de_bougies import MAINTENANT, PERSONNALITES, Monde, Serveur, monde, plage_de
 
@@ -44,11 +46,19 @@ T0 = 1_704_067_200_000  # 2024-01-01
 # Des pages toujours coupées, prises pour la première ou la dernière bougie ; des heures, presque toutes, pour 5m ou 1m.
 # Des silences crus : ses dernières seulement, un timeframe muet sur une ligne connue, une page coupée auparavant, un
 # `since` exclusif (35550), une page large toujours coupée (39676), le démenti d'un silence étranger (60820).
-GRAINES = (
-    *range(240), 6129, 6248, 6551, 11825, 3389, 20992, 13125, 6205, 14147, 7923, 267, 2738, 3953, 4847, 12900, 35550,
-    39676, 60820, 97772, 118055, 118348, *range(300_000, 300_040), 300996, 301189,
-    331521, 343106, *range(500_000, 500_040), 502699, 504172,
+NOMMEES = (
+    6129, 6248, 6551, 11825, 3389, 20992, 13125, 6205, 14147, 7923, 267, 2738, 3953, 4847, 12900, 35550,
+    39676, 60820, 97772, 118055, 118348, 300996, 301189, 331521, 343106, 502699, 504172,
 )  # fmt: skip
+GRAINES = (*range(240), *range(300_000, 300_040), *range(500_000, 500_040), *NOMMEES)
+
+
+def traits(graine: int) -> Traits:
+    """Ce qu'elle a tiré : un défaut se voit à deux d'entre eux ensemble ; les nommées, à plus."""
+    tire = tirer(graine)
+    jeune, mensonges = tire.cotation > tire.points[0], (nom in tire.mensonges for nom in MENSONGES_TIRES)
+    propres = (tire.caractere, tire.code, tire.limite, bool(tire.muet), jeune, bool(tire.pannes))
+    return Traits((graine if graine in NOMMEES else 0, *propres, *mensonges))
 
 
 def reponse(
@@ -288,12 +298,14 @@ def test_8_2_deux_demandes_deux_reponses_disent_si_un_bord_est_suivi(nom: str) -
     assert asyncio.run(lire()) is obeit
 
 
+@pytest.mark.couvrant(graine=traits, un_par_famille=("graine",))
 @pytest.mark.parametrize("graine", GRAINES)
 def test_quels_que_soient_les_mensonges_rien_d_ecrit_ne_contredit_le_marche(graine: int) -> None:
     """Toute ligne est vraie, tout fait est vrai, les appels sont comptés ; redevenu honnête, il rend tout."""
     assert fautes(tirer(graine)) == []
 
 
+@pytest.mark.couvrant
 @pytest.mark.parametrize("panne", [39, 50, 85])
 @pytest.mark.parametrize("reprise", [79, 80, 81])
 @pytest.mark.parametrize("caractere", ["fin_sur_cloture", "fin_exclue", "since_exclusif", "premieres_jusqua"])
@@ -382,6 +394,7 @@ def test_8_une_page_de_calendrier_plus_courte_que_la_fenetre_rend_tout(limite: i
     assert bougies_et_raisons(scenario) == (fin - debut, set())
 
 
+@pytest.mark.couvrant
 @pytest.mark.parametrize("vide", [6, 10, 30, 200])
 @pytest.mark.parametrize("par_page", [1, 5, 10])
 @pytest.mark.parametrize("caractere", ["premieres_jusqua", "fin_sur_cloture", "fin_exclue", "since_exclusif"])

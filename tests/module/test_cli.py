@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from attente import PLAFOND_S, attendre, moins_de
+from couverture import une_seule
 from ligne_de_commande import commande
 
 import module_ccxt_fr_v2 as module
@@ -928,6 +929,7 @@ def demarrer(*mots: str) -> Any:
             processus.kill()
 
 
+@pytest.mark.couvrant(numero=une_seule, nom=une_seule)
 @pytest.mark.parametrize(("numero", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("nom", ["a.parquet", "a.sqlite"])
 def test_un_signal_arrete_proprement(

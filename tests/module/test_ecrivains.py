@@ -895,7 +895,7 @@ OPERATIONS = st.lists(
 
 
 @pytest.mark.parametrize("suffixe", [s for _, s in VARIANTES])
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(operations=OPERATIONS)
 def test_n_importe_quelle_suite_vaut_un_dictionnaire(
     tmp_path_factory: pytest.TempPathFactory, suffixe: str, operations: list[tuple[m.CleSerie, int, int, int, str]]

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 
     from sorties_modeles import Modele
 
-TUES_PAR_FORMAT = 10
+TUES_PAR_FORMAT = 6
 FICHIERS = [suffixe for nom, suffixe in VARIANTES if nom != "sqlite"]
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")

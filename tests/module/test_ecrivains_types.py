@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ligne_de_commande import famille
 from sorties_modeles import (
     BTC,
     DEBUT,
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = [suffixe for _, suffixe in VARIANTES]
 EVENEMENTS = [m.TRADES, m.TICKER, m.ORDERBOOK]
+par_famille = pytest.mark.couvrant(sortie=famille)
+"""Chaque type dans chaque famille de formats ; chaque format, au moins un type."""
 
 
 @pytest.fixture(params=SUFFIXES)
@@ -86,6 +89,7 @@ def lot_brut(donnee: m.TypeDonnee, lignes: Iterable[dict[str, Any]]) -> m.Lot:
 # --- Ce qui est écrit se relit
 
 
+@par_famille
 @pytest.mark.parametrize("flux", [False, True])
 def test_aller_retour(sortie: Path, donnee: m.TypeDonnee, flux: bool) -> None:
     """Chaque type, dans chaque format, en flux ou non : relu tel quel, sans dire lequel c'était."""
@@ -241,7 +245,7 @@ def test_un_groupe_n_est_jamais_coupe(suffixe: str, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(m, "LIGNES_PAR_GROUPE", 7)
     chemin, alea = tmp_path / f"a{suffixe}", random.Random(1)
     attendu: dict[str, float] = {}
-    for tour in range(12):
+    for tour in range(8):
         flux = bool(tour % 2)
         lots = []
         for _ in range(4):
@@ -334,7 +338,7 @@ OPERATIONS = st.lists(
 
 
 @pytest.mark.parametrize("suffixe", SUFFIXES)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=16, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     donnee=st.sampled_from(list(m.TYPES.values())), modes=st.lists(st.booleans(), min_size=11), operations=OPERATIONS
 )
@@ -374,6 +378,7 @@ def sans_reception(modele: dict[tuple[Any, ...], dict[str, Any]]) -> dict[tuple[
     return {cle: {**une, "recu": None} for cle, une in modele.items()}
 
 
+@par_famille
 def test_idempotence_de_chaque_type(sortie: Path, donnee: m.TypeDonnee) -> None:
     """Récrire les mêmes lignes, ou les recevoir plus tard, ne touche à rien."""
     tout = lot_de(donnee, range(60))
@@ -389,6 +394,7 @@ def test_idempotence_de_chaque_type(sortie: Path, donnee: m.TypeDonnee) -> None:
     assert octets(sortie) == avant
 
 
+@par_famille
 def test_lot_en_desordre(sortie: Path, donnee: m.TypeDonnee) -> None:
     """Un lot mal rangé, avec des doublons, est rangé à la réception ; le dernier de chaque clé l'emporte."""
     rangs = [*range(30), *range(10, 20)]
@@ -398,6 +404,7 @@ def test_lot_en_desordre(sortie: Path, donnee: m.TypeDonnee) -> None:
     assert contenu_de(sortie, donnee) == modele_de(donnee, [unique])
 
 
+@par_famille
 def test_fichier_d_evenements_sans_fiche(evenement: m.TypeDonnee, sortie: Path) -> None:
     """Ses lignes sont là, mais rien n'est prouvé ; la suite s'y ajoute, et prouve ce qu'elle apporte."""
     executer(sortie, evenement, lot_de(evenement, range(30)))
@@ -434,6 +441,7 @@ def test_evenements_remis_en_ordre(evenement: m.TypeDonnee, tmp_path: Path) -> N
     assert chemin.read_text().count("\n") == 46
 
 
+@par_famille
 def test_evenements_illisibles_mis_de_cote(evenement: m.TypeDonnee, sortie: Path) -> None:
     """Des octets brouillés : le fichier est mis de côté, et la commande fait son travail."""
     unique = lot_de(evenement, range(2000))
@@ -449,6 +457,7 @@ def test_evenements_illisibles_mis_de_cote(evenement: m.TypeDonnee, sortie: Path
 # --- Le nôtre, ou pas
 
 
+@par_famille
 def test_un_autre_type_est_refuse(sortie: Path, donnee: m.TypeDonnee) -> None:
     """Le fichier d'un autre type : code 2, intact, et le message dit ce qu'il contient."""
     executer(sortie, donnee, lot_de(donnee, range(5)), table="lignes")
@@ -466,6 +475,7 @@ def test_un_autre_type_est_refuse(sortie: Path, donnee: m.TypeDonnee) -> None:
     assert octets(sortie) == avant
 
 
+@par_famille
 def test_une_autre_famille_est_refusee(evenement: m.TypeDonnee, sortie: Path) -> None:
     """Un autre exchange : refusé dans un fichier, admis dans une base. Un autre symbole de la même famille : ajouté."""
     executer(sortie, evenement, lot_de(evenement, range(5)))
@@ -499,6 +509,7 @@ def test_sqlite_choix_de_la_table(tmp_path: Path) -> None:
 # --- La fiche dit d'où vient l'horodatage
 
 
+@par_famille
 def test_horodatage(sortie: Path, donnee: m.TypeDonnee) -> None:
     """« reception » est inscrit, survit à une interruption, et se relit ; « exchange » ne s'écrit pas."""
     premier, second = lot_de(donnee, range(5)), lot_de(donnee, range(5, 9))

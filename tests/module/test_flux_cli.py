@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 import pytest
 from attente import moins_de
+from couverture import une_seule
 from flux_suivi import identifiant_de
 from ligne_de_commande import EXTENSIONS, HEURE_BOURSE, commande, fiche, finir, jusqua, lancer, lignes, octets
 from marche_simule import marche_commun
@@ -197,8 +198,11 @@ def test_un_flux_sur_un_vieux_fichier_dit_d_ou_il_part(
     assert (f"ce qui manque depuis {m.en_iso(fin)} est à relire par REST" in capsys.readouterr().err) == (heures > 1)
 
 
-@pytest.mark.parametrize("arret", [-9, signal.SIGTERM])
-@pytest.mark.parametrize(("stream", "chemin"), [("ohlcv", "klines"), ("trades", "rades")])
+@pytest.mark.parametrize(("stream", "chemin", "arret"), [
+    ("ohlcv", "klines", -9),
+    ("ohlcv", "klines", signal.SIGTERM),
+    ("trades", "rades", signal.SIGTERM),  # tués, des trades à relire sont plus bas
+])  # fmt: skip
 def test_une_coupure_que_l_arret_laisse_a_combler_l_est_a_la_relance(
     vive: Bourse, tmp_path: Path, stream: str, chemin: str, arret: int
 ) -> None:
@@ -231,6 +235,7 @@ def test_une_coupure_que_l_arret_laisse_a_combler_l_est_a_la_relance(
     assert fiche(sortie).a_relire() == []
 
 
+@pytest.mark.couvrant(exchange=une_seule, arret=une_seule)
 @pytest.mark.parametrize("arret", [-9, signal.SIGTERM])
 @pytest.mark.parametrize(("exchange", "symbole"), [("binance", "BTC/USDT"), ("bybit", "BTC/USDT:USDT")])
 def test_des_trades_avales_que_l_arret_laisse_a_relire_le_sont_a_la_relance(

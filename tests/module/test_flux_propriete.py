@@ -353,7 +353,7 @@ def test_ce_qui_est_ecrit_et_les_trous_font_le_marche(style: Style, monkeypatch:
     monkeypatch.setattr(m, "RECENTS_AU_MOINS", 1)  # quarante trades ne feraient rien oublier
     monkeypatch.setattr(m, "RECENTS_MS", 1_000)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(
         st.lists(st.tuples(st.sampled_from((0, 0, 1, 700, 1500, 4000)), st.integers(0, 3)), min_size=20, max_size=40),
         st.lists(GESTES, max_size=14),

@@ -225,6 +225,7 @@ def marche(nom: str, code: str) -> Monde:
     return monde(code, lambda rang: vivante(rang, points))
 
 
+@pytest.mark.couvrant
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("nom_marche", MARCHES)
 @pytest.mark.parametrize("caractere", PERSONNALITES)
@@ -388,6 +389,7 @@ RECENTS: dict[str, tuple[Choix, int]] = {
 }
 
 
+@pytest.mark.couvrant
 @pytest.mark.parametrize("code", ["1m", "1h", "1d"])
 @pytest.mark.parametrize("avant", [3000, 500, 5])
 @pytest.mark.parametrize("nom", RECENTS)
@@ -449,6 +451,7 @@ REFUS: dict[str, tuple[Callable[[int, int, int], bool], range]] = {
 }
 
 
+@pytest.mark.couvrant
 @pytest.mark.parametrize("ancien", [True, False])
 @pytest.mark.parametrize("vide", [range(0), range(100, 350)])
 @pytest.mark.parametrize("nom", REFUS)
@@ -647,6 +650,7 @@ PASSAGERES: dict[str, Callable[[list[Ligne], Serveur], list[Ligne]]] = {
 }
 
 
+@pytest.mark.couvrant(nom=lambda nom: nom.partition("_")[0] if nom.startswith("impossible") else nom)
 @pytest.mark.parametrize(
     "caractere", ["premieres_jusqua", "premieres_sans_fin", "dernieres_de_la_fenetre", "decroissante"]
 )
@@ -758,6 +762,7 @@ TOUJOURS: dict[str, Panne] = {
 }
 
 
+@pytest.mark.couvrant
 @pytest.mark.parametrize("limite", [20, 100])
 @pytest.mark.parametrize("nom_marche", ["plein", "petites_pannes"])
 @pytest.mark.parametrize("nom", TOUJOURS)

@@ -231,7 +231,7 @@ async def carnets_exacts(banc: Banc, profondeur: int, *symboles: str, limite: in
     """Le carnet suivi par instantané et écarts est, à la fin, exactement celui de la bourse."""
     banc.suivre_tous("watch_order_book", "watch_order_book_for_symbols", symboles, limite)
     await banc.abonne(len(symboles))
-    await banc.avancer(20_000, 100)
+    await banc.avancer(10_000, 100)
     for symbole in symboles:
         voulu = banc.oracle_carnet(symbole, profondeur)
         await banc.attendre_egal(partial(banc.carnet, symbole), voulu, "carnet")

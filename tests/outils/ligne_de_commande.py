@@ -27,6 +27,14 @@ HEURE_BOURSE = 1_704_459_630_000  # 2024-01-05T13:00:30Z : l'heure des bourses d
 CHEMINS = {"binance": "klines", "okx": "candles", "bybit": "kline", "kraken": "OHLC"}
 EXCHANGES = tuple(CHEMINS)
 EXTENSIONS = {nom: classe.extensions[0] for nom, classe in m.ECRIVAINS.items()}
+FAMILLES = {"parquet": "arrow", "feather": "arrow", ".parquet": "arrow", ".feather": "arrow", ".csv.gz": ".csv"}
+
+
+def famille(format_: str) -> str:
+    """Celle d'un format, ou d'un suffixe : ce qui le lit et l'écrit, journal, verrou et fiche compris, est le même."""
+    return FAMILLES.get(format_, format_)
+
+
 LANCES: list[subprocess.Popen[str]] = []
 CONDAMNES: list[BaseProcess] = []
 Ligne = tuple[Any, ...]

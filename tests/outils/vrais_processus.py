@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import runpy
 import shutil
-import signal
 import sqlite3
+import subprocess
 import sys
 import tempfile
 from multiprocessing import forkserver
@@ -57,6 +58,36 @@ def _executer(arguments: list[str]) -> None:
     sys.exit(m.principal(arguments))
 
 
+PIECES = ("module_ccxt_fr_v2", "annexes_ccxt_fr", "bourse_locale")
+
+
+def executer_seul(script: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Ce script, lancé de son dossier, dans un processus où rien d'autre du dépôt ne s'importe."""
+    dits = [script.with_name(f"{script.stem}.{flux}") for flux in ("stdout", "stderr")]
+    processus = processus_neufs().Process(target=_executer_seul, args=(script, arguments, dits), daemon=True)
+    processus.start()
+    CONDAMNES.append(processus)
+    processus.join(PLAFOND_S)
+    assert processus.exitcode is not None, "n'a pas fini"
+    lus = [dit.read_text(encoding="utf-8") for dit in dits]
+    for dit in dits:
+        dit.unlink()
+    return subprocess.CompletedProcess([str(script), *arguments], processus.exitcode, *lus)
+
+
+def _executer_seul(script: Path, arguments: Sequence[str], dits: Sequence[Path]) -> None:
+    for descripteur, dit in enumerate(dits, start=1):
+        os.dup2(os.open(dit, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descripteur)
+    os.chdir(script.parent)
+    depot = Path(m.__file__).parent
+    sys.path[:] = [str(script.parent), *(c for c in sys.path if not Path(c).resolve().is_relative_to(depot))]
+    for nom in [nom for nom in sys.modules if nom.partition(".")[0] in PIECES]:
+        del sys.modules[nom]
+    sys.modules |= dict.fromkeys(PIECES[1:])  # type: ignore[arg-type]  # installé, le projet s'importe de partout
+    sys.argv = [script.name, *arguments]
+    runpy.run_path(script.name, run_name="__main__")
+
+
 def tuer(processus: BaseProcess, quand: Callable[[], bool], apres_s: float = 0.0) -> None:
     """`kill -9`, un instant après que la condition est vraie, ou que le processus a fini de lui-même."""
     jusqua(lambda: quand() or not processus.is_alive())
@@ -72,12 +103,13 @@ GESTES_MAX = 90
 
 
 def mourir_a_chaque_geste(sain: Path, lieu: Path, agir: Callable[..., object], *arguments: Any) -> list[Path]:
-    """Agit sur une copie de la sortie par geste que cela fait, tuée (`kill -9`) juste avant lui.
+    """Agit sur une copie de la sortie ; rend ce qu'en garderait le disque, tuée (`kill -9`) juste avant chaque geste.
 
-    Rend les copies ; la dernière est allée au bout.
+    La dernière est allée au bout. Un processus mort ne laisse que ce qui est déjà sur le disque : le copier avant le
+    geste, d'un processus qui n'en a pas les verrous, vaut de mourir là, et n'agit qu'une fois.
     """
     corps = (sain, lieu, agir, arguments)
-    processus = processus_neufs().Process(target=_mourir_a_chaque_geste, args=corps, daemon=True)
+    processus = processus_neufs().Process(target=_copier_a_chaque_geste, args=corps, daemon=True)
     processus.start()
     CONDAMNES.append(processus)
     processus.join(PLAFOND_S)
@@ -85,44 +117,38 @@ def mourir_a_chaque_geste(sain: Path, lieu: Path, agir: Callable[..., object], *
     return [lieu / str(rang) / sain.name for rang in range(1, len(list(lieu.iterdir())) + 1)]
 
 
-def _mourir_a_chaque_geste(sain: Path, lieu: Path, agir: Callable[..., object], arguments: Sequence[Any]) -> None:
+def _copier_a_chaque_geste(sain: Path, lieu: Path, agir: Callable[..., object], arguments: Sequence[Any]) -> None:
     octets_douteux.lire_a_part = lambda *_: ""  # bien formés, ils ne tueraient personne
     with tempfile.TemporaryDirectory() as chaud:  # ce qui s'importe au premier usage ne l'est qu'une fois
         agir(Path(shutil.copytree(sain.parent, Path(chaud) / "d")) / sain.name, *arguments)
-    for rang in range(1, GESTES_MAX):
-        copie = Path(shutil.copytree(sain.parent, lieu / str(rang))) / sain.name
+    gestes, celui_ci = itertools.count(1), os.getpid()
+
+    def copier() -> None:
+        """D'un autre processus : fermer la copie d'une base rendrait les verrous que celui-ci en tient."""
+        rang = next(gestes)
         if not (pid := os.fork()):
-            _agir_puis_mourir(rang, agir, copie, *arguments)
-        fin = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        if fin != -signal.SIGKILL:
-            sys.exit(fin)
-    sys.exit(GESTES_MAX)
-
-
-def _agir_puis_mourir(rang: int, agir: Callable[..., object], *arguments: Any) -> None:
-    gestes = itertools.count(1)
-
-    def compter() -> None:
-        if next(gestes) == rang:
-            os.kill(os.getpid(), signal.SIGKILL)
+            try:
+                shutil.copytree(travail, lieu / str(rang))
+            finally:
+                os._exit(rang >= GESTES_MAX)
+        if os.waitpid(pid, 0)[1]:
+            os._exit(GESTES_MAX)
 
     def guetter(evenement: str, dit: tuple[Any, ...]) -> None:
         ecrit = evenement == "open" and isinstance(dit[2], int) and dit[2] & (os.O_WRONLY | os.O_RDWR)
-        if ecrit or evenement in GESTES:
-            compter()
+        if (ecrit or evenement in GESTES) and os.getpid() == celui_ci:
+            copier()
 
     def connecter(*bornes: Any, **reglages: Any) -> sqlite3.Connection:
         base: sqlite3.Connection = ouvrir(*bornes, **reglages)
-        base.set_trace_callback(lambda requete: compter() if requete.startswith(REQUETES) else None)
+        base.set_trace_callback(lambda requete: copier() if requete.startswith(REQUETES) else None)
         return base
 
     ouvrir: Any = sqlite3.connect
     sqlite3.connect = connecter  # type: ignore[assignment]
-
-    fin = 1
-    try:
+    with tempfile.TemporaryDirectory() as ailleurs:
+        travail = Path(shutil.copytree(sain.parent, Path(ailleurs) / "d"))
         sys.addaudithook(guetter)
-        agir(*arguments)
-        fin = 0
-    finally:
-        os._exit(fin)
+        agir(travail / sain.name, *arguments)
+        copier()
+        celui_ci = 0
