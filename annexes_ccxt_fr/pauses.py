@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from module_ccxt_fr_v2 import Limiteur, Reglages
 
-PAUSE_NOTEE_S = 1.0  # plus courte, elle est passée avant l'exécution suivante
+PAUSE_NOTEE_S = 1.0  # ce qui passe plus vite (la fenêtre d'hitbtc) est passé avant l'exécution suivante
 
 
 class Pauses:
@@ -187,7 +187,7 @@ class Debit:
         recents: list[tuple[int, float]] = []
         if isinstance(limiteur := self.limiteur, LimiteurAFenetre):
             ages = [(limiteur.horloge() - instant, poids) for instant, poids in limiteur.passages]
-            comptes = [(age_s, poids) for age_s, poids in ages if age_s < limiteur.fenetre_s]
+            comptes = [(age_s, poids) for age_s, poids in ages if age_s < limiteur.fenetre_s - PAUSE_NOTEE_S]
             if sum(poids for _, poids in comptes) > limiteur.place * (1 / PART_DE_FENETRE - 1):
                 recents = [(maintenant_ms() - math.floor(1000 * age_s), poids) for age_s, poids in comptes]
         if recents or self._nom in self._pauses.passages():

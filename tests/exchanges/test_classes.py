@@ -591,6 +591,7 @@ def test_bitbank_demande_un_fichier_par_jour_ou_par_an() -> None:
     [
         ("bitbank", 'bitbank {"success":0,"data":{"code":10000}}'),
         ("binance", 'bitmart {"message":"no data","code":70000}'),
+        ("delta", 'delta {"success":false,"error":{"code":"no_data_found"}}'),
     ],
 )
 def test_une_erreur_qui_dit_rien_ici_est_une_page_vide(nom: str, message: str) -> None:

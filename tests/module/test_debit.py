@@ -18,7 +18,7 @@ from temps_simule import temps_simule
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr.fenetres import PART_DE_FENETRE, LimiteurAFenetre
 from annexes_ccxt_fr.parc import Parc
-from annexes_ccxt_fr.pauses import Pauses, debit_de
+from annexes_ccxt_fr.pauses import Debit, Pauses, debit_de
 from bourse_locale import Bourse, Panne
 from module_ccxt_fr_v2 import ALLURE_GOUTTE, RALENTI, Limiteur
 
@@ -304,3 +304,16 @@ def test_ce_qui_ne_pese_pas_ne_laisse_rien(tmp_path: Path) -> None:
                 "--config-ccxt", json.dumps(bourse.config_ccxt("binance"))]  # fmt: skip
         assert module.principal(mots) == 0
     assert not (tmp_path / ".pauses-ccxt.json").exists()
+
+
+@pytest.mark.parametrize(("fenetre_s", "laisse"), [(1.0, False), (10.0, True)])
+def test_une_fenetre_passee_avant_l_execution_suivante_ne_laisse_rien(
+    tmp_path: Path, fenetre_s: float, laisse: bool
+) -> None:
+    """hitbtc, bequant, bitget comptent sur une seconde : six pages laissaient un fichier que personne n'aurait lu."""
+    debit = Debit("bequant", Pauses(tmp_path))
+    debit.limiteur = LimiteurAFenetre(300, fenetre_s)
+    for _ in range(15 * int(fenetre_s)):
+        debit.limiteur.passer(10)
+    debit.laisser()
+    assert (tmp_path / ".pauses-ccxt.json").exists() is laisse

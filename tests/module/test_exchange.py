@@ -605,6 +605,19 @@ def test_une_liste_de_marches_incomplete_est_relue(bourse: Bourse) -> None:
     assert bourse.compter("exchangeInfo") == 2
 
 
+def test_une_liste_sans_aucun_marche_n_accuse_pas_le_symbole(bourse: Bourse) -> None:
+    """bitso, foxbit, bitvavo : du JSON valide et vide deux fois de suite rendait « Symbole inconnu », code 2."""
+    bourse.pannes.ajouter(Panne("http", "AssetPairs", fois=3, code=200, corps='{"error": [], "result": {}}'))
+    assert jouer(bourse, "kraken", lambda c: resolus(c, "BTC/USD")) == ["BTC/USD"]
+    assert bourse.compter("AssetPairs") == 4
+
+
+def test_une_liste_toujours_sans_marche_est_un_echec_de_l_exchange(bourse: Bourse) -> None:
+    bourse.pannes.ajouter(Panne("http", "AssetPairs", code=200, corps='{"error": [], "result": {}}'))
+    with pytest.raises(module.ErreurTemporaire, match="Liste des marchés de kraken : aucun n'y est"):
+        jouer(bourse, "kraken", lambda c: resolus(c, "BTC/USD"))
+
+
 def test_seule_la_liste_utile_est_demandee(bourse: Bourse) -> None:
     """Au comptant, ni /fapi ni /dapi ; un contrat linéaire, /fapi seul ; jamais les devises, qui demandent une clé."""
     jouer(bourse, "binance", lambda c: resolus(c, "BTC/USDT"), identifiants={"apiKey": CLE, "secret": SECRET})
@@ -671,6 +684,17 @@ def test_une_page_toujours_illisible_finit_en_erreur(bourse: Bourse, nature: str
     with pytest.raises(module.ErreurTemporaire, match="Réponse illisible"):
         jouer(bourse, "binance", lambda c: page(c, "BTC/USDT"), essais=3)
     assert bourse.compter("klines") == 3
+
+
+@pytest.mark.parametrize("nombre", ["NaN", "-Infinity", "1e999"])
+def test_un_nombre_non_fini_ne_rend_pas_la_page_illisible(bourse: Bourse, nombre: str) -> None:
+    """orjson, par qui ccxt lit, refuserait la page entière : seule cette ligne est impossible."""
+    lignes = [f'[{HEURE - k * MINUTE}, "2", {"3" if k != 5 else nombre}, "1", "2", "5"{", 0" * 6}]' for k in (9, 5, 1)]
+    bourse.pannes.ajouter(Panne("http", "klines", code=200, corps=f"[{', '.join(lignes)}]"))
+    lues = jouer(bourse, "binance", lambda c: page(c, "BTC/USDT"))
+    assert [(ligne[0], math.isfinite(ligne[2])) for ligne in lues] == [
+        (HEURE - k * MINUTE, k != 5) for k in (9, 5, 1)
+    ]  # fmt: skip
 
 
 def test_une_reponse_vide_mais_valide_reste_une_page_vide(bourse: Bourse) -> None:
@@ -823,6 +847,20 @@ def test_un_refus_que_la_classe_ne_reconnait_pas_n_est_pas_redit_huit_fois(
     conseil = jouer(bourse, "binance", scenario)
     assert bourse.compter("klines") == requetes
     assert ("refuse cette demande" in conseil) is (requetes == 3)
+
+
+@pytest.mark.parametrize("refus", [0, 2], ids=["réponse lente", "refus avant elle"])
+def test_une_heure_venue_tard_n_avance_pas_la_notre(refus: int) -> None:
+    """Vu sur gate : l'heure, venue au second essai, 16 s après la demande ; la bougie ouverte passait pour close."""
+    pannes = [Panne("http", "time", code=503, fois=refus)] if refus else []
+
+    async def scenario(connexion: module.Connexion) -> int:
+        await connexion.estimer_heure()
+        return connexion.heure_ms() - module.maintenant_ms()
+
+    with temps_simule(), Bourse(("binance",), limites=False, latence_s=16, pannes=pannes).en_fil() as bourse:
+        assert -20_000 < jouer(bourse, "binance", scenario) <= 0
+        assert bourse.compter("time") == 1 + refus
 
 
 def dater(monkeypatch: pytest.MonkeyPatch, instant_ms: Callable[[], int]) -> None:
