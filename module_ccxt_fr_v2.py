@@ -6105,9 +6105,10 @@ class Reponse(NamedTuple):
 
     @property
     def se_tait(self) -> bool:
-        """Vrai si l'exchange, qui répondait, n'a rien rendu de ce qu'elle demandait."""
+        """Vrai si l'exchange, qui répondait, n'a rien rendu de ce qu'elle demandait : ni ligne, ni absence dite."""
         rendue = self.vives and self.vives[0][0] < self.question.fin
-        return not (rendue or self.refusee or self.page.impossibles or self.page.sans_instant)
+        page = self.page
+        return not (rendue or self.refusee or page.impossibles or page.sans_instant or page.muettes)
 
     def rend(self, debut: int, fin: int) -> bool:
         """Vrai si une ligne de la série, dans [debut, fin[, y est."""
@@ -6272,6 +6273,7 @@ class Pages:
         self._plafonds: collections.Counter[int] = collections.Counter()
         self._admises: dict[str, int] = {}  # par timeframe, les bougies d'une fenêtre, quand l'exchange en a refusé
         self._pas_vu = False  # deux bougies de la série se suivaient : leur pas est bien le sien
+        self._sert_les_plates = False  # une bougie de la série, sans transaction, était là : aucune n'est absente
         self._refus_dits: set[str] = set()
         self._recuses: set[str] = set()  # timeframes qui ne témoignent pas
 
@@ -6412,8 +6414,12 @@ class Pages:
         ancree = bool(instants) and timeframe.avancer(instants[-1], 2) > self.horizon_ms
         pas_ms = 0 if timeframe.mois or timeframe.jeu_ms else timeframe.pas_ms
         vives = [(i, i + pas_ms if pas_ms else timeframe.avancer(i, 1)) for i in instants]
-        if self.prix == "last" and not de_la_serie:  # une bougie longue plate de volume nul n'a pas de transaction
-            vives = [vive for vive, v in zip(vives, page.lignes["volume"].to_pylist(), strict=True) if v]
+        volumes = page.lignes["volume"]
+        if de_la_serie:
+            self._sert_les_plates = self._sert_les_plates or pc.min(volumes).as_py() == 0
+        elif self.prix == "last" and not self._sert_les_plates:
+            # Une bougie longue plate de volume nul n'a pas de transaction ; bittrade, lui, a des minutes plates dedans.
+            vives = [vive for vive, v in zip(vives, volumes.to_pylist(), strict=True) if v]
         return Reponse(question, page, instants, [] if page.sans_instant else vives, de_la_serie, ancree)
 
     def _dire_les_refus(self, brutes: Sequence[Sequence[Any]], timeframe: Timeframe, refusees: set[int]) -> None:
@@ -7878,8 +7884,9 @@ class Historique:
     async def avec_les_bords(self, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
         """Les intervalles, et les `hors_fenetre_api` que le bord du dernier dément.
 
-        L'exchange le sert : il était en panne. Ou, demandé d'avant, il y commence, ou n'a rien avant, et un timeframe
-        plus long non plus : c'est peut-être la cotation, plutôt que la fin de ce qu'il garde.
+        L'exchange le sert, ou sert plus ancien : il était en panne. Ou, demandé d'avant, il y commence, ou n'a rien
+        avant, et un timeframe plus long non plus : c'est peut-être la cotation, plutôt que la fin de ce qu'il garde. Si
+        le marché n'est coté qu'après, elle l'est sûrement.
         """
         hors = croiser(intervalles_de(self.fiche.trous, HORS_FENETRE_API), [self.demande])
         if not hors or croiser(hors, intervalles):
@@ -7887,8 +7894,9 @@ class Historique:
         fin = hors[-1][1]
         bord = self.timeframe.avancer(fin, -max(1, self.pages.capacite(self.timeframe) - MARGE - 1))
         reponse = await self.pages.temoigner(Question(self.timeframe, bord, self.timeframe.avancer(fin, 1)))
-        revenu = entre(reponse.page.lignes, *hors[-1]).num_rows
-        dementi = revenu or (not (reponse.refusee or reponse.ancree) and await self._semble_cote(fin))
+        revenu = any(instant < fin for instant in reponse.instants[:1])
+        cotee = any(t.raison == AVANT_COTATION and t.debut >= fin for t in self.fiche.trous)
+        dementi = revenu or cotee or (not (reponse.refusee or reponse.ancree) and await self._semble_cote(fin))
         return unir(intervalles, hors) if dementi else list(intervalles)
 
     async def _semble_cote(self, instant: int) -> bool:
@@ -7907,17 +7915,18 @@ class Historique:
 
         Un fait relu est redit, sauf là où une ligne est écrite : le taire l'ôterait de la fiche. Sans date de fin
         passée, ce que l'exchange n'a pas encore servi jusqu'à maintenant n'est pas un trou : rien n'en est inscrit, la
-        prochaine exécution le redemandera.
+        prochaine exécution le redemandera. De ce que le fichier sait après lui, ce n'est pas une queue.
         """
         if self.timeframe.jeu_ms:
             self._dire_les_decalages(morceau.lignes["timestamp"].to_pylist())
         close = self.timeframe.plancher(self.connexion.heure_ms() - self.plage.grace_ms - self.timeframe.jeu_ms)
         exigee = self.plage.fin is not None and self.plage.fin <= close
+        connu = sus[-1][1] if sus else 0
         trous = [
             Trou(*reste, ECHEC if t.raison == A_VENIR else t.raison)
             for t in morceau.trous
             for reste in oter([(t.debut, t.fin)], self._ecrits(sus, t) if t.raison in FAITS else sus)
-            if exigee or t.raison != A_VENIR
+            if exigee or t.raison != A_VENIR or reste[0] < connu
         ]
         non_prouves = [(t.debut, t.fin) for t in morceau.trous if t.raison not in FAITS]
         prouves = oter([morceau.couvert], non_prouves)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from couverture import une_seule
 from temps_simule import temps_simule
 
 import module_ccxt_fr_v2 as module
@@ -750,6 +751,7 @@ def test_un_mois_de_trades_et_ses_jours_pour_arbitres(
     assert len(servis(rare, "daily")) == jours + 1  # le 1er février : son mois n'est pas paru
 
 
+@pytest.mark.couvrant(source=une_seule, bougies=une_seule)
 @pytest.mark.parametrize(
     ("source", "demande", "pris"),
     [
@@ -929,6 +931,7 @@ def lignes_de(table: Any) -> list[tuple[int, float]]:
     return list(zip(module.instants_de(table), table["amount"].to_pylist(), strict=True))
 
 
+@pytest.mark.couvrant(source=une_seule, timeframe=une_seule)
 @pytest.mark.parametrize("source", ["archives", "auto"])
 @pytest.mark.parametrize(("timeframe", "pas"), [("5m", 5 * MINUTE_MS), ("1h", 60 * MINUTE_MS), ("1d", JOUR_MS)])
 def test_au_dela_du_mois_de_l_api_les_fichiers_continuent(

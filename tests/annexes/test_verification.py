@@ -20,7 +20,7 @@ from attente import PLAFOND_S
 from couverture import une_seule
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ligne_de_commande import EXTENSIONS, HEURE_BOURSE, JOUR, MINUTE, commande, lancer, telecharger
+from ligne_de_commande import EXTENSIONS, HEURE_BOURSE, JOUR, MINUTE, commande, famille, lancer, telecharger
 from marche_simule import marche_commun
 from sorties_modeles import creer, recrire
 from vrais_processus import condamner, tuer
@@ -227,6 +227,7 @@ FICHES: list[tuple[str, dict[str, Any], int, int]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.couvrant(format_=famille)
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize(("nature", "champs", "debut", "fin"), FICHES)
 def test_une_fiche_qui_contredit_les_lignes_est_une_faute(
@@ -350,6 +351,7 @@ def test_des_trous_inscrits_ne_sont_pas_des_fautes(tmp_path: Path) -> None:
     assert rapport.series[0].couverture == 95.0
 
 
+@pytest.mark.couvrant(format_=famille)
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize("donnee", m.TYPES.values(), ids=lambda donnee: donnee.nom)
 def test_plusieurs_symboles_plusieurs_lignes_par_ms_sans_nonce(

@@ -17,6 +17,7 @@ from couverture import une_seule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bourse_locale import marche as marche_embarque
 from bourse_locale.marche import (
     HEURE_MS,
     INSTRUMENTS_PAR_DEFAUT,
@@ -39,6 +40,14 @@ from bourse_locale.serveur import Bourse
 
 if TYPE_CHECKING:
     from bourse_locale.marche import NaturePrix, Pas
+
+
+
+@pytest.fixture(autouse=True)
+def _chacun_ses_totaux(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deux marchés sont comparés : l'un ne lit pas ce que l'autre a résumé."""
+    monkeypatch.setattr(marche_embarque, "totaux_de", lambda *_: {})
+
 
 RACINE = Path(__file__).resolve().parents[2]
 DEBUT = instant_ms("2024-03-04T00:00:00")

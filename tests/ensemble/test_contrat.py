@@ -79,6 +79,65 @@ def test_2_un_symbole_d_un_autre_type_de_marche_est_dit_tel(tmp_path: Path, caps
     assert not list(tmp_path.iterdir())
 
 
+# --- §8.1 Des minutes sans trade, servies quand même -----------------------------------------------------------------
+
+
+def test_8_1_d_un_exchange_aux_bougies_plates_une_longue_plate_ne_prouve_pas_l_absence(tmp_path: Path) -> None:
+    """Il sert la minute sans trade, plate : un quart d'heure de volume nul ne dit pas qu'il n'en a pas de ligne."""
+    with servir("bittrade", vide=0.95) as simulateur:
+        assert simulateur.protocole.vides == "plates"
+        court = lancer(simulateur, tmp_path, *bornes(63 * MINUTE, 3 * MINUTE), "--limite", "20")
+        assert (court.code, court.trous("sans_transaction")) == (3, [])
+        entier = lancer(simulateur, tmp_path, *bornes(63 * MINUTE, 3 * MINUTE))
+        assert (entier.code, entier.lignes) == (0, simulateur.attendu("1m", *entier.demande))
+
+
+# --- §8 Ce qu'un mauvais jour a inscrit ne reste pas ------------------------------------------------------------------
+
+
+def taire_avant(simulateur: Tierce, monkeypatch: pytest.MonkeyPatch, instant: int) -> None:
+    """L'exchange ne sert plus rien d'avant cet instant."""
+    servir_vraiment = simulateur.bougies
+    monkeypatch.setattr(
+        simulateur, "bougies", lambda *demande: [b for b in servir_vraiment(*demande) if b.ts >= instant]
+    )
+
+
+@pytest.mark.parametrize("nom", ["bydfi", "cryptocom", "poloniex"])
+def test_8_une_panne_du_marche_dite_hors_de_portee_se_prouve_quand_plus_ancien_est_servi(
+    nom: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rien d'avant une demi-heure sans trade ; revenu, l'exchange sert ce qui la précède : elle n'est pas loin."""
+    reprise = MAINTENANT - 300 * MINUTE
+    plage = bornes(330 * MINUTE, 200 * MINUTE)
+    with servir(nom, pannes=[(reprise - 40 * MINUTE, reprise)]) as simulateur:
+        taire_avant(simulateur, monkeypatch, reprise)
+        muette = lancer(simulateur, tmp_path, *plage)
+        assert (muette.code, muette.trous("hors_fenetre_api")) == (3, [(reprise - 30 * MINUTE, reprise)])
+        monkeypatch.undo()
+        vue = lancer(simulateur, tmp_path, *plage)
+        assert (vue.code, vue.trous("sans_transaction")) == (0, [(reprise - 30 * MINUTE, reprise)])
+        relance = lancer(simulateur, tmp_path, *plage)
+        assert (relance.code, relance.octets, relance.pages <= 1) == (0, vue.octets, True)
+
+
+@pytest.mark.parametrize("nom", ["lbank", "cryptocom"])
+def test_8_ce_qui_precede_une_cotation_prouvee_se_prouve_a_la_relance(
+    nom: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Puis un jour de panne inscrit hors de portée ce qui la précède : une plage plus large le reprend."""
+    with servir(nom, cote_depuis=42 * MINUTE) as simulateur:
+        cotation = simulateur.instrument.cotation_ms
+        assert lancer(simulateur, tmp_path, *bornes(100 * MINUTE, 0)).trous("avant_cotation")
+        monkeypatch.setattr(simulateur, "bougies", lambda _code, _debut, _fin: [])
+        muette = lancer(simulateur, tmp_path, *bornes(110 * MINUTE, 60 * MINUTE))
+        assert (muette.code, len(muette.trous("hors_fenetre_api"))) == (3, 1)
+        monkeypatch.undo()
+        assert lancer(simulateur, tmp_path, *bornes(150 * MINUTE, 110 * MINUTE)).code == 0
+        vue = lancer(simulateur, tmp_path, *bornes(150 * MINUTE, 10 * MINUTE))
+        assert (vue.code, vue.trous("avant_cotation")) == (0, [(MAINTENANT - 150 * MINUTE, cotation)])
+
+
 # --- §6.4 Une queue prouvée n'est pas un retard -----------------------------------------------------------------------
 
 

@@ -173,6 +173,19 @@ def test_8_1_qui_ne_suit_rien_ne_se_tait_que_s_il_ne_rend_rien() -> None:
     assert raisons(manque(60, 630, None, 630), heures, bord, vide) == [SANS_TRANSACTION, HORS_FENETRE_API]
 
 
+def test_8_6_une_ligne_nulle_ne_dit_rien_de_ce_qui_la_suit() -> None:
+    """Qui dit ses minutes vides (backpack) n'en tait aucune : la page coupée après la première n'est pas un silence."""
+    muette = reponse([], *minutes(10, 210))
+    coupee, dites = (
+        muette._replace(page=cribler([[i, *[None] * 5] for i in minutes(*rangs)], M1, "last"))
+        for rangs in ([10], range(10, 210))
+    )
+    bord = reponse(minutes(9), *minutes(9, 209))
+    assert raisons(manque(10, 210, 9, None), bord, coupee, obeit=True) == [SANS_TRANSACTION, A_VENIR]
+    assert raisons(manque(10, 210, 9, 210), bord, coupee, obeit=True) == [SANS_TRANSACTION, ECHEC]
+    assert raisons(manque(10, 210, 9, None), bord, dites, obeit=True) == [SANS_TRANSACTION]
+
+
 def test_8_1_une_heure_vivante_dans_le_vide_le_dement() -> None:
     """Le timeframe long voit des transactions là où le nôtre se tait."""
     heures = reponse([T0, T0 + 3 * HEURE_MS, T0 + 10 * HEURE_MS], T0 - HEURE_MS, T0 + 12 * HEURE_MS, timeframe=H1)
@@ -669,6 +682,27 @@ def test_8_3_une_replique_en_retard_s_arrete_plus_tot_et_le_dit(
     assert telecharger(bourse, sortie, None, *mots) == 0
     assert (lignes(sortie), fiche(sortie).trous) == (oracle, [])
     assert json.loads(bilan.read_text())["series"][0]["retard"] == 0
+
+
+@pytest.mark.parametrize("exchange", ["binance", "okx", "bybit"])
+def test_8_3_ce_qui_precede_une_ligne_ecrite_n_est_pas_une_queue(
+    exchange: str, bourse: Bourse, tmp_path: Path
+) -> None:
+    """Trois heures écrites ; une réplique en retard de dix s'arrête avant elles : un trou, code 3, même sans fin."""
+    fin = HEURE_BOURSE // HEURE_MS * HEURE_MS
+    ecrit, debut, sortie = fin - 3 * HEURE_MS, fin - 4 * JOUR_MS, tmp_path / "heures.csv"
+    mots = ("--timeframe", "1h", "--limite", "50", "--relecture", "10")
+    bourse.pannes.vider()
+    assert telecharger(bourse, sortie, None, "--date-debut", str(ecrit), *mots, exchange=exchange) == 0
+    panne = bourse.pannes.ajouter(Panne("replique", CHEMINS[exchange], retard_s=10 * 3600 + 60))
+    assert telecharger(bourse, sortie, None, "--date-debut", str(debut), *mots, exchange=exchange) == 3
+    assert panne.touchees
+    oracle = list(bourse.attendu(exchange, "BTC/USDT", "1h", debut, fin))
+    assert lignes(sortie) == [ligne for ligne in oracle if not fin - 10 * HEURE_MS <= ligne[0] < ecrit]
+    assert fiche(sortie).trous == [module.Trou(fin - 10 * HEURE_MS, ecrit, ECHEC)]
+    bourse.pannes.vider()
+    assert telecharger(bourse, sortie, None, "--date-debut", str(debut), *mots, exchange=exchange) == 0
+    assert (lignes(sortie), fiche(sortie).trous) == (oracle, [])
 
 
 @pytest.mark.parametrize("exchange", ["binance", "bybit"])

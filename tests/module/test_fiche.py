@@ -255,6 +255,7 @@ def test_ce_qui_est_invente_est_mis_de_cote_pour_de_vrai(
     assert {f.origine for f in m.lire_fiches(sortie)} == {"reel"}
 
 
+@pytest.mark.couvrant
 @pytest.mark.parametrize("flux", [False, True], ids=["historique", "flux"])
 @pytest.mark.parametrize("origine", [m.HORS_LIGNE, m.SANDBOX])
 @pytest.mark.parametrize("vieux", [False, True], ids=["", "d_avant"])

@@ -745,6 +745,7 @@ def test_reparer_redemande_un_evenement_ote_a_la_main(suffixe: str, bourse: Bour
     assert m.lire(sortie).equals(entiere)
 
 
+@pytest.mark.couvrant
 @pytest.mark.parametrize("suffixe", [".csv", ".csv.gz", ".parquet", ".feather", ".sqlite"])
 @pytest.mark.parametrize("flux", [False, True], ids=["lot", "flux"])
 @pytest.mark.parametrize("donnee", [m.TRADES, m.TICKER, m.ORDERBOOK], ids=lambda d: d.nom)
