@@ -6157,7 +6157,9 @@ class Conduite:
         self._deborde = False
         # D'une demande ancienne, plusieurs bougies sont venues, toutes d'après elle ; ou des siennes, et la dernière.
         self._d_office = self._repond = False
-        self._rendues: dict[str, Intervalle] = {}  # par timeframe, les bougies extrêmes des pages non ancrées
+        # Par timeframe, des pages non ancrées : les bougies extrêmes, et leurs bords, le plus tardif et le plus tôt.
+        self._rendues: dict[str, Intervalle] = {}
+        self._bords: dict[str, Intervalle] = {}
         # Par genre, de combien de bougies la première d'une page suit son `since`, et combien de fois.
         self._departs: collections.Counter[tuple[str, int]] = collections.Counter()
         self._fin_incluse = False  # une page est allée jusqu'à la bougie qui contient son dernier instant
@@ -6237,11 +6239,16 @@ class Conduite:
             self._sourdes.clear()
         self._fin_incluse |= derniere >= timeframe.plancher(fin - 1)
         plus_ancienne, plus_recente = self._rendues.get(timeframe.code, (premiere, derniere))
-        self._rendues[timeframe.code] = min(plus_ancienne, premiere), max(plus_recente, derniere)
-        # Une page d'avant rendait ce qu'un bord de celle-ci a coupé.
-        if plus_ancienne < avancer(debut, -1) <= premiere:
+        plus_ancienne, plus_recente = min(plus_ancienne, premiere), max(plus_recente, derniere)
+        self._rendues[timeframe.code] = plus_ancienne, plus_recente
+        depart, arrivee = self._bords.get(timeframe.code, (0, INSTANT_MAX_MS))
+        depart = max(depart, debut) if avancer(debut, -1) <= premiere else depart
+        arrivee = min(arrivee, fin) if derniere <= avancer(fin, MARGE) else arrivee
+        self._bords[timeframe.code] = depart, arrivee
+        # Une page rendait ce qu'un bord d'une autre a coupé.
+        if plus_ancienne < avancer(depart, -1):
             self._suivis.add("debut")
-        if derniere <= avancer(fin, MARGE) < plus_recente:
+        if avancer(arrivee, MARGE) < plus_recente:
             self._suivis.add("fin")
 
 
@@ -7326,10 +7333,11 @@ class Enquete:
             yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
 
     def _ou_il_vit(self) -> Demarche:
-        """Dans notre timeframe, là où un plus long vit, et dont le nôtre n'a rien dit : dans le manque, ou avant lui.
+        """Dans notre timeframe, là où un plus long vit, et dont le nôtre n'a rien dit : dans le manque, ou autour.
 
         Chercher jusqu'où remonte un silence a pris toutes les questions : bitget n'a que trois mois par page. D'avant
         lui, une ligne suffit : tant que nulle n'est connue, ce silence est peut-être la fin de ce que l'exchange garde.
+        D'après lui aussi : qui rend les dernières d'avant une fin (bigone) y joint celle d'avant le manque.
         """
         serie, debut, fin = self.pages.timeframe, self.manque.debut, self.manque.fin
         dites = unir(r.question[1:] for r in self.reponses if r.de_la_serie)
@@ -7337,14 +7345,15 @@ class Enquete:
         if all(trou.raison in FAITS for trou in self.juger()):
             return
         for timeframe in self.pages.longues:
-            vives = self._vives(timeframe, 0 if en_tete else debut, fin)
+            vives = self._vives(timeframe, 0 if en_tete else debut, fin if self.voisines[1] else INSTANT_MAX_MS)
             dedans = [v for v in vives if debut <= v[0] and v[1] <= fin and not croiser(dites, [(v[0], v[0] + 1)])]
-            avant = [v for v in vives if v[1] <= debut]
-            for vive in dedans[:1] or avant[-1:]:
+            avant, apres = [v for v in vives if v[0] < debut], [v for v in vives if v[0] >= fin]
+            for vive in dedans[:1] or apres[:1] or avant[-1:]:
                 ou = yield from self._resserrer(*vive)
                 depuis = vive[0] if ou is None else ou[0]
                 place = self.pages.capacite(serie)
                 yield Question(serie, serie.avancer(depuis, -MARGE), serie.avancer(depuis, place - MARGE))
+                yield from self._bords(serie)  # d'une voisine de plus (bullish)
                 return
 
     # --- chercher une première ligne : celle du marché, ou celle qui suit un vide

@@ -92,6 +92,22 @@ def test_8_1_d_un_exchange_aux_bougies_plates_une_longue_plate_ne_prouve_pas_l_a
         assert (entier.code, entier.lignes) == (0, simulateur.attendu("1m", *entier.demande))
 
 
+# --- §10 Un marché rare finit en code 0 -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("nom", ["bigone", "bullish", "upbit", "whitebit"])
+def test_10_un_marche_d_un_trade_par_jour_finit_en_code_0(nom: str, tmp_path: Path) -> None:
+    """Les voisines qui prouvent ses bords sont loin de l'intervalle, d'avant lui ou d'après : elles se cherchent."""
+    plage = bornes(12 * JOUR, 4 * JOUR)
+    with servir(nom, vide=0.9993) as simulateur:
+        releve = lancer(simulateur, tmp_path, *plage)
+        assert (releve.code, releve.lignes) == (0, simulateur.attendu("1m", *releve.demande))
+        assert len(releve.lignes) == 8
+        assert {trou["raison"] for trou in releve.serie["trous"]} == {"sans_transaction"}
+        relance = lancer(simulateur, tmp_path, *plage)
+        assert (relance.code, relance.octets, relance.pages <= 3) == (0, releve.octets, True)
+
+
 # --- §8 Ce qu'un mauvais jour a inscrit ne reste pas ------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from couverture import Traits, couvrir, une_seule
+from couverture import couvrir, une_seule
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,11 +61,6 @@ def test_des_valeurs_d_une_famille_se_partagent_les_autres() -> None:
     assert (len(rangs), sorted(servies.values())) == (33, [8, 8, 8, 9])
 
 
-def trois_traits(valeur: int) -> Traits:
-    """Deux familles, dites trois fois."""
-    return Traits((valeur > 1, valeur > 1, valeur < 2))
-
-
 class Collecte(SimpleNamespace):
     """Un test collecté, de ce qu'il faut pour le partager."""
 
@@ -83,8 +78,8 @@ class Collecte(SimpleNamespace):
 
 
 @pytest.mark.parametrize(("complet", "joues"), [
-    (False, {"par_deux": 9, "par_un": 3, "par_familles": 6, "un_par_famille": 3, "par_traits": 2, "entier": 27}),
-    (True, dict.fromkeys(("par_deux", "par_un", "par_familles", "un_par_famille", "par_traits", "entier"), 27)),
+    (False, {"par_deux": 9, "par_un": 3, "par_familles": 6, "un_par_famille": 3, "entier": 27}),
+    (True, dict.fromkeys(("par_deux", "par_un", "par_familles", "un_par_famille", "entier"), 27)),
 ])  # fmt: skip
 def test_seuls_les_tests_marques_sont_partages(
     request: pytest.FixtureRequest, complet: bool, joues: dict[str, int]
@@ -96,7 +91,6 @@ def test_seuls_les_tests_marques_sont_partages(
         "par_un": couvrant(a=une_seule, b=une_seule, c=une_seule).mark,
         "par_familles": couvrant(a=une_seule, b=(1).__le__).mark,  # deux familles pour b, trois pour c
         "un_par_famille": couvrant(a=une_seule, b=(1).__le__, un_par_famille=("a", "b"), c=une_seule).mark,
-        "par_traits": couvrant(a=lambda _: Traits((0, 1)), b=trois_traits, c=une_seule, un_par_famille="abc").mark,
         "entier": None,
     }
     tests = [

@@ -247,18 +247,18 @@ class Tierce(Simulateur):
             raise propre.trop_longue
         if propre.portee:
             debut = max(debut, self.maintenant_ms() - propre.portee * duree_ms(pas))
-        debut, fin = self._resserrer(pas, debut, fin, nombre)
-        page = self.bougies(pas, debut, fin)
-        return page[:nombre] if propre.garde == "premieres" and not propre.sourde else page[-nombre:]
-
-    def _resserrer(self, pas: Pas, debut: int, fin: int, nombre: int) -> tuple[int, int]:
-        """La même fenêtre, réduite à de quoi remplir une page, trous compris : une heure en a toujours une."""
+        debut = max(debut, ouverture(pas, 0, self.instrument.cotation_ms))
+        fin = min(fin, self.maintenant_ms() + 1)
+        du_debut = propre.garde == "premieres" and not propre.sourde
+        # De quoi remplir une page, trous compris, sans lire toute l'histoire : une heure a presque toujours une bougie.
         points = nombre + 2 if duree_ms(pas) >= HEURE_MS else 3 * nombre
-        longueur, maintenant = points * duree_ms(pas), self.maintenant_ms()
-        debut, fin = max(debut, ouverture(pas, 0, self.instrument.cotation_ms)), min(fin, maintenant + 1)
-        if self.protocole.garde == "premieres" and not self.protocole.sourde:
-            return debut, min(fin, debut + longueur)
-        return max(debut, fin - longueur), fin
+        while True:
+            longueur = points * duree_ms(pas)
+            lue = (debut, min(fin, debut + longueur)) if du_debut else (max(debut, fin - longueur), fin)
+            page = self.bougies(pas, *lue)
+            if len(page) >= nombre or lue == (debut, fin):
+                return page[:nombre] if du_debut else page[-nombre:]
+            points *= 4
 
     def bougies(self, code: Pas | str, debut: int, fin: int) -> list[Bougie]:
         """Les bougies qui ouvrent dans [debut, fin[, jusqu'à celle en cours, telles que l'exchange les range."""

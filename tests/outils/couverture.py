@@ -3,8 +3,7 @@
 Un test marqué `couvrant` dit qu'un défaut s'y voit à une valeur, ou à la rencontre de deux, jamais à celle de trois :
 le reste du produit rejoue le même code. Les valeurs qui passent par le même code font une famille, que la marque dit :
 `@pytest.mark.couvrant(format=famille_de_format)` ; d'office, chacune est la sienne, et tous les couples sont joués. Des
-paramètres que nomme `un_par_famille`, une valeur suffit, qui vaut les autres ; des `Traits` valent plusieurs familles
-(un tirage au sort se couvre par les couples de ce qu'il a tiré). `pytest --complet` joue tout le produit.
+paramètres que nomme `un_par_famille`, une valeur suffit, qui vaut les autres. `pytest --complet` joue tout le produit.
 """
 
 from __future__ import annotations
@@ -52,12 +51,6 @@ def couvrir(
     return sorted(gardes)
 
 
-class Traits(tuple["Hashable", ...]):
-    """Ce qu'une valeur a de plusieurs familles, dans l'ordre."""
-
-    __slots__ = ()
-
-
 def une_seule(_valeur: object) -> str:
     """La famille de toutes les valeurs d'un paramètre dont chacune suffit une fois, avec qui que ce soit."""
     return "toutes"
@@ -74,13 +67,13 @@ def partager(tests: Iterable[pytest.Item]) -> tuple[list[pytest.Item], list[pyte
         marque = produit[0].get_closest_marker("couvrant").kwargs
         axes = _axes(produit[0])
         cas = [tuple(tuple(id(test.callspec.params[nom]) for nom in noms) for noms in axes) for test in produit]
-        familles: list[Cas] = []
-        for test, valeurs in zip(produit, cas, strict=True):
-            siennes: list[Hashable] = []
-            for noms, valeur in zip(axes, valeurs, strict=True):
-                dites = tuple(marque[nom](test.callspec.params[nom]) for nom in noms if nom in marque)
-                siennes += dites[0] if dites and isinstance(dites[0], Traits) else [dites or valeur]
-            familles.append(tuple(siennes))
+        familles = [
+            tuple(
+                tuple(marque[nom](test.callspec.params[nom]) for nom in noms if nom in marque) or valeur
+                for noms, valeur in zip(axes, valeurs, strict=True)
+            )
+            for test, valeurs in zip(produit, cas, strict=True)
+        ]
         chaque = [rang for rang, noms in enumerate(axes) if not {*noms} & {*marque.get("un_par_famille", ())}]
         gardes = couvrir(cas, familles, chaque)
         epargnes |= {test.nodeid for test in produit} - {produit[rang].nodeid for rang in gardes}
