@@ -133,6 +133,8 @@ def test_8_1_un_timeframe_plus_court_que_le_vide_et_ses_bords() -> None:
     assert raisons(vide, heures, *bords, *muettes) == [SANS_TRANSACTION]
     assert raisons(vide, *bords, *muettes) == [ECHEC]  # des silences, que rien n'encadre
     assert raisons(vide, heures, *bords) == [ECHEC, SANS_TRANSACTION]  # une page toujours coupée en tairait autant
+    menteuse = reponse([], *minutes(0, 100))  # muette sur la minute 9, elle récuse les autres silences de son pas
+    assert raisons(vide, heures, *bords, *muettes, menteuse) == [ECHEC, SANS_TRANSACTION]
     # D'un `since` exclusif, la muette n'a rien demandé de la minute 10 ; d'une fin exclue, de la 599.
     neuve = module.Conduite()
     assert neuve.tue(muettes[0]) == tuple(minutes(11, 109))
