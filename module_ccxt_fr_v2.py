@@ -7168,7 +7168,7 @@ class Enquete:
 
         D'un exchange pris à se taire là où le marché vit, plusieurs fois : il recommencera.
         """
-        muettes = dict.fromkeys(r.question for r in self.reponses if r.se_tait and not r.instants)
+        muettes = dict.fromkeys(r.question for r in self.reponses if r.se_tait)
         a_menti = self._dementie or any(map(self._vit, muettes))
         for question in [*muettes] * (CONFIRMATIONS if a_menti else 1):
             if (await self._poser(question)).instants and not self._est_cotee():
