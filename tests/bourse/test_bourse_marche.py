@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from bourse_locale.marche import NaturePrix, Pas
 
 
-
 @pytest.fixture(autouse=True)
 def _chacun_ses_totaux(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deux marchés sont comparés : l'un ne lit pas ce que l'autre a résumé."""

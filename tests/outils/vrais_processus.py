@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import runpy
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -103,13 +104,12 @@ GESTES_MAX = 90
 
 
 def mourir_a_chaque_geste(sain: Path, lieu: Path, agir: Callable[..., object], *arguments: Any) -> list[Path]:
-    """Agit sur une copie de la sortie ; rend ce qu'en garderait le disque, tuée (`kill -9`) juste avant chaque geste.
+    """Agit sur une copie de la sortie par geste que cela fait, tuée (`kill -9`) juste avant lui.
 
-    La dernière est allée au bout. Un processus mort ne laisse que ce qui est déjà sur le disque : le copier avant le
-    geste, d'un processus qui n'en a pas les verrous, vaut de mourir là, et n'agit qu'une fois.
+    Rend les copies ; la dernière est allée au bout.
     """
     corps = (sain, lieu, agir, arguments)
-    processus = processus_neufs().Process(target=_copier_a_chaque_geste, args=corps, daemon=True)
+    processus = processus_neufs().Process(target=_mourir_a_chaque_geste, args=corps, daemon=True)
     processus.start()
     CONDAMNES.append(processus)
     processus.join(PLAFOND_S)
@@ -117,38 +117,44 @@ def mourir_a_chaque_geste(sain: Path, lieu: Path, agir: Callable[..., object], *
     return [lieu / str(rang) / sain.name for rang in range(1, len(list(lieu.iterdir())) + 1)]
 
 
-def _copier_a_chaque_geste(sain: Path, lieu: Path, agir: Callable[..., object], arguments: Sequence[Any]) -> None:
+def _mourir_a_chaque_geste(sain: Path, lieu: Path, agir: Callable[..., object], arguments: Sequence[Any]) -> None:
     octets_douteux.lire_a_part = lambda *_: ""  # bien formés, ils ne tueraient personne
     with tempfile.TemporaryDirectory() as chaud:  # ce qui s'importe au premier usage ne l'est qu'une fois
         agir(Path(shutil.copytree(sain.parent, Path(chaud) / "d")) / sain.name, *arguments)
-    gestes, celui_ci = itertools.count(1), os.getpid()
-
-    def copier() -> None:
-        """D'un autre processus : fermer la copie d'une base rendrait les verrous que celui-ci en tient."""
-        rang = next(gestes)
+    for rang in range(1, GESTES_MAX):
+        copie = Path(shutil.copytree(sain.parent, lieu / str(rang))) / sain.name
         if not (pid := os.fork()):
-            try:
-                shutil.copytree(travail, lieu / str(rang))
-            finally:
-                os._exit(rang >= GESTES_MAX)
-        if os.waitpid(pid, 0)[1]:
-            os._exit(GESTES_MAX)
+            _agir_puis_mourir(rang, agir, copie, *arguments)
+        fin = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if fin != -signal.SIGKILL:
+            sys.exit(fin)
+    sys.exit(GESTES_MAX)
+
+
+def _agir_puis_mourir(rang: int, agir: Callable[..., object], *arguments: Any) -> None:
+    gestes = itertools.count(1)
+
+    def compter() -> None:
+        if next(gestes) == rang:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def guetter(evenement: str, dit: tuple[Any, ...]) -> None:
         ecrit = evenement == "open" and isinstance(dit[2], int) and dit[2] & (os.O_WRONLY | os.O_RDWR)
-        if (ecrit or evenement in GESTES) and os.getpid() == celui_ci:
-            copier()
+        if ecrit or evenement in GESTES:
+            compter()
 
     def connecter(*bornes: Any, **reglages: Any) -> sqlite3.Connection:
         base: sqlite3.Connection = ouvrir(*bornes, **reglages)
-        base.set_trace_callback(lambda requete: copier() if requete.startswith(REQUETES) else None)
+        base.set_trace_callback(lambda requete: compter() if requete.startswith(REQUETES) else None)
         return base
 
     ouvrir: Any = sqlite3.connect
     sqlite3.connect = connecter  # type: ignore[assignment]
-    with tempfile.TemporaryDirectory() as ailleurs:
-        travail = Path(shutil.copytree(sain.parent, Path(ailleurs) / "d"))
+
+    fin = 1
+    try:
         sys.addaudithook(guetter)
-        agir(travail / sain.name, *arguments)
-        copier()
-        celui_ci = 0
+        agir(*arguments)
+        fin = 0
+    finally:
+        os._exit(fin)
