@@ -7339,13 +7339,13 @@ class Enquete:
         lui, une ligne suffit : tant que nulle n'est connue, ce silence est peut-être la fin de ce que l'exchange garde.
         D'après lui aussi : qui rend les dernières d'avant une fin (bigone) y joint celle d'avant le manque.
         """
-        serie, debut, fin = self.pages.timeframe, self.manque.debut, self.manque.fin
+        serie, debut, fin, (gauche, droite) = self.pages.timeframe, self.manque.debut, self.manque.fin, self.voisines
         dites = unir(r.question[1:] for r in self.reponses if r.de_la_serie)
-        en_tete = self.voisines[0] is None and not self.manque.ancien
+        en_tete = gauche is None and not self.manque.ancien
         if all(trou.raison in FAITS for trou in self.juger()):
             return
         for timeframe in self.pages.longues:
-            vives = self._vives(timeframe, 0 if en_tete else debut, fin if self.voisines[1] else INSTANT_MAX_MS)
+            vives = self._vives(timeframe, 0 if en_tete else debut, INSTANT_MAX_MS if droite is None else fin)
             dedans = [v for v in vives if debut <= v[0] and v[1] <= fin and not croiser(dites, [(v[0], v[0] + 1)])]
             avant, apres = [v for v in vives if v[0] < debut], [v for v in vives if v[0] >= fin]
             for vive in dedans[:1] or apres[:1] or avant[-1:]:
@@ -7894,18 +7894,19 @@ class Historique:
         """Les intervalles, et les `hors_fenetre_api` que le bord du dernier dément.
 
         L'exchange le sert, ou sert plus ancien : il était en panne. Ou, demandé d'avant, il y commence, ou n'a rien
-        avant, et un timeframe plus long non plus : c'est peut-être la cotation, plutôt que la fin de ce qu'il garde. Si
-        le marché n'est coté qu'après, elle l'est sûrement.
+        avant, et un timeframe plus long non plus : c'est peut-être la cotation, plutôt que la fin de ce qu'il garde. Ou
+        elle est déjà prouvée, plus tard que lui.
         """
         hors = croiser(intervalles_de(self.fiche.trous, HORS_FENETRE_API), [self.demande])
         if not hors or croiser(hors, intervalles):
             return list(intervalles)
         fin = hors[-1][1]
+        if any(t.raison == AVANT_COTATION and t.debut >= fin for t in self.fiche.trous):
+            return unir(intervalles, hors)
         bord = self.timeframe.avancer(fin, -max(1, self.pages.capacite(self.timeframe) - MARGE - 1))
         reponse = await self.pages.temoigner(Question(self.timeframe, bord, self.timeframe.avancer(fin, 1)))
-        revenu = any(instant < fin for instant in reponse.instants[:1])
-        cotee = any(t.raison == AVANT_COTATION and t.debut >= fin for t in self.fiche.trous)
-        dementi = revenu or cotee or (not (reponse.refusee or reponse.ancree) and await self._semble_cote(fin))
+        revenu = bool(reponse.instants) and reponse.instants[0] < fin
+        dementi = revenu or (not (reponse.refusee or reponse.ancree) and await self._semble_cote(fin))
         return unir(intervalles, hors) if dementi else list(intervalles)
 
     async def _semble_cote(self, instant: int) -> bool:
