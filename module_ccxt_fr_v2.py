@@ -7941,8 +7941,9 @@ class Historique:
         """
         if self.timeframe.jeu_ms:
             self._dire_les_decalages(morceau.lignes["timestamp"].to_pylist())
-        close = self.timeframe.plancher(self.connexion.heure_ms() - self.plage.grace_ms - self.timeframe.jeu_ms)
-        exigee = self.plage.fin is not None and self.plage.fin <= close
+        heure = self.connexion.heure_ms()
+        close = self.timeframe.plancher(heure - self.plage.grace_ms - self.timeframe.jeu_ms)
+        exigee = self.plage.fin is not None and self.plage.fin <= heure
         connu = sus[-1][1] if sus else 0
         trous = [
             Trou(*reste, ECHEC if t.raison == A_VENIR else t.raison)
