@@ -4879,6 +4879,7 @@ BOUGIES_VIDES = ("omettre", "reporter")
 _CAPACITE_DU_PRIX = {"mark": "fetchMarkOHLCV", "index": "fetchIndexOHLCV", "premiumIndex": "fetchPremiumIndexOHLCV"}
 ESSAIS_TEMOIN = 4  # d'un timeframe plus long que la série : quatre secondes ; huit essais en prennent quarante
 LIMITE_PAR_DEFAUT = 100  # là où ni `features` ni la table ne disent la page : toutes les classes en demandent autant
+NIVEAUX_DE_PLUS = 10  # demandés pour un niveau rendu, d'un carnet partiel : le prix en sort moins vite
 INCONNUE = "inconnue"  # l'unité d'un volume que rien ne prouve
 
 
@@ -4917,6 +4918,11 @@ class Particularite(NamedTuple):
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
     trades_en_contrats: bool = True  # leur quantité ; sinon celle de l'exchange : en base, en cotation d'un inverse
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
+
+    def niveaux_a_demander(self, profondeur: int) -> int | None:
+        """Les niveaux de carnet à demander pour en rendre tant ; None : ceux que l'exchange donne d'office."""
+        voulus = profondeur * (NIVEAUX_DE_PLUS if self.carnet_partiel else 1)
+        return next((n for n in self.profondeurs if n >= voulus), None)
 
 
 def genre_de(marche: Mapping[str, Any]) -> str:
@@ -5916,11 +5922,6 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
         cle = CleSerie(self.reglages.exchange, str(marche["symbol"]))
         return Serie(cle, marche, Timeframe.lire("1m"), profondeur)
 
-    def niveaux_a_demander(self, profondeur: int) -> int | None:
-        """Les niveaux de carnet à demander pour en rendre tant ; None : ceux que l'exchange donne d'office."""
-        voulus = profondeur * (NIVEAUX_DE_PLUS if self.particularite.carnet_partiel else 1)
-        return next((n for n in self.particularite.profondeurs if n >= voulus), None)
-
     def canaux_offerts(self) -> list[str]:
         """Les canaux que la classe ccxt.pro de l'exchange sait suivre."""
         faux = self.particularite.canaux_faux
@@ -6706,7 +6707,6 @@ class _Livraison:
         self._caches.clear()
 
 
-NIVEAUX_DE_PLUS = 10  # demandés pour un niveau rendu, d'un carnet partiel : le prix s'en éloigne moins vite
 INSTANTANE_S = 10.0  # entre deux instantanés d'un même carnet, au moins
 
 
@@ -6858,7 +6858,7 @@ class Ecoute:
         if self._nom == "ticker":
             return demande, params
         if self._nom == "orderbook":
-            return demande, self._connexion.niveaux_a_demander(paquet[0].limite), params
+            return demande, self._connexion.particularite.niveaux_a_demander(paquet[0].limite), params
         if self._nom == "trades":
             return demande, None, None, params
         couples = [[serie.cle.symbole, serie.timeframe.code] for serie in paquet]
@@ -10006,7 +10006,7 @@ class FilCarnet(FilInstantanes):
 
     async def a_bouge(self) -> bool:
         """Un carnet REST peut différer d'un niveau lointain : seul le meilleur prix décide."""
-        quoi, limite = f"Carnet de {self.cle}", self.connexion.niveaux_a_demander(self.serie.limite)
+        quoi, limite = f"Carnet de {self.cle}", self.connexion.particularite.niveaux_a_demander(1)
         servi = await self.connexion.appeler(quoi, "fetch_order_book", self.cle.symbole, limite)
         vu, neuf = self._contenu, self._lire(servi)
         return vu is None or neuf is None or [cote[:1] for cote in vu[1:]] != [cote[:1] for cote in neuf[1:]]
