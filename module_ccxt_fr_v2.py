@@ -4988,6 +4988,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Dix niveaux de carnet d'office.
     "kraken": Particularite(profondeurs=(10, 25, 100, 500, 1000)),
     "gate": Particularite(unites=_contrats("contrats")),
+    # Ses carnets partent de cent niveaux, sans clés.
+    "kucoin": Particularite(carnet_partiel=True),
     # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
     # Ses trades : les derniers seulement, deux mille au plus.
     "htx": Particularite(sans_limite=lambda _timeframe, marche: bool(marche.get("contract")), trades_par_page=2000),
@@ -5045,6 +5047,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
         limites=_contrats(1000),
         timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"},
         corrigee=True,
+        carnet_partiel=True,
     ),
     "bitvavo": Particularite(trades_a_confirmer=500),  # des uuid, les mêmes en REST
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
@@ -5054,7 +5057,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "poloniex": Particularite(unites=_contrats("contrats"), corrigee=True),
     "deepcoin": Particularite(unites=_contrats("contrats")),
     # features dit 1000, l'exchange rend 500. Au comptant, la classe demande 8h sans le nommer (interval=None).
-    "mexc": Particularite(limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats")),
+    "mexc": Particularite(
+        limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats"), carnet_partiel=True
+    ),
     # Un contrat inverse vaut un dollar : 319 499 en une heure.
     "krakenfutures": Particularite(unites={"inverse": "USD"}, corrigee=True),
     # « volume in quote currency », au comptant aussi ; de ses tickers, la classe en fait un volume en cotation.
@@ -6707,6 +6712,7 @@ class _Livraison:
         self._caches.clear()
 
 
+NIVEAUX_D_OFFICE = 100  # d'un instantané, si l'on n'en demande pas tant (kucoin)
 INSTANTANE_S = 10.0  # entre deux instantanés d'un même carnet, au moins
 
 
@@ -6729,7 +6735,7 @@ class _Instantanes:
                 servi = await lire(symbole, limite, params or {})
             finally:
                 self._prochains[symbole] = time.monotonic() + INSTANTANE_S
-            plein = limite or LIMITE_PAR_DEFAUT
+            plein = limite or NIVEAUX_D_OFFICE
             cotes = {cote: servi[cote] for cote in ("bids", "asks") if len(servi[cote]) >= plein}
             self._pleins[symbole] = {cote: (len(niveaux), niveaux[-1][0]) for cote, niveaux in cotes.items()}
             return servi
