@@ -4909,7 +4909,8 @@ class Particularite(NamedTuple):
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
-    carnet_numerote: bool = False  # sa classe n'en lit pas les numéros : `annexes_ccxt_fr/carnets.py` les vérifie
+    canaux_faux: Collection[str] = ()  # flux que la classe lit de travers
+    carnet_sans_reprise: bool = False  # d'une somme fausse, la classe referait un carnet des seules mises à jour
     trades_detail: Mapping[str, str] = MappingProxyType({})  # par nature : la méthode qui ne les réunit pas
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
@@ -4975,7 +4976,6 @@ PARTICULARITES: Mapping[str, Particularite] = {
         unites=_contrats("base"),
         sujets_par_appel=10,
         profondeurs=(50, 200),
-        carnet_numerote=True,
         trades_a_confirmer=500,
     ),
     # Dix niveaux de carnet d'office.
@@ -4984,7 +4984,10 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
     # Ses trades : les derniers seulement, deux mille au plus.
     "htx": Particularite(sans_limite=lambda _timeframe, marche: bool(marche.get("contract")), trades_par_page=2000),
-    "bitfinex": Particularite(trades_par_page=10_000),
+    "bitfinex": Particularite(trades_par_page=10_000, carnet_sans_reprise=True),
+    "independentreserve": Particularite(carnet_sans_reprise=True),
+    # Son flux ne dit que des écarts : la classe rend chacun pour un carnet entier.
+    "coincheck": Particularite(canaux_faux=("orderbook",)),
     # Hors spot, 90 jours au plus entre le début et la fin. Avec des clés, la classe demande d'abord, par une requête
     # signée, le genre du compte : les bougies sont publiques, et ne dépendent pas de lui.
     "bitget": Particularite(
@@ -5035,9 +5038,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
         limites=_contrats(1000),
         timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"},
         corrigee=True,
-        carnet_numerote=True,
     ),
-    "bitvavo": Particularite(carnet_numerote=True, trades_a_confirmer=500),  # des uuid, les mêmes en REST
+    "bitvavo": Particularite(trades_a_confirmer=500),  # des uuid, les mêmes en REST
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
@@ -5047,14 +5049,21 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # features dit 1000, l'exchange rend 500. Au comptant, la classe demande 8h sans le nommer (interval=None).
     "mexc": Particularite(limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats")),
     # Un contrat inverse vaut un dollar : 319 499 en une heure.
-    "krakenfutures": Particularite(unites={"inverse": "USD"}, carnet_numerote=True, corrigee=True),
+    "krakenfutures": Particularite(unites={"inverse": "USD"}, corrigee=True),
     # « volume in quote currency », au comptant aussi ; de ses tickers, la classe en fait un volume en cotation.
     "btse": Particularite(unites={"spot": "cotation", **_contrats("cotation")}),
     "hibachi": Particularite(unites=_contrats("cotation")),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
-    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base"), carnet_numerote=True),
+    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base")),
     "xt": Particularite(trades_en_contrats=False),  # la classe multiplie elle-même par la taille du contrat
 }
+
+# Leur classe ne voit pas une trame de carnet perdue, ou s'en remet mal : `annexes_ccxt_fr/carnets.py` la voit.
+CARNETS_NUMEROTES = frozenset({
+    "backpack", "bitget", "bittrade", "bitvavo", "blockchaincom", "blofin", "bybit", "deribit", "extended", "gate",
+    "gemini", "grvt", "hitbtc", "htx", "kraken", "krakenfutures", "kucoin", "lighter", "mexc", "poloniex", "weex",
+    "whitebit", "xt",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -5106,6 +5115,7 @@ class _Bruyante:
     date_serveur: str | None = None
     date_recue_ms = 0  # quand, à l'horloge locale
     particularite = Particularite()
+    carnets_numerotes = False
     timeout_on_exit = 0  # ccxt attend un quart de seconde une fermeture qu'aiohttp attend déjà
     signaler: Callable[[Exception], None] | None = None  # ce qui coupe un flux, sans attendre que quelqu'un demande
 
@@ -5308,15 +5318,16 @@ def _classe(exchange: str) -> Any:
             f"Exchange inconnu : « {exchange} »", proches(exchange, connus) or "La liste : --lister exchanges."
         )
     base = _classe_de_ccxt("ccxt.pro", exchange) or du_rest
-    lignee = (parente.__name__ for parente in base.__mro__)  # okxus est okx, gateeu est gate
+    lignee = [parente.__name__ for parente in base.__mro__]  # okxus est okx, gateeu est gate
     nom = next((nom for nom in lignee if nom in PARTICULARITES), "")
     particularite = PARTICULARITES.get(nom, Particularite())
     devant = [annexe("corrections", f"Lire {exchange} juste").CORRECTIONS[nom]] if particularite.corrigee else []
     # Sans elle, `controler_flux` a refusé de suivre ces carnets ; le reste n'a pas de numéros.
-    numeros = {"carnets": "Numerotee"} if particularite.carnet_numerote else {}
+    numerotes = not CARNETS_NUMEROTES.isdisjoint(lignee)
+    numeros = {"carnets": "Numerotee"} if numerotes else {}
     for fichier, couche in (numeros | _COUCHES).items():
         devant += [getattr(piece, couche)] if (piece := annexe_ou_rien(fichier)) else []
-    ajouts: dict[str, Any] = {"particularite": particularite}
+    ajouts: dict[str, Any] = {"particularite": particularite, "carnets_numerotes": numerotes}
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
@@ -5907,7 +5918,8 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
 
     def canaux_offerts(self) -> list[str]:
         """Les canaux que la classe ccxt.pro de l'exchange sait suivre."""
-        return [nom for nom, canal in CANAUX.items() if self.api.has.get(canal.seul)]
+        faux = self.particularite.canaux_faux
+        return [nom for nom, canal in CANAUX.items() if self.api.has.get(canal.seul) and nom not in faux]
 
     def ouvrir_serie(self, symbole: str, timeframe: str, prix: str, limite: int | None) -> Serie:
         """Résout une demande en série ; ErreurDemande si le symbole ou ce prix sur ce marché n'existent pas."""
@@ -6708,7 +6720,7 @@ class Ecoute:
         self._livraison = _Livraison(recevoir, self._signaler)
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
-        self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
+        self.decaler: Callable[[str], None] = lambda _symbole: None  # d'un carnet qui repart d'un instantané
         self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
         self.api.ssl_context = connexion.api.ssl_context  # en relire les certificats prend 30 ms, et un Mo par écoute
         passer_marches(connexion.api, self.api)
@@ -6803,9 +6815,9 @@ class Ecoute:
                     raise
                 raise ErreurTemporaire("un carnet décalé n'a pas repris") from erreur
             except Exception as erreur:
-                if not _est_un_decalage(erreur):
+                if not _est_un_decalage(erreur) or self._connexion.particularite.carnet_sans_reprise:
                     raise
-                self.decalages[symbole_en_cause(erreur, arguments[0])] += 1
+                self.decaler(symbole_en_cause(erreur, arguments[0]))
                 await pause(next(delais))
                 patience_s = REPRISE_DE_CARNET_S + self.api.frein.reste_s
             else:
@@ -6868,7 +6880,7 @@ class Ecoute:
     def _recueillir(self, rendu: Any, demande: Any) -> None:
         """Ce qu'un appel rend : les carnets ; d'une classe qui ne range pas où l'on écoute, c'est tout ce qu'on a."""
         if self._nom == "orderbook":
-            for symbole in self.series:
+            for symbole in [demande] if isinstance(demande, str) else demande:
                 self._lire_carnet(symbole, self.api.orderbooks.get(symbole))
             if (symbole := str(rendu.get("symbol") or demande)) not in self.api.orderbooks:
                 self._lire_carnet(symbole, rendu)  # bitopro
@@ -7930,8 +7942,9 @@ class Historique:
         """
         if self.timeframe.jeu_ms:
             self._dire_les_decalages(morceau.lignes["timestamp"].to_pylist())
-        close = self.timeframe.plancher(self.connexion.heure_ms() - self.plage.grace_ms - self.timeframe.jeu_ms)
-        exigee = self.plage.fin is not None and self.plage.fin <= close
+        heure = self.connexion.heure_ms()
+        close = self.timeframe.plancher(heure - self.plage.grace_ms - self.timeframe.jeu_ms)
+        exigee = self.plage.fin is not None and self.plage.fin <= heure
         connu = sus[-1][1] if sus else 0
         trous = [
             Trou(*reste, ECHEC if t.raison == A_VENIR else t.raison)
@@ -9763,6 +9776,7 @@ class FilInstantanes(Fil):
         self._fin: int | None = None  # fin de ce qui est couvert d'une suite sans rupture
         self._rompu = False
         self._dernier_instant = 0  # un état sans horodatage ne précède pas ceux qui l'ont précédé
+        self._entendu_a = self._horloge()  # quand il fut entendu
 
     def ecouter(self) -> None:
         super().ecouter()
@@ -9801,12 +9815,12 @@ class FilInstantanes(Fil):
             self.fiche.horodatage = HORODATAGE_RECEPTION
         elif not self.connexion.noter_instant(donne) or self._attendre((donne, contenu), recu):
             return False
-        # L'instant de réception, à l'heure de l'exchange : kraken date ses écarts, pas son premier carnet.
-        instant = max(self.connexion.heure_ms(), self._dernier_instant) if donne is None else donne
+        instant = self._instant_de_reception() if donne is None else donne
         if self._rompu:
             self._finir_la_coupure(instant)
             self._rompu = False
-        self._dernier_instant = max(self._dernier_instant, instant)
+        if instant >= self._dernier_instant:
+            self._dernier_instant, self._entendu_a = instant, self._horloge()
         if redit:
             return False  # l'écoute reprend, et rien n'a changé
         if self._contenu is None:
@@ -9818,6 +9832,16 @@ class FilInstantanes(Fil):
         nommee = dict(zip(self.type_donnee.noms[-len(ligne) :], ligne, strict=True))
         self._lignes[tuple(nommee[nom] for nom in self.type_donnee.rang)] = ligne
         return True
+
+    def _instant_de_reception(self) -> int:
+        """L'heure de l'exchange, que le dernier état entendu donne aussi : kraken ne date pas son premier carnet.
+
+        Remesurée après une coupure, elle retarde : d'une seconde chez kraken, qui la dit en secondes.
+        """
+        if not self._dernier_instant:
+            return self.connexion.heure_ms()
+        ecoule_ms = max(round(1000 * (self._horloge() - self._entendu_a)), int(self._rompu))
+        return max(self.connexion.heure_ms(), self._dernier_instant + ecoule_ms)
 
     def _comparer(self, avant: Any, apres: Any) -> None:
         """Apprend de deux états qui se suivent ce que ce flux sait dire."""
@@ -10052,6 +10076,7 @@ class Abonnement:
             for fil in self._fils:
                 fil.ecouter()
             ecoute = Ecoute(self._connexion, self._canal, [fil.serie for fil in self._fils], self._recevoir)
+            ecoute.decaler = self._decaler
             maintenant = self._horloge()
             propre = self._connexion.particularite
             attentes = attentes_d_abonnement(propre, self._par_symbole, groupe=self._groupe)
@@ -10067,11 +10092,15 @@ class Abonnement:
         finally:
             if ecoute is not None:
                 ecoute.fermer()  # ses dernières trames sont encore d'avant la rupture
-                for fil in self._fils:
-                    fil.compteurs.carnets_ecartes += ecoute.decalages[fil.cle.symbole]
             for fil in self._fils:
                 fil.rompre()
         return ErreurTemporaire("abonnement fini")
+
+    def _decaler(self, symbole: str) -> None:
+        """Le carnet de ce symbole a perdu une trame : ce qui suivra ne prolonge pas ce qui précède."""
+        if fil := self._par_symbole.get(symbole):
+            fil.compteurs.carnets_ecartes += 1
+            fil.rompre()
 
     def _recevoir(self, symbole: str, donnees: Sequence[Any], recu: int) -> None:
         fil = self._par_symbole.get(symbole)
@@ -11231,7 +11260,7 @@ def controler_flux(connexion: Connexion, tache: Tache) -> None:
             f"{tache.exchange} n'offre pas le flux « {tache.stream} »",
             f"Il offre : {', '.join(offerts)}." if offerts else "Il n'a aucun flux : ôtez --stream.",
         )
-    if tache.stream == "orderbook" and connexion.particularite.carnet_numerote:
+    if tache.stream == "orderbook" and connexion.api.carnets_numerotes:
         annexe("carnets", f"Suivre les carnets de {tache.exchange}")
     if tache.type_donnee is OHLCV and (connexion.api.has.get("fetchOHLCV") or "trades" not in offerts):
         connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)

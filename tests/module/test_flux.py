@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import itertools
@@ -16,6 +17,7 @@ from flux_suivi import MINUTE, Recolte, chacun, egales, jouer, niveaux, options,
 from ligne_de_commande import HEURE_BOURSE
 
 import module_ccxt_fr_v2 as m
+from bourse_locale.carnet import PAS_CARNET_MS, carnet
 from bourse_locale.marche import INSTRUMENTS_PAR_DEFAUT, Marche
 from bourse_locale.okx.flux import FluxOkx
 from bourse_locale.pannes import Panne
@@ -111,6 +113,25 @@ def exiger_carnets(recolte: Recolte, symbole: str, profondeur: int) -> None:
         assert achats[0] < ventes[0]
     cles = [(ligne["timestamp"], ligne["nonce"] or 0) for ligne in lignes[1:]]  # kraken ne date pas son premier carnet
     assert cles == sorted(set(cles))
+
+
+def exiger_carnets_vrais(recolte: Recolte, symbole: str, profondeur: int) -> None:
+    """Chaque ligne est l'état de l'exchange à son instant ; sans date, à moins d'une latence. Chacune une fois."""
+    cles = collections.Counter((ligne["timestamp"], ligne["nonce"]) for ligne in recolte.lignes(symbole))
+    assert len(cles) >= 3
+    sans_date = recolte.exchange == "kraken"  # son premier état : il peut tomber sur l'instant d'un autre
+    assert sans_date or max(cles.values()) == 1
+    instrument = recolte.bourse.protocoles[recolte.exchange].par_symbole[symbole]
+    fausses = []
+    for ligne in recolte.lignes(symbole):
+        lue = [[float(n["price"]) for n in ligne[cote]] for cote in ("bids", "asks")]
+        vrais = []
+        for retard in (0, PAS_CARNET_MS):
+            etat = carnet(recolte.bourse.marche, instrument, ligne["timestamp"] - retard, profondeur)
+            vrais.append([[float(instrument.texte_prix(n.prix)) for n in cote] for cote in (etat.bids, etat.asks)])
+        if lue not in vrais[: 2 if sans_date or ligne["timestamp"] % PAS_CARNET_MS else 1]:
+            fausses.append((ligne["timestamp"], lue, vrais))
+    assert fausses == []
 
 
 def exiger_suite(recolte: Recolte, symbole: str) -> None:
@@ -500,6 +521,25 @@ def test_un_carnet_faux_n_est_jamais_rendu(fils: list[m.Fil]) -> None:
             assert fil.compteurs.carnets_ecartes >= 1
 
     jouer(chacun(essai, FAUX))
+
+
+@pytest.mark.parametrize("symboles", ["BTC/USDT", DEUX])
+def test_une_trame_de_carnet_perdue_est_un_trou(symboles: str) -> None:
+    """Les états qui ont manqué jusqu'à la reprise sont dits ; aucun qui soit rendu n'est faux, ni d'un autre marché."""
+
+    async def essai(exchange: str) -> None:
+        async with ouvrir(exchange, acceleration=1) as bourse:
+            panne = bourse.pannes.ajouter(Panne("ws_perdu", canal="carnet", symbole="BTC/USDT", sauter=30, fois=1))
+            recolte = await recolter(bourse, exchange, symboles, stream="orderbook", profondeur=5, duree=8)
+            assert panne.touchees == 1
+            for symbole in symboles.split(","):
+                exiger_carnets_vrais(recolte, symbole, profondeur=5)
+            (trou,) = recolte.trous("BTC/USDT")
+            instants = [ligne["timestamp"] for ligne in recolte.lignes("BTC/USDT")]
+            assert not [i for i in instants if trou.debut <= i < trou.fin]
+            assert min(instants) < trou.debut < trou.fin <= max(instants)
+
+    jouer(chacun(essai, [("binance",), ("okx",), ("kraken",), ("bybit",)]))
 
 
 def test_un_carnet_decale_que_l_exchange_ne_reprend_pas_est_reabonne(

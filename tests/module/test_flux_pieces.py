@@ -1455,7 +1455,7 @@ def test_ce_que_rend_une_ecoute_en_se_fermant_est_d_avant_la_coupure(monkeypatch
 
     class EcouteQuiFinit(SimpleNamespace):
         def __init__(self, _connexion: Any, _canal: str, _series: Any, recevoir: Any) -> None:
-            super().__init__(recevoir=recevoir, decalages={CLE.symbole: 0})
+            super().__init__(recevoir=recevoir)
 
         async def suivre(self, *, groupe: bool) -> None:
             self.recevoir(CLE.symbole, [brut(1, T0 + 1_000, id="a-uuid")], 0)
