@@ -2475,7 +2475,8 @@ def _objection(chemin: Path) -> str:
     try:
         mode = chemin.stat().st_mode
     except OSError as erreur:
-        cause = cause_disque(erreur) if erreur.errno in (errno.ELOOP, errno.ENAMETOOLONG) else ""
+        sans_remede = erreur.errno in (errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR)
+        cause = cause_disque(erreur) if sans_remede else ""
         return f"« {chemin} » ne se trouve pas : {cause}" if cause else ""  # le reste se verra en l'écrivant
     if stat.S_ISDIR(mode):
         return f"« {chemin} » est un dossier"
