@@ -6714,7 +6714,7 @@ class _Livraison:
 
 
 NIVEAUX_D_OFFICE = 100  # d'un instantané, si l'on n'en demande pas tant (kucoin)
-INSTANTANE_S = 10.0  # entre deux instantanés d'un même carnet, au moins
+INSTANTANE_S = 5.0  # entre deux instantanés d'un même carnet, au moins
 
 
 class _Instantanes:
