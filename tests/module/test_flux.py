@@ -607,6 +607,27 @@ def test_un_carnet_ne_rend_que_ce_que_son_instantane_et_le_flux_ont_dit(
     jouer(essai())
 
 
+def test_un_instantane_qui_tarde_est_un_trou(fils: list[m.Fil], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Les états d'avant sa venue se fondent en un : au-delà d'une seconde, il en a manqué."""
+    monkeypatch.setattr(carnets, "VIE_NIVEAU", 10**12)
+    monkeypatch.setattr(carnets, "pas_de_grille", lambda instrument: instrument.reference_ticks // 200_000)
+    monkeypatch.setattr(FluxBinance, "profondeur", 1500)
+    monkeypatch.setattr(m, "INSTANTANE_S", 0.2)
+
+    async def essai() -> None:
+        async with ouvrir("binance", acceleration=120) as bourse:
+            bourse.pannes.ajouter(Panne("lent", "/depth", sauter=1, fois=1, delai_s=1.5))
+            recolte = await recolter(bourse, "binance", "BTC/USDT", stream="orderbook", profondeur=5, duree=8)
+            (fil,) = fils
+            assert (fil.compteurs.carnets_ecartes, fil.compteurs.reconnexions) == (1, 0)
+            (trou,) = recolte.trous("BTC/USDT")
+            assert trou.fin - trou.debut > 120 * 1000
+            instants = [ligne["timestamp"] for ligne in recolte.lignes("BTC/USDT")]
+            assert not [instant for instant in instants if trou.debut <= instant < trou.fin]
+
+    jouer(essai())
+
+
 def test_un_lien_lent_ne_perd_rien() -> None:
     async def essai() -> None:
         async with ouvrir("bybit", acceleration=60) as bourse:
