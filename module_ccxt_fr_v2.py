@@ -4884,6 +4884,7 @@ BOUGIES_VIDES = ("omettre", "reporter")
 _CAPACITE_DU_PRIX = {"mark": "fetchMarkOHLCV", "index": "fetchIndexOHLCV", "premiumIndex": "fetchPremiumIndexOHLCV"}
 ESSAIS_TEMOIN = 4  # d'un timeframe plus long que la série : quatre secondes ; huit essais en prennent quarante
 LIMITE_PAR_DEFAUT = 100  # là où ni `features` ni la table ne disent la page : toutes les classes en demandent autant
+NIVEAUX_DE_PLUS = 10  # demandés pour un niveau rendu, d'un carnet partiel : le prix en sort moins vite
 INCONNUE = "inconnue"  # l'unité d'un volume que rien ne prouve
 
 
@@ -4913,6 +4914,7 @@ class Particularite(NamedTuple):
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
+    carnet_partiel: bool = False  # son flux dit tout ce qui change ; l'instantané du REST, les premiers niveaux
     canaux_faux: Collection[str] = ()  # flux que la classe lit de travers
     carnet_sans_reprise: bool = False  # d'une somme fausse, la classe referait un carnet des seules mises à jour
     trades_detail: Mapping[str, str] = MappingProxyType({})  # par nature : la méthode qui ne les réunit pas
@@ -4921,6 +4923,11 @@ class Particularite(NamedTuple):
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
     trades_en_contrats: bool = True  # leur quantité ; sinon celle de l'exchange : en base, en cotation d'un inverse
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
+
+    def niveaux_a_demander(self, profondeur: int) -> int | None:
+        """Les niveaux de carnet à demander pour en rendre tant ; None : ceux que l'exchange donne d'office."""
+        voulus = profondeur * (NIVEAUX_DE_PLUS if self.carnet_partiel else 1)
+        return next((n for n in self.profondeurs if n >= voulus), None)
 
 
 def genre_de(marche: Mapping[str, Any]) -> str:
@@ -4960,6 +4967,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
             limites=_contrats(1000),
             unites=_contrats("base"),
             profondeurs=(100, 500, 1000),
+            carnet_partiel=True,
             volume_inverse_en_contrats=True,
             abonnements_par_s=4.0,
             trades_detail=_DETAIL_BINANCE,
@@ -4985,6 +4993,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Dix niveaux de carnet d'office.
     "kraken": Particularite(profondeurs=(10, 25, 100, 500, 1000)),
     "gate": Particularite(unites=_contrats("contrats")),
+    # Ses carnets partent de cent niveaux, sans clés.
+    "kucoin": Particularite(carnet_partiel=True),
     # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
     # Ses trades : les derniers seulement, deux mille au plus.
     "htx": Particularite(sans_limite=lambda _timeframe, marche: bool(marche.get("contract")), trades_par_page=2000),
@@ -5042,6 +5052,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
         limites=_contrats(1000),
         timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"},
         corrigee=True,
+        carnet_partiel=True,
     ),
     "bitvavo": Particularite(trades_a_confirmer=500),  # des uuid, les mêmes en REST
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
@@ -5051,7 +5062,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "poloniex": Particularite(unites=_contrats("contrats"), corrigee=True),
     "deepcoin": Particularite(unites=_contrats("contrats")),
     # features dit 1000, l'exchange rend 500. Au comptant, la classe demande 8h sans le nommer (interval=None).
-    "mexc": Particularite(limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats")),
+    "mexc": Particularite(
+        limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats"), carnet_partiel=True
+    ),
     # Un contrat inverse vaut un dollar : 319 499 en une heure.
     "krakenfutures": Particularite(unites={"inverse": "USD"}, corrigee=True),
     # « volume in quote currency », au comptant aussi ; de ses tickers, la classe en fait un volume en cotation.
@@ -5914,11 +5927,10 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
         raise ErreurDemande(f"{faute}{ou}", f"Il sert : {', '.join(offerts)}.")
 
     def ouvrir_evenements(self, symbole: str, profondeur: int = 0) -> Serie:
-        """La série de trades, de tickers ou de carnets d'un symbole ; `limite` : la profondeur à demander."""
+        """La série de trades, de tickers ou de carnets d'un symbole ; `limite` : la profondeur à rendre."""
         marche = self.marches.resoudre(symbole)
         cle = CleSerie(self.reglages.exchange, str(marche["symbol"]))
-        limite = next((n for n in self.particularite.profondeurs if n >= profondeur), 0) if profondeur else 0
-        return Serie(cle, marche, Timeframe.lire("1m"), limite)
+        return Serie(cle, marche, Timeframe.lire("1m"), profondeur)
 
     def canaux_offerts(self) -> list[str]:
         """Les canaux que la classe ccxt.pro de l'exchange sait suivre."""
@@ -6705,6 +6717,62 @@ class _Livraison:
         self._caches.clear()
 
 
+NIVEAUX_D_OFFICE = 100  # d'un instantané, si l'on n'en demande pas tant (kucoin)
+INSTANTANE_S = 10.0  # entre deux instantanés d'un même carnet, au moins
+
+
+class _Instantanes:
+    """Jusqu'où vont les carnets que la classe fait d'un instantané du REST, puis de ce que le flux dit changé.
+
+    L'instantané n'a que les premiers niveaux. D'un ordre posé plus loin avant lui, et qui ne bouge pas, aucune trame ne
+    dit rien : le prix venu jusque-là, il manquerait, sans erreur, aux meilleurs niveaux. Rien n'est donc rendu au-delà
+    du dernier niveau de l'instantané ; quand il en reste trop peu, le carnet repart d'un autre.
+    """
+
+    def __init__(self, api: Any) -> None:
+        self._api = api
+        self._pleins: dict[str, dict[str, tuple[int, float]]] = {}  # côté -> ses niveaux, et le prix du dernier
+        self._prochains: dict[str, float] = {}  # pas d'autre instantané avant cet instant, ni avant d'avoir celui-là
+        lire, ouvrir = api.fetch_rest_order_book_safe, api.order_book
+
+        async def lire_et_retenir(symbole: str, limite: int | None = None, params: Any = None) -> Any:
+            try:
+                servi = await lire(symbole, limite, params or {})
+            finally:
+                self._prochains[symbole] = time.monotonic() + INSTANTANE_S
+            plein = limite or NIVEAUX_D_OFFICE
+            cotes = {cote: servi[cote] for cote in ("bids", "asks") if len(servi[cote]) >= plein}
+            self._pleins[symbole] = {cote: (len(niveaux), niveaux[-1][0]) for cote, niveaux in cotes.items()}
+            return servi
+
+        # La classe rognerait le carnet à chaque lecture : le niveau qu'elle ôte n'y reviendrait pas avec le prix.
+        api.order_book = lambda instantane=MappingProxyType({}), _profondeur=None: ouvrir(instantane)
+        api.fetch_rest_order_book_safe = lire_et_retenir
+
+    def connu(self, symbole: str, carnet: Any, profondeur: int) -> Any:
+        """Ce qu'on sait du carnet ; vide tant qu'un côté est tout entier au-delà."""
+        sus = dict[str, Sequence[Any]]()
+        for cote, (nombre, dernier) in self._pleins.get(symbole, {}).items():
+            niveaux = carnet[cote]
+            sens = -1 if cote == "bids" else 1
+            sus[cote] = niveaux[: bisect.bisect_right(niveaux, sens * dernier, key=lambda niveau: sens * niveau[0])]
+            if len(sus[cote]) < min(2 * profondeur, nombre // 2):
+                self._repartir(symbole)
+        return {**carnet, **(sus if all(sus.values()) else {"bids": [], "asks": []})} if sus else carnet
+
+    def _repartir(self, symbole: str) -> None:
+        """Un carnet vide, où les trames attendent l'instantané, comme au premier abonnement."""
+        if time.monotonic() < self._prochains.get(symbole, 0.0):
+            return
+        self._prochains[symbole] = math.inf
+        self._api.orderbooks[symbole] = self._api.order_book()
+        journal.debug("%s : le prix sort de l'instantané du carnet, qui repart d'un autre.", symbole)
+        cle = f"orderbook::{symbole}"
+        for client in self._api.clients.values():
+            if abonnement := client.subscriptions.get(cle):
+                self._api.spawn(self._api.fetch_order_book_snapshot, client, None, {**abonnement, "symbol": symbole})
+
+
 REPRISE_DE_CARNET_S = 10.0  # un carnet décalé repart d'un instantané : okx le doit d'abord à un désabonnement acquitté
 LIGNES_EN_CACHE = 10  # 1000 chez ccxt, qui pèsent deux Mo par symbole de trades ; les prises les ont déjà lues
 
@@ -6722,6 +6790,7 @@ class Ecoute:
         self._nom, self._recevoir, self._connexion = canal, recevoir, connexion
         self._coupure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._livraison = _Livraison(recevoir, self._signaler)
+        self._instantanes = _Instantanes(self.api) if connexion.particularite.carnet_partiel else None
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self.decaler: Callable[[str], None] = lambda _symbole: None  # d'un carnet qui repart d'un instantané
@@ -6800,7 +6869,7 @@ class Ecoute:
         if self._nom == "ticker":
             return demande, params
         if self._nom == "orderbook":
-            return demande, paquet[0].limite or None, params
+            return demande, self._connexion.particularite.niveaux_a_demander(paquet[0].limite), params
         if self._nom == "trades":
             return demande, None, None, params
         couples = [[serie.cle.symbole, serie.timeframe.code] for serie in paquet]
@@ -6926,6 +6995,8 @@ class Ecoute:
         etat = (carnet.get("timestamp"), carnet.get("nonce"))
         if etat == (None, None) or self._carnets_vus.get(symbole) != etat:
             self._carnets_vus[symbole] = etat
+            if self._instantanes is not None and symbole in self.series:
+                carnet = self._instantanes.connu(symbole, carnet, self.series[symbole].limite)
             self._dire(symbole, carnet)
 
 
@@ -9946,7 +10017,7 @@ class FilCarnet(FilInstantanes):
 
     async def a_bouge(self) -> bool:
         """Un carnet REST peut différer d'un niveau lointain : seul le meilleur prix décide."""
-        quoi, limite = f"Carnet de {self.cle}", self.serie.limite or None
+        quoi, limite = f"Carnet de {self.cle}", self.connexion.particularite.niveaux_a_demander(1)
         servi = await self.connexion.appeler(quoi, "fetch_order_book", self.cle.symbole, limite)
         vu, neuf = self._contenu, self._lire(servi)
         return vu is None or neuf is None or [cote[:1] for cote in vu[1:]] != [cote[:1] for cote in neuf[1:]]
