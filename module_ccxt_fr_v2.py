@@ -4533,6 +4533,10 @@ class SortieSqlite(Sortie):
         ajoutees = {(nom, definition.split()[0]) for nom, definition in _AJOUTEES_SQLITE.items()}
         with self.lecteur() as base:
             presentes = {nom.lower() for nom in tables_de(base)}
+            # SQLite complète de zéros une dernière page coupée, sans le dire : ses nombres en sortent faux.
+            (page,) = base.execute("PRAGMA page_size").fetchone()
+            if self.octets % page and not octets_de(self.voisins()[0]):  # ce qui attend dans le -wal la récrira
+                raise SortieIllisible(f"« {self.chemin} » est illisible : sa fin manque")
             for nom, definition in tables_sqlite(self.type_donnee, self.table).items():
                 lues = _colonnes_sqlite(base, nom) if nom.lower() in presentes else []
                 if lues and not set(_colonnes_voulues(definition)) ^ set(lues) <= ajoutees:

@@ -266,7 +266,10 @@ class FluxTiers(Flux):
 
 
 class FluxGate(FluxTiers):
-    """Comptant : `v` d'une bougie est le volume de cotation (`a`, celui de base) ; un trade par trame."""
+    """Comptant : `v` d'une bougie est le volume de cotation (`a`, celui de base) ; un trade par trame.
+
+    Le carnet (`obu`) est entier à l'abonnement, puis de mises à jour de `U` à `u`.
+    """
 
     genre: ClassVar[str] = "spot"
 
@@ -290,6 +293,16 @@ class FluxGate(FluxTiers):
             self.abonner(session, "trades", trouves)
         elif canal == "candlesticks":
             self.abonner(session, "bougies", trouves, payload[0])
+        elif canal == "obu":
+            self.abonner(session, "carnet", trouves, nom=payload[0])
+
+    def carnet(self, abonnement: Abonnement, maj: MajCarnet, maintenant_ms: int) -> list[object]:
+        """Un carnet entier n'a pas de `U`."""
+        i, apres = abonnement.instrument, maj.apres
+        bids, asks = ([[i.texte_prix(n.prix), i.texte_quantite(n.quantite)] for n in cote] for cote in maj.niveaux)
+        suite = {"full": True} if maj.avant is None else {"U": maj.avant.sequence + 1}
+        resultat = {"t": apres.ts, **suite, "s": abonnement.nom, "u": apres.sequence, "b": bids, "a": asks}
+        return [self._trame("obu", resultat, maintenant_ms)]
 
     def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:
         """Un par trame."""
