@@ -2475,7 +2475,8 @@ def _objection(chemin: Path) -> str:
     try:
         mode = chemin.stat().st_mode
     except OSError as erreur:
-        cause = cause_disque(erreur) if erreur.errno in (errno.ELOOP, errno.ENAMETOOLONG) else ""
+        sans_remede = erreur.errno in (errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR)
+        cause = cause_disque(erreur) if sans_remede else ""
         return f"« {chemin} » ne se trouve pas : {cause}" if cause else ""  # le reste se verra en l'écrivant
     if stat.S_ISDIR(mode):
         return f"« {chemin} » est un dossier"
@@ -4532,6 +4533,10 @@ class SortieSqlite(Sortie):
         ajoutees = {(nom, definition.split()[0]) for nom, definition in _AJOUTEES_SQLITE.items()}
         with self.lecteur() as base:
             presentes = {nom.lower() for nom in tables_de(base)}
+            # SQLite complète de zéros une dernière page coupée, sans le dire : ses nombres en sortent faux.
+            (page,) = base.execute("PRAGMA page_size").fetchone()
+            if self.octets % page and not octets_de(self.voisins()[0]):  # ce qui attend dans le -wal la récrira
+                raise SortieIllisible(f"« {self.chemin} » est illisible : sa fin manque")
             for nom, definition in tables_sqlite(self.type_donnee, self.table).items():
                 lues = _colonnes_sqlite(base, nom) if nom.lower() in presentes else []
                 if lues and not set(_colonnes_voulues(definition)) ^ set(lues) <= ajoutees:
@@ -4879,6 +4884,7 @@ BOUGIES_VIDES = ("omettre", "reporter")
 _CAPACITE_DU_PRIX = {"mark": "fetchMarkOHLCV", "index": "fetchIndexOHLCV", "premiumIndex": "fetchPremiumIndexOHLCV"}
 ESSAIS_TEMOIN = 4  # d'un timeframe plus long que la série : quatre secondes ; huit essais en prennent quarante
 LIMITE_PAR_DEFAUT = 100  # là où ni `features` ni la table ne disent la page : toutes les classes en demandent autant
+NIVEAUX_DE_PLUS = 10  # demandés pour un niveau rendu, d'un carnet partiel : le prix en sort moins vite
 INCONNUE = "inconnue"  # l'unité d'un volume que rien ne prouve
 
 
@@ -4908,13 +4914,20 @@ class Particularite(NamedTuple):
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
-    carnet_numerote: bool = False  # sa classe n'en lit pas les numéros : `annexes_ccxt_fr/carnets.py` les vérifie
+    carnet_partiel: bool = False  # son flux dit tout ce qui change ; l'instantané du REST, les premiers niveaux
+    canaux_faux: Collection[str] = ()  # flux que la classe lit de travers
+    carnet_sans_reprise: bool = False  # d'une somme fausse, la classe referait un carnet des seules mises à jour
     trades_detail: Mapping[str, str] = MappingProxyType({})  # par nature : la méthode qui ne les réunit pas
     trades_arriere: Mapping[str, Any] | None = None  # paramètres d'une lecture des trades à reculons, par `after`
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
     trades_en_contrats: bool = True  # leur quantité ; sinon celle de l'exchange : en base, en cotation d'un inverse
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
+
+    def niveaux_a_demander(self, profondeur: int) -> int | None:
+        """Les niveaux de carnet à demander pour en rendre tant ; None : ceux que l'exchange donne d'office."""
+        voulus = profondeur * (NIVEAUX_DE_PLUS if self.carnet_partiel else 1)
+        return next((n for n in self.profondeurs if n >= voulus), None)
 
 
 def genre_de(marche: Mapping[str, Any]) -> str:
@@ -4954,6 +4967,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
             limites=_contrats(1000),
             unites=_contrats("base"),
             profondeurs=(100, 500, 1000),
+            carnet_partiel=True,
             volume_inverse_en_contrats=True,
             abonnements_par_s=4.0,
             trades_detail=_DETAIL_BINANCE,
@@ -4974,16 +4988,20 @@ PARTICULARITES: Mapping[str, Particularite] = {
         unites=_contrats("base"),
         sujets_par_appel=10,
         profondeurs=(50, 200),
-        carnet_numerote=True,
         trades_a_confirmer=500,
     ),
     # Dix niveaux de carnet d'office.
     "kraken": Particularite(profondeurs=(10, 25, 100, 500, 1000)),
     "gate": Particularite(unites=_contrats("contrats")),
+    # Ses carnets partent de cent niveaux, sans clés.
+    "kucoin": Particularite(carnet_partiel=True),
     # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
     # Ses trades : les derniers seulement, deux mille au plus.
     "htx": Particularite(sans_limite=lambda _timeframe, marche: bool(marche.get("contract")), trades_par_page=2000),
-    "bitfinex": Particularite(trades_par_page=10_000),
+    "bitfinex": Particularite(trades_par_page=10_000, carnet_sans_reprise=True),
+    "independentreserve": Particularite(carnet_sans_reprise=True),
+    # Son flux ne dit que des écarts : la classe rend chacun pour un carnet entier.
+    "coincheck": Particularite(canaux_faux=("orderbook",)),
     # Hors spot, 90 jours au plus entre le début et la fin. Avec des clés, la classe demande d'abord, par une requête
     # signée, le genre du compte : les bougies sont publiques, et ne dépendent pas de lui.
     "bitget": Particularite(
@@ -5034,9 +5052,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
         limites=_contrats(1000),
         timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"},
         corrigee=True,
-        carnet_numerote=True,
+        carnet_partiel=True,
     ),
-    "bitvavo": Particularite(carnet_numerote=True, trades_a_confirmer=500),  # des uuid, les mêmes en REST
+    "bitvavo": Particularite(trades_a_confirmer=500),  # des uuid, les mêmes en REST
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
@@ -5044,16 +5062,25 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "poloniex": Particularite(unites=_contrats("contrats"), corrigee=True),
     "deepcoin": Particularite(unites=_contrats("contrats")),
     # features dit 1000, l'exchange rend 500. Au comptant, la classe demande 8h sans le nommer (interval=None).
-    "mexc": Particularite(limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats")),
+    "mexc": Particularite(
+        limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats"), carnet_partiel=True
+    ),
     # Un contrat inverse vaut un dollar : 319 499 en une heure.
-    "krakenfutures": Particularite(unites={"inverse": "USD"}, carnet_numerote=True, corrigee=True),
+    "krakenfutures": Particularite(unites={"inverse": "USD"}, corrigee=True),
     # « volume in quote currency », au comptant aussi ; de ses tickers, la classe en fait un volume en cotation.
     "btse": Particularite(unites={"spot": "cotation", **_contrats("cotation")}),
     "hibachi": Particularite(unites=_contrats("cotation")),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
-    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base"), carnet_numerote=True),
+    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base")),
     "xt": Particularite(trades_en_contrats=False),  # la classe multiplie elle-même par la taille du contrat
 }
+
+# Leur classe ne voit pas une trame de carnet perdue, ou s'en remet mal : `annexes_ccxt_fr/carnets.py` la voit.
+CARNETS_NUMEROTES = frozenset({
+    "backpack", "bitget", "bittrade", "bitvavo", "blockchaincom", "blofin", "bybit", "deribit", "extended", "gate",
+    "gemini", "grvt", "hitbtc", "htx", "kraken", "krakenfutures", "kucoin", "lighter", "mexc", "poloniex", "weex",
+    "whitebit", "xt",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -5105,6 +5132,7 @@ class _Bruyante:
     date_serveur: str | None = None
     date_recue_ms = 0  # quand, à l'horloge locale
     particularite = Particularite()
+    carnets_numerotes = False
     timeout_on_exit = 0  # ccxt attend un quart de seconde une fermeture qu'aiohttp attend déjà
     signaler: Callable[[Exception], None] | None = None  # ce qui coupe un flux, sans attendre que quelqu'un demande
 
@@ -5307,15 +5335,16 @@ def _classe(exchange: str) -> Any:
             f"Exchange inconnu : « {exchange} »", proches(exchange, connus) or "La liste : --lister exchanges."
         )
     base = _classe_de_ccxt("ccxt.pro", exchange) or du_rest
-    lignee = (parente.__name__ for parente in base.__mro__)  # okxus est okx, gateeu est gate
+    lignee = [parente.__name__ for parente in base.__mro__]  # okxus est okx, gateeu est gate
     nom = next((nom for nom in lignee if nom in PARTICULARITES), "")
     particularite = PARTICULARITES.get(nom, Particularite())
     devant = [annexe("corrections", f"Lire {exchange} juste").CORRECTIONS[nom]] if particularite.corrigee else []
     # Sans elle, `controler_flux` a refusé de suivre ces carnets ; le reste n'a pas de numéros.
-    numeros = {"carnets": "Numerotee"} if particularite.carnet_numerote else {}
+    numerotes = not CARNETS_NUMEROTES.isdisjoint(lignee)
+    numeros = {"carnets": "Numerotee"} if numerotes else {}
     for fichier, couche in (numeros | _COUCHES).items():
         devant += [getattr(piece, couche)] if (piece := annexe_ou_rien(fichier)) else []
-    ajouts: dict[str, Any] = {"particularite": particularite}
+    ajouts: dict[str, Any] = {"particularite": particularite, "carnets_numerotes": numerotes}
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
@@ -5898,15 +5927,15 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
         raise ErreurDemande(f"{faute}{ou}", f"Il sert : {', '.join(offerts)}.")
 
     def ouvrir_evenements(self, symbole: str, profondeur: int = 0) -> Serie:
-        """La série de trades, de tickers ou de carnets d'un symbole ; `limite` : la profondeur à demander."""
+        """La série de trades, de tickers ou de carnets d'un symbole ; `limite` : la profondeur à rendre."""
         marche = self.marches.resoudre(symbole)
         cle = CleSerie(self.reglages.exchange, str(marche["symbol"]))
-        limite = next((n for n in self.particularite.profondeurs if n >= profondeur), 0) if profondeur else 0
-        return Serie(cle, marche, Timeframe.lire("1m"), limite)
+        return Serie(cle, marche, Timeframe.lire("1m"), profondeur)
 
     def canaux_offerts(self) -> list[str]:
         """Les canaux que la classe ccxt.pro de l'exchange sait suivre."""
-        return [nom for nom, canal in CANAUX.items() if self.api.has.get(canal.seul)]
+        faux = self.particularite.canaux_faux
+        return [nom for nom, canal in CANAUX.items() if self.api.has.get(canal.seul) and nom not in faux]
 
     def ouvrir_serie(self, symbole: str, timeframe: str, prix: str, limite: int | None) -> Serie:
         """Résout une demande en série ; ErreurDemande si le symbole ou ce prix sur ce marché n'existent pas."""
@@ -6688,6 +6717,67 @@ class _Livraison:
         self._caches.clear()
 
 
+NIVEAUX_D_OFFICE = 100  # d'un instantané, si l'on n'en demande pas tant (kucoin)
+INSTANTANE_S = 5.0  # entre deux instantanés d'un même carnet, au moins
+INSTANTANE_TARDIF_S = 1.0
+
+
+class _Instantanes:
+    """Jusqu'où vont les carnets que la classe fait d'un instantané du REST, puis de ce que le flux dit changé.
+
+    L'instantané n'a que les premiers niveaux. D'un ordre posé plus loin avant lui, et qui ne bouge pas, aucune trame ne
+    dit rien : le prix venu jusque-là, il manquerait, sans erreur, aux meilleurs niveaux. Rien n'est donc rendu au-delà
+    du dernier niveau de l'instantané ; quand il en reste trop peu, le carnet repart d'un autre. Le
+    temps qu'il vienne, ses états se fondent en un ; s'il tarde, il en a manqué (`decaler`).
+    """
+
+    def __init__(self, api: Any, decaler: Callable[[str], None]) -> None:
+        self._api = api
+        self._pleins: dict[str, dict[str, tuple[int, float]]] = {}  # côté -> ses niveaux, et le prix du dernier
+        self._prochains: dict[str, float] = {}  # pas d'autre instantané avant cet instant, ni avant d'avoir celui-là
+        self._attendus: dict[str, float] = {}  # depuis quand
+        lire, ouvrir = api.fetch_rest_order_book_safe, api.order_book
+
+        async def lire_et_retenir(symbole: str, limite: int | None = None, params: Any = None) -> Any:
+            try:
+                servi = await lire(symbole, limite, params or {})
+            finally:
+                self._prochains[symbole] = time.monotonic() + INSTANTANE_S
+                if self._attendus.pop(symbole, math.inf) + INSTANTANE_TARDIF_S < time.monotonic():
+                    decaler(symbole)
+            plein = limite or NIVEAUX_D_OFFICE
+            cotes = {cote: servi[cote] for cote in ("bids", "asks") if len(servi[cote]) >= plein}
+            self._pleins[symbole] = {cote: (len(niveaux), niveaux[-1][0]) for cote, niveaux in cotes.items()}
+            return servi
+
+        # La classe rognerait le carnet à chaque lecture : le niveau qu'elle ôte n'y reviendrait pas avec le prix.
+        api.order_book = lambda instantane=MappingProxyType({}), _profondeur=None: ouvrir(instantane)
+        api.fetch_rest_order_book_safe = lire_et_retenir
+
+    def connu(self, symbole: str, carnet: Any, profondeur: int) -> Any:
+        """Ce qu'on sait du carnet ; vide tant qu'un côté est tout entier au-delà."""
+        sus = dict[str, Sequence[Any]]()
+        for cote, (nombre, dernier) in self._pleins.get(symbole, {}).items():
+            niveaux = carnet[cote]
+            sens = -1 if cote == "bids" else 1
+            sus[cote] = niveaux[: bisect.bisect_right(niveaux, sens * dernier, key=lambda niveau: sens * niveau[0])]
+            if len(sus[cote]) < min(2 * profondeur, nombre // 2):
+                self._repartir(symbole)
+        return {**carnet, **(sus if all(sus.values()) else {"bids": [], "asks": []})} if sus else carnet
+
+    def _repartir(self, symbole: str) -> None:
+        """Un carnet vide, où les trames attendent l'instantané, comme au premier abonnement."""
+        if time.monotonic() < self._prochains.get(symbole, 0.0):
+            return
+        self._prochains[symbole], self._attendus[symbole] = math.inf, time.monotonic()
+        self._api.orderbooks[symbole] = self._api.order_book()
+        journal.debug("%s : le prix sort de l'instantané du carnet, qui repart d'un autre.", symbole)
+        cle = f"orderbook::{symbole}"
+        for client in self._api.clients.values():
+            if abonnement := client.subscriptions.get(cle):
+                self._api.spawn(self._api.fetch_order_book_snapshot, client, None, {**abonnement, "symbol": symbole})
+
+
 REPRISE_DE_CARNET_S = 10.0  # un carnet décalé repart d'un instantané : okx le doit d'abord à un désabonnement acquitté
 LIGNES_EN_CACHE = 10  # 1000 chez ccxt, qui pèsent deux Mo par symbole de trades ; les prises les ont déjà lues
 
@@ -6699,15 +6789,23 @@ class Ecoute:
     reconnexion : ni cache périmé, ni abonnement que ccxt croit déjà fait.
     """
 
-    def __init__(self, connexion: Connexion, canal: str, series: Sequence[Serie], recevoir: Recevoir) -> None:
+    def __init__(
+        self,
+        connexion: Connexion,
+        canal: str,
+        series: Sequence[Serie],
+        recevoir: Recevoir,
+        decaler: Callable[[str], None] = lambda _symbole: None,
+    ) -> None:
         self.api = instancier(connexion.reglages)
+        self._decaler = decaler  # dit le symbole d'un carnet repris, dont des états ont manqué
         self.canal, self.series = CANAUX[canal], {serie.cle.symbole: serie for serie in series}
         self._nom, self._recevoir, self._connexion = canal, recevoir, connexion
         self._coupure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._livraison = _Livraison(recevoir, self._signaler)
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
-        self.decalages: collections.Counter[str] = collections.Counter()  # carnets repartis d'un instantané
+        self._instantanes = _Instantanes(self.api, decaler) if connexion.particularite.carnet_partiel else None
         self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
         self.api.ssl_context = connexion.api.ssl_context  # en relire les certificats prend 30 ms, et un Mo par écoute
         passer_marches(connexion.api, self.api)
@@ -6783,7 +6881,7 @@ class Ecoute:
         if self._nom == "ticker":
             return demande, params
         if self._nom == "orderbook":
-            return demande, paquet[0].limite or None, params
+            return demande, self._connexion.particularite.niveaux_a_demander(paquet[0].limite), params
         if self._nom == "trades":
             return demande, None, None, params
         couples = [[serie.cle.symbole, serie.timeframe.code] for serie in paquet]
@@ -6802,9 +6900,9 @@ class Ecoute:
                     raise
                 raise ErreurTemporaire("un carnet décalé n'a pas repris") from erreur
             except Exception as erreur:
-                if not _est_un_decalage(erreur):
+                if not _est_un_decalage(erreur) or self._connexion.particularite.carnet_sans_reprise:
                     raise
-                self.decalages[symbole_en_cause(erreur, arguments[0])] += 1
+                self._decaler(symbole_en_cause(erreur, arguments[0]))
                 await pause(next(delais))
                 patience_s = REPRISE_DE_CARNET_S + self.api.frein.reste_s
             else:
@@ -6867,7 +6965,7 @@ class Ecoute:
     def _recueillir(self, rendu: Any, demande: Any) -> None:
         """Ce qu'un appel rend : les carnets ; d'une classe qui ne range pas où l'on écoute, c'est tout ce qu'on a."""
         if self._nom == "orderbook":
-            for symbole in self.series:
+            for symbole in [demande] if isinstance(demande, str) else demande:
                 self._lire_carnet(symbole, self.api.orderbooks.get(symbole))
             if (symbole := str(rendu.get("symbol") or demande)) not in self.api.orderbooks:
                 self._lire_carnet(symbole, rendu)  # bitopro
@@ -6909,6 +7007,8 @@ class Ecoute:
         etat = (carnet.get("timestamp"), carnet.get("nonce"))
         if etat == (None, None) or self._carnets_vus.get(symbole) != etat:
             self._carnets_vus[symbole] = etat
+            if self._instantanes is not None and symbole in self.series:
+                carnet = self._instantanes.connu(symbole, carnet, self.series[symbole].limite)
             self._dire(symbole, carnet)
 
 
@@ -7929,8 +8029,9 @@ class Historique:
         """
         if self.timeframe.jeu_ms:
             self._dire_les_decalages(morceau.lignes["timestamp"].to_pylist())
-        close = self.timeframe.plancher(self.connexion.heure_ms() - self.plage.grace_ms - self.timeframe.jeu_ms)
-        exigee = self.plage.fin is not None and self.plage.fin <= close
+        heure = self.connexion.heure_ms()
+        close = self.timeframe.plancher(heure - self.plage.grace_ms - self.timeframe.jeu_ms)
+        exigee = self.plage.fin is not None and self.plage.fin <= heure
         connu = sus[-1][1] if sus else 0
         trous = [
             Trou(*reste, ECHEC if t.raison == A_VENIR else t.raison)
@@ -9762,6 +9863,7 @@ class FilInstantanes(Fil):
         self._fin: int | None = None  # fin de ce qui est couvert d'une suite sans rupture
         self._rompu = False
         self._dernier_instant = 0  # un état sans horodatage ne précède pas ceux qui l'ont précédé
+        self._entendu_a = self._horloge()  # quand il fut entendu
 
     def ecouter(self) -> None:
         super().ecouter()
@@ -9800,12 +9902,12 @@ class FilInstantanes(Fil):
             self.fiche.horodatage = HORODATAGE_RECEPTION
         elif not self.connexion.noter_instant(donne) or self._attendre((donne, contenu), recu):
             return False
-        # L'instant de réception, à l'heure de l'exchange : kraken date ses écarts, pas son premier carnet.
-        instant = max(self.connexion.heure_ms(), self._dernier_instant) if donne is None else donne
+        instant = self._instant_de_reception() if donne is None else donne
         if self._rompu:
             self._finir_la_coupure(instant)
             self._rompu = False
-        self._dernier_instant = max(self._dernier_instant, instant)
+        if instant >= self._dernier_instant:
+            self._dernier_instant, self._entendu_a = instant, self._horloge()
         if redit:
             return False  # l'écoute reprend, et rien n'a changé
         if self._contenu is None:
@@ -9817,6 +9919,16 @@ class FilInstantanes(Fil):
         nommee = dict(zip(self.type_donnee.noms[-len(ligne) :], ligne, strict=True))
         self._lignes[tuple(nommee[nom] for nom in self.type_donnee.rang)] = ligne
         return True
+
+    def _instant_de_reception(self) -> int:
+        """L'heure de l'exchange, que le dernier état entendu donne aussi : kraken ne date pas son premier carnet.
+
+        Remesurée après une coupure, elle retarde : d'une seconde chez kraken, qui la dit en secondes.
+        """
+        if not self._dernier_instant:
+            return self.connexion.heure_ms()
+        ecoule_ms = max(round(1000 * (self._horloge() - self._entendu_a)), int(self._rompu))
+        return max(self.connexion.heure_ms(), self._dernier_instant + ecoule_ms)
 
     def _comparer(self, avant: Any, apres: Any) -> None:
         """Apprend de deux états qui se suivent ce que ce flux sait dire."""
@@ -9917,7 +10029,7 @@ class FilCarnet(FilInstantanes):
 
     async def a_bouge(self) -> bool:
         """Un carnet REST peut différer d'un niveau lointain : seul le meilleur prix décide."""
-        quoi, limite = f"Carnet de {self.cle}", self.serie.limite or None
+        quoi, limite = f"Carnet de {self.cle}", self.connexion.particularite.niveaux_a_demander(1)
         servi = await self.connexion.appeler(quoi, "fetch_order_book", self.cle.symbole, limite)
         vu, neuf = self._contenu, self._lire(servi)
         return vu is None or neuf is None or [cote[:1] for cote in vu[1:]] != [cote[:1] for cote in neuf[1:]]
@@ -10050,7 +10162,8 @@ class Abonnement:
             self._premiere = False
             for fil in self._fils:
                 fil.ecouter()
-            ecoute = Ecoute(self._connexion, self._canal, [fil.serie for fil in self._fils], self._recevoir)
+            series = [fil.serie for fil in self._fils]
+            ecoute = Ecoute(self._connexion, self._canal, series, self._recevoir, self._decaler)
             maintenant = self._horloge()
             propre = self._connexion.particularite
             attentes = attentes_d_abonnement(propre, self._par_symbole, groupe=self._groupe)
@@ -10066,11 +10179,15 @@ class Abonnement:
         finally:
             if ecoute is not None:
                 ecoute.fermer()  # ses dernières trames sont encore d'avant la rupture
-                for fil in self._fils:
-                    fil.compteurs.carnets_ecartes += ecoute.decalages[fil.cle.symbole]
             for fil in self._fils:
                 fil.rompre()
         return ErreurTemporaire("abonnement fini")
+
+    def _decaler(self, symbole: str) -> None:
+        """Le carnet de ce symbole a perdu une trame : ce qui suivra ne prolonge pas ce qui précède."""
+        if fil := self._par_symbole.get(symbole):
+            fil.compteurs.carnets_ecartes += 1
+            fil.rompre()
 
     def _recevoir(self, symbole: str, donnees: Sequence[Any], recu: int) -> None:
         fil = self._par_symbole.get(symbole)
@@ -11230,7 +11347,7 @@ def controler_flux(connexion: Connexion, tache: Tache) -> None:
             f"{tache.exchange} n'offre pas le flux « {tache.stream} »",
             f"Il offre : {', '.join(offerts)}." if offerts else "Il n'a aucun flux : ôtez --stream.",
         )
-    if tache.stream == "orderbook" and connexion.particularite.carnet_numerote:
+    if tache.stream == "orderbook" and connexion.api.carnets_numerotes:
         annexe("carnets", f"Suivre les carnets de {tache.exchange}")
     if tache.type_donnee is OHLCV and (connexion.api.has.get("fetchOHLCV") or "trades" not in offerts):
         connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)

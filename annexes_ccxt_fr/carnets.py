@@ -6,6 +6,8 @@ Le module ne s'en passe pas : sans elle, il ne suit pas les carnets de ces excha
 from __future__ import annotations
 
 import contextlib
+import zlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from module_ccxt_fr_v2 import importer
@@ -13,73 +15,236 @@ from module_ccxt_fr_v2 import importer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-Numeros: TypeAlias = tuple[str, Any, Any] | None
-"""D'une trame : le marché de son carnet, le numéro de celle d'avant (None : un carnet entier), et le sien."""
+Numeros: TypeAlias = Iterator[tuple[str, Any, Any]]
+"""D'une trame : le sujet d'une suite, le numéro de celle d'avant (None : un carnet entier), et le sien (0 : elle n'en
+dit pas). D'une autre trame : rien, ou une erreur de lecture, qui n'apprend rien."""
+
+# La règle est celle que dit l'exchange, ou ce qui en fut mesuré sur des milliers de trames ; rien n'y est supposé.
 
 
 def _deribit(trame: Mapping[str, Any]) -> Numeros:
-    dite = trame.get("params") or {}
-    if not str(dite.get("channel")).startswith("book."):
-        return None
-    return dite["channel"], dite["data"].get("prev_change_id"), dite["data"]["change_id"]
+    dite = trame["params"]
+    if dite["channel"].startswith("book."):
+        yield dite["channel"], dite["data"].get("prev_change_id"), dite["data"]["change_id"]
 
 
 def _bitvavo(trame: Mapping[str, Any]) -> Numeros:
-    return (trame["market"], int(trame["nonce"]) - 1, trame["nonce"]) if trame.get("event") == "book" else None
+    if trame["event"] == "book":
+        yield trame["market"], int(trame["nonce"]) - 1, trame["nonce"]
 
 
 def _bybit(trame: Mapping[str, Any]) -> Numeros:
-    if not str(trame.get("topic")).startswith("orderbook."):
-        return None
     numero = int(trame["data"]["u"])
-    return trame["topic"], None if trame.get("type") == "snapshot" else numero - 1, numero
+    if trame["topic"].startswith("orderbook."):
+        yield trame["topic"], None if trame["type"] == "snapshot" else numero - 1, numero
 
 
 def _backpack(trame: Mapping[str, Any]) -> Numeros:
-    if not str(trame.get("stream")).startswith("depth."):
-        return None
-    return trame["stream"], int(trame["data"]["U"]) - 1, trame["data"]["u"]
+    if trame["stream"].startswith("depth."):
+        yield trame["stream"], int(trame["data"]["U"]) - 1, trame["data"]["u"]
 
 
 def _krakenfutures(trame: Mapping[str, Any]) -> Numeros:
-    if trame.get("feed") not in {"book", "book_snapshot"} or "seq" not in trame:
-        return None  # l'abonnement accepté porte le même nom
-    numero = int(trame["seq"])
-    return trame["product_id"], numero - 1 if trame["feed"] == "book" else None, numero
+    numero = int(trame["seq"])  # l'abonnement accepté porte le même nom, sans numéro
+    if trame["feed"] in {"book", "book_snapshot"}:
+        yield trame["product_id"], numero - 1 if trame["feed"] == "book" else None, numero
 
 
-# Ajouter un exchange : une fonction et une ligne ici, et `carnet_numerote` à sa ligne dans `PARTICULARITES`.
+def _gate(trame: Mapping[str, Any]) -> Numeros:
+    """Au comptant ; la classe vérifie les autres canaux, celui de gateeu compris."""
+    dits = trame["result"]
+    if trame["channel"] == "spot.obu":
+        yield dits["s"], None if dits.get("full") else int(dits["U"]) - 1, dits["u"]
+
+
+def _kucoin(trame: Mapping[str, Any]) -> Numeros:
+    """Comptant ; contrats, un niveau par trame ; et le canal des deux, si l'on prend le compte unifié."""
+    if "T" in trame:
+        dits, entier = trame["d"], trame["t"] == "snapshot"
+        yield f"{trame['T']} {dits['s']} {trame['dp']}", None if entier else int(dits["O"]) - 1, dits["C"]
+    elif trame["topic"].startswith("/market/level2:"):
+        yield trame["topic"], int(trame["data"]["sequenceStart"]) - 1, trame["data"]["sequenceEnd"]
+    elif trame["topic"].startswith("/contractMarket/level2:"):
+        yield trame["topic"], int(trame["data"]["sequence"]) - 1, trame["data"]["sequence"]
+
+
+def _mexc(trame: Mapping[str, Any]) -> Numeros:
+    """Au comptant, en protobuf ; d'un contrat, plusieurs versions par trame, ou une (`compress: false`)."""
+    if "publicAggreDepths" in trame:
+        dits = trame["publicAggreDepths"]
+        yield trame["symbol"], int(dits["fromVersion"]) - 1, dits["toVersion"]
+    elif trame["channel"] == "push.depth":
+        dits = trame["data"]
+        yield trame["symbol"], int(dits.get("begin", dits["version"])) - 1, dits["version"]
+
+
+def _bittrade(trame: Mapping[str, Any]) -> Numeros:
+    yield trame["ch"], trame["tick"]["prevSeqNum"], trame["tick"]["seqNum"]
+
+
+def _htx(trame: Mapping[str, Any]) -> Numeros:
+    """Contrats : la classe n'applique plus rien après un saut, sans le dire. Au comptant, elle lève."""
+    numero = int(trame["tick"]["version"])
+    yield trame["ch"], None if trame["tick"]["event"] == "snapshot" else numero - 1, numero
+
+
+def _blofin(trame: Mapping[str, Any]) -> Numeros:
+    if trame["arg"]["channel"] == "books":
+        dits = trame["data"]
+        yield trame["arg"]["instId"], None if trame["action"] == "snapshot" else dits["prevSeqId"], dits["seqId"]
+
+
+def _bitget(trame: Mapping[str, Any]) -> Numeros:
+    """La classe vérifie une somme que l'exchange n'envoie plus."""
+    for dits in trame["data"]:
+        yield str(sorted(trame["arg"].items())), None if trame["action"] == "snapshot" else dits["pseq"], dits["seq"]
+
+
+def _poloniex(trame: Mapping[str, Any]) -> Numeros:
+    for dits in trame["data"] if trame["channel"] == "book_lv2" else ():
+        yield dits["symbol"], None if trame["action"] == "snapshot" else dits["lastId"], dits["id"]
+
+
+def _hitbtc(trame: Mapping[str, Any]) -> Numeros:
+    entier = "snapshot" in trame
+    if trame["ch"] == "orderbook/full":
+        for marche, dits in trame["snapshot" if entier else "update"].items():
+            yield marche, None if entier else int(dits["s"]) - 1, dits["s"]
+
+
+def _xt(trame: Mapping[str, Any]) -> Numeros:
+    dits = trame["data"]
+    if trame["topic"] == "depth_update":
+        yield (dits["s"], dits["pu"], dits["u"]) if "pu" in dits else (dits["s"], int(dits["fi"]) - 1, dits["i"])
+
+
+def _weex(trame: Mapping[str, Any]) -> Numeros:
+    """`U` est le `u` d'avant d'un contrat, et peut-être son suivant au comptant : le plus tolérant des deux."""
+    if trame["e"] in {"depth", "depthSnapshot"}:
+        yield trame["s"], None if trame["e"] == "depthSnapshot" else int(trame["U"]) - 1, trame["u"]
+
+
+def _lighter(trame: Mapping[str, Any]) -> Numeros:
+    dits = trame["order_book"]
+    yield trame["channel"], None if trame["type"].startswith("subscribed") else dits["begin_nonce"], dits["nonce"]
+
+
+def _whitebit(trame: Mapping[str, Any]) -> Numeros:
+    if trame["method"] == "depth_update":
+        entier, dits, marche = trame["params"]
+        yield marche, None if entier else dits["past_update_id"], dits["update_id"]
+
+
+def _blockchaincom(trame: Mapping[str, Any]) -> Numeros:
+    yield "connexion", int(trame["seqnum"]) - 1, trame["seqnum"]
+
+
+def _gemini(trame: Mapping[str, Any]) -> Numeros:
+    """Plusieurs marchés par connexion ; un seul passe par une autre adresse, sans numéro."""
+    yield "connexion", int(trame["socket_sequence"]) - 1, trame["socket_sequence"]
+
+
+def _grvt(trame: Mapping[str, Any]) -> Numeros:
+    """Un carnet entier porte le numéro 0 : la suite est celle des mises à jour."""
+    if trame["stream"] == "v1.book.d":
+        entier = int(trame["sequence_number"]) == 0
+        yield trame["selector"], None if entier else trame["prev_sequence_number"], trame["sequence_number"]
+
+
+def _extended(trame: Mapping[str, Any]) -> Numeros:
+    """La classe voit le saut, puis refait un carnet des seules mises à jour qui le suivent."""
+    yield trame["data"]["m"], None if trame["type"] == "SNAPSHOT" else int(trame["seq"]) - 1, trame["seq"]
+
+
+# Ajouter un exchange : une fonction et une ligne ici, et son nom dans `CARNETS_NUMEROTES`.
 NUMEROS: Mapping[str, Callable[[Mapping[str, Any]], Numeros]] = {
-    "deribit": _deribit,
-    "bitvavo": _bitvavo,
-    "bybit": _bybit,
     "backpack": _backpack,
+    "bitget": _bitget,
+    "bittrade": _bittrade,
+    "bitvavo": _bitvavo,
+    "blockchaincom": _blockchaincom,
+    "blofin": _blofin,
+    "bybit": _bybit,
+    "deribit": _deribit,
+    "extended": _extended,
+    "gate": _gate,
+    "gemini": _gemini,
+    "grvt": _grvt,
+    "hitbtc": _hitbtc,
+    "htx": _htx,
     "krakenfutures": _krakenfutures,
+    "kucoin": _kucoin,
+    "lighter": _lighter,
+    "mexc": _mexc,
+    "poloniex": _poloniex,
+    "weex": _weex,
+    "whitebit": _whitebit,
+    "xt": _xt,
 }
 
 
+Somme: TypeAlias = tuple[str, bool, bool]
+"""D'une trame appliquée : le marché, si elle porte un carnet entier, et si la somme qu'elle dit est celle du carnet."""
+
+
+def _aucun(_trame: Mapping[str, Any]) -> Numeros:
+    return iter(())
+
+
+def _kraken(api: Any, trame: Mapping[str, Any]) -> Somme:
+    """Dix niveaux, ventes puis achats, sans point ni zéros de tête ; la classe les lirait sans leurs derniers zéros."""
+    dits = trame["data"][0]
+    carnet, precision = api.orderbooks[dits["symbol"]], api.markets[dits["symbol"]]["info"]
+    decimales = int(precision["pair_decimals"]), int(precision["lot_decimals"])
+    niveaux = [*carnet["asks"][:10], *carnet["bids"][:10]]
+    valeurs = (f"{valeur:.{d}f}" for niveau in niveaux for valeur, d in zip(niveau[:2], decimales, strict=True))
+    texte = "".join(valeur.replace(".", "").lstrip("0") for valeur in valeurs)
+    return dits["symbol"], trame["type"] == "snapshot", zlib.crc32(texte.encode()) == dits["checksum"]
+
+
+# Ceux qui n'ont pas de numéro, mais une somme que la classe ne vérifie pas.
+SOMMES: Mapping[str, Callable[[Any, Mapping[str, Any]], Somme]] = {"kraken": _kraken}
+
+
 class SuitesDeCarnets:
-    """Les numéros des trames de carnet d'une connexion."""
+    """Les numéros des trames de carnet d'une connexion, ou leurs sommes."""
 
     def __init__(self, numeros: Callable[[Mapping[str, Any]], Numeros]) -> None:
         self._numeros = numeros
         self._vus: dict[str, int] = {}
+        self._sommes: dict[str, bool] = {}  # par marché : celle du carnet entier est tombée juste
 
     def verifier(self, trame: Any) -> None:
         """Lève l'erreur de ccxt, avant que le carnet ne soit touché, si la trame d'avant n'est pas venue."""
         # D'une forme imprévue, une trame ne se vérifie pas : la classe en fera ce qu'elle peut.
         with contextlib.suppress(AttributeError, LookupError, TypeError, ValueError):
-            if dits := self._numeros(trame):
+            for dits in self._numeros(trame):
                 self._comparer(*dits)
 
     def _comparer(self, sujet: str, avant: Any, numero: Any) -> None:
         numero, vu = int(numero), self._vus.get(sujet)
         if avant is not None and vu is not None:
-            if int(avant) > vu:
-                ccxt = importer("ccxt.base.errors", "Parler à un exchange")
-                raise ccxt.ChecksumError(f"carnet {sujet} : trame {avant} perdue, après la {vu}")
+            if int(avant) > vu > 0:
+                _dire_perdue(f"carnet {sujet} : trame {avant} perdue, après la {vu}")
             numero = max(vu, numero)
         self._vus[sujet] = numero
+
+    def sommer(self, somme: Callable[[Any, Mapping[str, Any]], Somme], api: Any, trame: Any) -> None:
+        """Lève l'erreur de ccxt si la somme d'une mise à jour n'est plus celle du carnet.
+
+        Celle d'un carnet entier dit d'abord si l'on sait la faire : de ce marché, sinon, aucune n'est crue.
+        """
+        with contextlib.suppress(AttributeError, LookupError, TypeError, ValueError):
+            sujet, entier, juste = somme(api, trame)
+            if entier:
+                self._sommes[sujet] = juste
+            elif self._sommes.get(sujet) and not juste:
+                _dire_perdue(f"carnet {sujet} : la somme n'est plus celle que dit l'exchange, une trame est perdue")
+
+
+def _dire_perdue(message: str) -> None:
+    ccxt = importer("ccxt.base.errors", "Parler à un exchange")
+    raise ccxt.ChecksumError(message)
 
 
 class Numerotee:
@@ -93,12 +258,19 @@ class Numerotee:
         client: Any = super().client(url)  # type: ignore[misc]  # la classe ccxt est dessous
         if hasattr(client, "suites"):
             return client
-        nom = next(parente.__name__ for parente in type(self).__mro__ if parente.__name__ in NUMEROS)
-        client.suites, lire = SuitesDeCarnets(NUMEROS[nom]), client.on_message_callback
+        nom = next(parente.__name__ for parente in type(self).__mro__ if parente.__name__ in {*NUMEROS, *SOMMES})
+        client.suites, lire = SuitesDeCarnets(NUMEROS.get(nom, _aucun)), client.on_message_callback
 
         def verifier_et_lire(client_: Any, trame: Any) -> None:
             client.suites.verifier(trame)
             lire(client_, trame)
+            if nom in SOMMES:
+                client.suites.sommer(SOMMES[nom], self, trame)
 
         client.on_message_callback = verifier_et_lire
         return client
+
+    def handle_protobuf_message(self, client: Any, trame: Any) -> Any:
+        """Une trame de mexc au comptant, dont l'adresse n'a reçu que des octets."""
+        client.suites.verifier(trame)
+        return super().handle_protobuf_message(client, trame)  # type: ignore[misc]

@@ -75,11 +75,13 @@ def _nature(tete: bytes, *, texte: bool) -> str | None:
 
 
 def refuser_titre(decrit: Format, chemin: Path, donnee: TypeDonnee, titre: bytes) -> None:
-    """D'un tableau en texte, dont la première ligne n'est pas la nôtre."""
+    """D'un tableau en texte, dont la première ligne n'est pas la nôtre ; coupée, c'est la nôtre abîmée."""
     refuser(decrit, chemin, donnee)
     if not est_du_texte(titre):
         raise SortieIllisible(f"« {chemin} » est illisible : ce n'est pas du texte")
-    texte = titre.decode(errors="replace").strip()
+    texte = titre.decode("utf-8-sig", errors="replace").strip()
+    if not titre.endswith(b"\n") and ",".join(donnee.noms).startswith(texte):
+        raise SortieIllisible(f"« {chemin} » est illisible : sa fin manque")
     raise pas_le_notre(decrit, chemin, donnee, dire_colonnes(texte.split(","), texte[:TITRE_DIT]))
 
 

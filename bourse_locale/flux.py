@@ -246,14 +246,15 @@ class Flux:
 
     def rediger(self, abonnement: Abonnement, evenements: list[Evenement], maintenant_ms: int) -> list[object]:
         """Rend les messages d'une suite d'événements, la somme du carnet faussée s'ils le demandent."""
-        donnees = [evenement.donnee for evenement in evenements]
+        if abonnement.canal in ("carnet", "ticker"):
+            objets = [(e.perdu, self._rediger_un(abonnement, e, maintenant_ms)) for e in evenements]
+            return [objet for perdu, siens in objets if not perdu for objet in siens]
+        donnees = [evenement.donnee for evenement in evenements if not evenement.perdu]
         if not donnees:
             return []
         if abonnement.canal == "trades":
             return self.trades(abonnement, [d for d in donnees if isinstance(d, Trade)], maintenant_ms)
-        if abonnement.canal == "bougies":
-            return self.bougies(abonnement, [d for d in donnees if isinstance(d, Chandelle)], maintenant_ms)
-        return [objet for e in evenements for objet in self._rediger_un(abonnement, e, maintenant_ms)]
+        return self.bougies(abonnement, [d for d in donnees if isinstance(d, Chandelle)], maintenant_ms)
 
     def _rediger_un(self, abonnement: Abonnement, evenement: Evenement, maintenant_ms: int) -> list[object]:
         donnee = evenement.donnee

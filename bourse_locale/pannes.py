@@ -432,6 +432,7 @@ class Evenement(NamedTuple):
     donnee: object
     faux: bool = False
     croise: bool = False
+    perdu: bool = False  # rédigé, puis jeté : il garde son numéro, qui manquera au client
 
 
 @dataclass
@@ -464,9 +465,9 @@ def _ws_double(panne: Panne, evenement: Evenement, _attente: Derangement) -> lis
     return [evenement] * (1 + panne.entier("k", 1))
 
 
-def _ws_perdu(_panne: Panne, _evenement: Evenement, _attente: Derangement) -> list[Evenement]:
+def _ws_perdu(_panne: Panne, evenement: Evenement, _attente: Derangement) -> list[Evenement]:
     """N'émet jamais l'événement."""
-    return []
+    return [evenement._replace(perdu=True)]
 
 
 def _ws_retard(panne: Panne, evenement: Evenement, attente: Derangement) -> list[Evenement]:
@@ -526,6 +527,6 @@ def deranger(
         panne = pannes.choisir_flux(natures, cible)
         rendus = [evenement] if panne is None else DERANGEMENTS[panne.nature](panne, evenement, attente)
         partis.extend(rendus)
-        if rendus:
+        if rendus and not rendus[0].perdu:
             partis.extend(attente.depasser())
     return [*partis, *attente.liberer(jusqua_ms)]

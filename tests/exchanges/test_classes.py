@@ -20,6 +20,7 @@ import ccxt.async_support as ccxt
 import ccxt.pro as ccxtpro
 import pytest
 from marche_simule import avec_bougies, marche_de
+from trames_de_carnets import EXCHANGES, nom_de
 
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr import carnets
@@ -422,52 +423,85 @@ def test_un_trade_de_bitvavo_a_le_meme_uuid_dans_le_flux_et_en_rest() -> None:
     assert module.PARTICULARITES["bitvavo"].trades_a_confirmer > 0
 
 
-def _trame_deribit(numero: int, *, entier: bool = False) -> dict[str, Any]:
-    avant = {} if entier else {"prev_change_id": numero - 1}
-    return {"params": {"channel": "book.BTC-PERPETUAL.100ms", "data": {"change_id": numero, **avant}}}
+def _trame_mexc(numero: int, **_: Any) -> dict[str, Any]:
+    """Au comptant, lue d'un protobuf."""
+    dits = {"fromVersion": str(10 * numero - 9), "toVersion": str(10 * numero), "bids": [], "asks": []}
+    return {"channel": "spot@public.aggre.depth.v3.api.pb@100ms@AAABBB", "symbol": "AAABBB", "publicAggreDepths": dits}
 
 
-TRAMES_DE_CARNET: dict[str, Callable[..., dict[str, Any]]] = {
-    "deribit": _trame_deribit,
-    "bitvavo": lambda numero, **_: {"event": "book", "market": "BTC-EUR", "nonce": numero},
-    "bybit": lambda numero, entier=False: {
-        "topic": "orderbook.50.BTCUSDT", "type": "snapshot" if entier else "delta", "data": {"u": numero},
-    },
-    "backpack": lambda numero, **_: {"stream": "depth.BTC_USDC", "data": {"U": numero, "u": numero}},
-    "krakenfutures": lambda numero, entier=False: {
-        "feed": "book_snapshot" if entier else "book", "product_id": "PF_XBTUSD", "seq": numero,
-    },
-}  # fmt: skip
+def _trame_kucoin_uta(numero: int, *, entier: bool = False) -> dict[str, Any]:
+    """Celle d'un compte unifié."""
+    return {"T": "obu.SPOT", "dp": "increment", "t": "snapshot" if entier else "delta",
+            "d": {"s": "AAA-BBB", "O": 10 * numero - 9, "C": 10 * numero, "a": [], "b": []}}  # fmt: skip
 
 
-@pytest.mark.parametrize("nom", TRAMES_DE_CARNET)
-def test_une_trame_de_carnet_perdue_se_voit_a_son_numero(nom: str) -> None:
+TRAMES_DE_CARNET: dict[str, tuple[str, Callable[..., dict[str, Any]], bool]] = {
+    **{nom_de(exchange): (exchange.nom, exchange.trame, exchange.entier) for exchange in EXCHANGES},
+    "mexc_spot": ("mexc", _trame_mexc, False),
+    "kucoin_uta": ("kucoin", _trame_kucoin_uta, True),
+}
+
+
+def test_le_module_sait_de_qui_l_annexe_lit_les_carnets() -> None:
+    """Copié seul, il refuse ceux-là, et ceux-là seulement."""
+    assert carnets.NUMEROS.keys() | carnets.SOMMES.keys() == module.CARNETS_NUMEROTES
+    assert {nom for nom, *_ in TRAMES_DE_CARNET.values()} == carnets.NUMEROS.keys()
+
+
+@pytest.mark.parametrize("cas", TRAMES_DE_CARNET)
+def test_une_trame_de_carnet_perdue_se_voit_a_son_numero(cas: str) -> None:
     """La classe garderait un carnet faux, sans fin : rien n'en dit la perte que ces numéros."""
-    assert module.PARTICULARITES[nom].carnet_numerote
-    suites, trame = carnets.SuitesDeCarnets(carnets.NUMEROS[nom]), TRAMES_DE_CARNET[nom]
+    nom, trame, par_un_entier = TRAMES_DE_CARNET[cas]
+    suites = carnets.SuitesDeCarnets(carnets.NUMEROS[nom])
     for numero in (7, 8, 9, 9, 8, 10):  # une redite n'est pas une perte
-        suites.verifier(trame(numero, entier=numero == 7))
-    autres: tuple[Any, ...] = ({}, {"event": "subscribed", "feed": "book"}, [], None, "pong")
+        suites.verifier(trame(numero, entier=par_un_entier and numero == 7))
+    autres: tuple[Any, ...] = ({}, {"event": "subscribed", "feed": "book"}, [], None, "pong", b"octets")
     for autre in autres:
         suites.verifier(autre)
-    with pytest.raises(ccxt.ChecksumError, match="trame 11 perdue, après la 10"):
+    with pytest.raises(ccxt.ChecksumError, match=r"trame 1\d+ perdue, après la 10"):
         suites.verifier(trame(12))
-    if nom in {"deribit", "bybit", "krakenfutures"}:  # un carnet entier repart d'où il veut
+    if par_un_entier and cas not in {"blockchaincom_spot", "gemini_spot"}:  # un carnet entier repart d'où il veut
         suites.verifier(trame(3, entier=True))
         suites.verifier(trame(4))
 
 
-@pytest.mark.parametrize("nom", TRAMES_DE_CARNET)
-def test_une_trame_de_carnet_d_une_forme_imprevue_n_est_pas_une_perte(nom: str) -> None:
+@pytest.mark.parametrize("cas", TRAMES_DE_CARNET)
+def test_une_trame_de_carnet_d_une_forme_imprevue_n_est_pas_une_perte(cas: str) -> None:
     """Couper à chacune perdrait le carnet entier, sans fin ; celles qui ont un numéro restent vérifiées."""
-    assert module.PARTICULARITES[nom].carnet_numerote
-    suites, trame = carnets.SuitesDeCarnets(carnets.NUMEROS[nom]), TRAMES_DE_CARNET[nom]
-    suites.verifier(trame(7, entier=True))
+    nom, trame, par_un_entier = TRAMES_DE_CARNET[cas]
+    suites = carnets.SuitesDeCarnets(carnets.NUMEROS[nom])
+    suites.verifier(trame(7, entier=par_un_entier))
     for etrange in _abimees(trame(8)):
         suites.verifier(etrange)
     suites.verifier(trame(8))
-    with pytest.raises(ccxt.ChecksumError, match="trame 9 perdue, après la 8"):
+    with pytest.raises(ccxt.ChecksumError, match=r"trame \d+ perdue, après la 8"):
         suites.verifier(trame(10))
+
+
+def test_une_trame_de_mexc_en_protobuf_est_verifiee_une_fois_lue() -> None:
+    """De l'adresse ne viennent que des octets."""
+
+    async def essai() -> None:
+        api = Banc("mexc", "spot").api
+        client = api.client("wss://localhost/ws")
+        api.handle_protobuf_message(client, _trame_mexc(7))
+        api.handle_protobuf_message(client, _trame_mexc(8))
+        with pytest.raises(ccxt.ChecksumError, match="perdue"):
+            api.handle_protobuf_message(client, _trame_mexc(10))
+        await api.close()
+
+    asyncio.run(essai())
+
+
+def test_un_flux_que_la_classe_lit_de_travers_est_refuse() -> None:
+    """Coincheck n'envoie que des écarts de carnet ; la classe rendrait chacun pour un carnet entier."""
+    connexion = Banc("coincheck", "spot").connexion
+    assert connexion.api.has["watchOrderBook"]
+    assert connexion.canaux_offerts() == ["trades"]
+    with pytest.raises(module.ErreurDemande, match="n'offre pas le flux « orderbook »"):
+        module.controler_flux(
+            connexion, module.construire({"exchange": "coincheck", "symbole": "BTC/JPY", "stream": "orderbook"})
+        )
 
 
 def _abimees(trame: dict[str, Any]) -> Iterator[Any]:

@@ -24,6 +24,7 @@ from couverture import une_seule
 from temps_simule import derouler, temps_simule
 
 import module_ccxt_fr_v2 as m
+from bourse_locale import carnet as carnets
 from bourse_locale.carnet import carnet
 from bourse_locale.pannes import Panne
 
@@ -468,18 +469,71 @@ def test_des_trades_sans_heure_ni_prix_sont_lus_par_rest() -> None:
         assert releve.trous == []
 
 
+def carnets_exacts(releve: Releve, au_moins: int) -> list[int]:
+    """Chaque ligne est le carnet du marché à son instant, une fois, dans l'ordre ; rend ces instants."""
+    lignes = [ligne for lot in releve.lots for ligne in lot.lignes.to_pylist()]
+    instants = [round(ligne["timestamp"].timestamp() * 1000) for ligne in lignes]
+    assert len(instants) >= au_moins
+    assert instants == sorted(set(instants))
+    i = releve.tiers.simulateurs[releve.base].instrument
+    for ligne, instant in zip(lignes, instants, strict=True):
+        vrai = carnet(releve.tiers.marche, i, instant, 5)
+        for lus, niveaux in ((ligne["bids"], vrai.bids), (ligne["asks"], vrai.asks)):
+            attendus = [(float(i.texte_prix(n.prix)), float(i.texte_quantite(n.quantite))) for n in niveaux]
+            assert [(lu["price"], lu["amount"]) for lu in lus] == attendus
+    return instants
+
+
 def test_un_carnet_que_la_classe_ne_range_pas_est_celui_qu_elle_rend() -> None:
-    """Bitopro ne remplit jamais `orderbooks` ; chaque ligne est le carnet du marché à son instant."""
+    """Bitopro ne remplit jamais `orderbooks`."""
     for base in BASES:
         releve = a_sa_facon("bitopro", "carnet")["bitopro", "carnet", base]
+        carnets_exacts(releve, au_moins=5)
+        assert releve.trous == []
+
+
+@pytest.mark.parametrize("perdues", [0, 1])
+def test_une_trame_de_carnet_perdue_que_la_classe_ne_voit_pas(perdues: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Gate au comptant : la connexion commune est refaite, un trou pour chacun, rien de faux ; sans perte, rien."""
+
+    async def perdre(bourse: Bourse) -> None:
+        if perdues:
+            bourse.pannes.ajouter(Panne("ws_perdu", canal="carnet", symbole="AAA", sauter=20, fois=perdues))
+
+    releves = jouer(8.0, perdre, [Cas("gate", "carnet")], vide=0.0, acceleration=1, silence=60.0)
+    for base in BASES:
+        releve = releves["gate", "carnet", base]
+        instants = carnets_exacts(releve, au_moins=30)
+        assert len(releve.trous) == perdues
+        for trou in releve.trous:
+            assert not [i for i in instants if trou.debut <= i < trou.fin]
+            assert min(instants) < trou.debut < trou.fin <= max(instants)
+    assert sum("flux coupé" in ligne for ligne in caplog.messages) == perdues
+
+
+def test_un_carnet_fait_d_un_instantane_n_est_rendu_que_jusqu_ou_il_est_su(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Le prix va jusqu'à des ordres posés plus loin que l'instantané de kucoin, dont aucune trame n'a rien dit."""
+    monkeypatch.setattr(carnets, "VIE_NIVEAU", 10**12)
+    monkeypatch.setattr(carnets, "pas_de_grille", lambda _instrument: 1)
+    monkeypatch.setattr(FLUX["kucoin"], "profondeur", 1500)
+    monkeypatch.setattr(FLUX["kucoin"], "niveaux_rest", 20)  # cent ; le marché n'irait pas si loin en dix minutes
+    monkeypatch.setattr(m, "NIVEAUX_D_OFFICE", 20)
+    monkeypatch.setattr(m, "INSTANTANE_S", 0.2)
+    releves = jouer(8.0, rien, [Cas("kucoin", "carnet")], vide=0.0, acceleration=120.0)
+    for base in BASES:
+        releve = releves["kucoin", "carnet", base]
+        i, entiers = releve.tiers.simulateurs[base].instrument, 0
         lignes = [ligne for lot in releve.lots for ligne in lot.lignes.to_pylist()]
-        assert len(lignes) >= 5
-        i = releve.tiers.simulateurs[base].instrument
         for ligne in lignes:
-            vrai = carnet(releve.tiers.marche, i, round(ligne["timestamp"].timestamp() * 1000), 5)
+            pas = ligne["nonce"] - 1 + i.cotation_ms // carnets.PAS_CARNET_MS
+            vrai = carnet(releve.tiers.marche, i, pas * carnets.PAS_CARNET_MS, 5)
             for lus, niveaux in ((ligne["bids"], vrai.bids), (ligne["asks"], vrai.asks)):
                 attendus = [(float(i.texte_prix(n.prix)), float(i.texte_quantite(n.quantite))) for n in niveaux]
-                assert [(lu["price"], lu["amount"]) for lu in lus] == attendus
+                assert lus
+                assert [(lu["price"], lu["amount"]) for lu in lus] == attendus[: len(lus)]
+                entiers += len(lus) == len(attendus)
+        assert len(lignes) >= 10
+        assert entiers >= 1.8 * len(lignes)
         assert releve.trous == []
 
 

@@ -650,14 +650,14 @@ def test_8_un_mensonge_n_est_jamais_un_fait_et_ne_dure_pas(
     assert lignes(sortie) == oracle
 
 
-@pytest.mark.parametrize("finie", [False, True])
+@pytest.mark.parametrize("demandee_ms", [None, 0, 1], ids=["sans fin", "fin passee", "fin dans la bougie ouverte"])
 def test_8_3_une_replique_en_retard_s_arrete_plus_tot_et_le_dit(
-    finie: bool, bourse: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    demandee_ms: int | None, bourse: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Trois heures : code 0, le retard au bilan, rien d'inscrit comme prouvé ; d'une fin demandée, code 3."""
-    fin = HEURE_BOURSE // HEURE_MS * HEURE_MS
+    """Trois heures : code 0, le retard au bilan, rien d'inscrit comme prouvé ; d'une fin demandée et passée, code 3."""
+    fin, finie = HEURE_BOURSE // HEURE_MS * HEURE_MS, demandee_ms is not None
     debut, sortie, bilan = fin - 4 * JOUR_MS, tmp_path / "heures.csv", tmp_path / "bilan.json"
-    bornes = ("--date-debut", str(debut), *(("--date-fin", str(fin)) if finie else ()))
+    bornes = ("--date-debut", str(debut), *(("--date-fin", str(fin + demandee_ms)) if demandee_ms is not None else ()))
     mots = (*bornes, "--timeframe", "1h", "--bilan", str(bilan))
     oracle = list(bourse.attendu("binance", "BTC/USDT", "1h", debut, fin))
     bourse.pannes.ajouter(Panne("replique", CHEMINS["binance"], retard_s=3 * 3600 + 60))

@@ -493,6 +493,28 @@ def test_fichier_illisible_mis_de_cote(sortie: Path, comment: str, caplog: pytes
     assert "mis de côté" in caplog.text
 
 
+@pytest.mark.parametrize("suffixe", [".csv", ".csv.gz"])
+@pytest.mark.parametrize("donnee", [m.OHLCV, m.TRADES], ids=lambda donnee: donnee.nom)
+def test_un_csv_coupe_dans_son_titre_est_abime_pas_etranger(
+    tmp_path: Path, donnee: m.TypeDonnee, suffixe: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Coupé à n'importe quel octet, c'est encore le nôtre : mis de côté, et refait."""
+    chemin = tmp_path / f"a{suffixe}"
+    for octets in (1, 9, 30, len(",".join(donnee.noms)) - 1):
+        executer(chemin, donnee, lot_de(donnee, range(5)))
+        entier = gzip.decompress(chemin.read_bytes()) if suffixe == ".csv.gz" else chemin.read_bytes()
+        reste = entier[:octets]
+        chemin.write_bytes(gzip.compress(reste) if suffixe == ".csv.gz" else reste)
+        assert dict(m.verifier(chemin).fautes) == {"illisible": 1}
+        executer(chemin, donnee, lot_de(donnee, range(5)))
+        assert len(m.lire_sortie(chemin)) == 5
+        assert "sa fin manque : mis de côté" in caplog.text
+        caplog.clear()
+    chemin.write_bytes(b"exchange\n")  # une ligne entière, d'un autre
+    with pytest.raises(m.ErreurDemande, match="n'est pas une sortie"):
+        creer(chemin, donnee).controler([lot_de(donnee, [0]).cle])
+
+
 def test_csv_a_derniere_ligne_coupee(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """La dernière ligne coupée d'un CSV est retirée, dite, et redemandée ; le reste est gardé."""
     chemin = tmp_path / "a.csv"
@@ -977,6 +999,22 @@ def test_une_base_abimee_se_dit_en_francais(tmp_path: Path, comment: str, caplog
     dit = f"{erreur.value} {caplog.text}"
     assert "illisible" in dit
     assert not re.search(r"malformed|not a database|disk image|encrypted|error", dit), dit
+
+
+@pytest.mark.parametrize("otes", [1, 3, 900, 4095])
+def test_une_base_dont_la_derniere_page_est_coupee_est_abimee(
+    tmp_path: Path, otes: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite la complète de zéros sans rien en dire : les nombres qu'elle tenait en sortent changés."""
+    chemin = tmp_path / "a.db"
+    ecrire(chemin, lot(range(2000)))
+    chemin.write_bytes(chemin.read_bytes()[:-otes])
+    assert m.verifier(chemin).code == 4
+    with pytest.raises(m.SortieIllisible, match="sa fin manque"):
+        m.lire_sortie(chemin)
+    ecrire(chemin, lot(range(2000)))
+    assert contenu(chemin) == {BTC: {rang: bougie(rang) for rang in range(2000)}}
+    assert "sa fin manque : mis de côté" in caplog.text
 
 
 @pytest.mark.parametrize("flux", [False, True])

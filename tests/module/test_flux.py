@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import itertools
@@ -16,6 +17,9 @@ from flux_suivi import MINUTE, Recolte, chacun, egales, jouer, niveaux, options,
 from ligne_de_commande import HEURE_BOURSE
 
 import module_ccxt_fr_v2 as m
+from bourse_locale import carnet as carnets
+from bourse_locale.binance.flux import FluxBinance
+from bourse_locale.carnet import PAS_CARNET_MS, carnet
 from bourse_locale.marche import INSTRUMENTS_PAR_DEFAUT, Marche
 from bourse_locale.okx.flux import FluxOkx
 from bourse_locale.pannes import Panne
@@ -111,6 +115,25 @@ def exiger_carnets(recolte: Recolte, symbole: str, profondeur: int) -> None:
         assert achats[0] < ventes[0]
     cles = [(ligne["timestamp"], ligne["nonce"] or 0) for ligne in lignes[1:]]  # kraken ne date pas son premier carnet
     assert cles == sorted(set(cles))
+
+
+def exiger_carnets_vrais(recolte: Recolte, symbole: str, profondeur: int) -> None:
+    """Chaque ligne est l'état de l'exchange à son instant ; sans date, à moins d'une latence. Chacune une fois."""
+    cles = collections.Counter((ligne["timestamp"], ligne["nonce"]) for ligne in recolte.lignes(symbole))
+    assert len(cles) >= 3
+    sans_date = recolte.exchange == "kraken"  # son premier état : il peut tomber sur l'instant d'un autre
+    assert sans_date or max(cles.values()) == 1
+    instrument = recolte.bourse.protocoles[recolte.exchange].par_symbole[symbole]
+    fausses = []
+    for ligne in recolte.lignes(symbole):
+        lue = [[float(n["price"]) for n in ligne[cote]] for cote in ("bids", "asks")]
+        vrais = []
+        for retard in (0, PAS_CARNET_MS):
+            etat = carnet(recolte.bourse.marche, instrument, ligne["timestamp"] - retard, profondeur)
+            vrais.append([[float(instrument.texte_prix(n.prix)) for n in cote] for cote in (etat.bids, etat.asks)])
+        if lue not in vrais[: 2 if sans_date or ligne["timestamp"] % PAS_CARNET_MS else 1]:
+            fausses.append((ligne["timestamp"], lue, vrais))
+    assert fausses == []
 
 
 def exiger_suite(recolte: Recolte, symbole: str) -> None:
@@ -502,6 +525,25 @@ def test_un_carnet_faux_n_est_jamais_rendu(fils: list[m.Fil]) -> None:
     jouer(chacun(essai, FAUX))
 
 
+@pytest.mark.parametrize("symboles", ["BTC/USDT", DEUX])
+def test_une_trame_de_carnet_perdue_est_un_trou(symboles: str) -> None:
+    """Les états qui ont manqué jusqu'à la reprise sont dits ; aucun qui soit rendu n'est faux, ni d'un autre marché."""
+
+    async def essai(exchange: str) -> None:
+        async with ouvrir(exchange, acceleration=1) as bourse:
+            panne = bourse.pannes.ajouter(Panne("ws_perdu", canal="carnet", symbole="BTC/USDT", sauter=30, fois=1))
+            recolte = await recolter(bourse, exchange, symboles, stream="orderbook", profondeur=5, duree=8)
+            assert panne.touchees == 1
+            for symbole in symboles.split(","):
+                exiger_carnets_vrais(recolte, symbole, profondeur=5)
+            (trou,) = recolte.trous("BTC/USDT")
+            instants = [ligne["timestamp"] for ligne in recolte.lignes("BTC/USDT")]
+            assert not [i for i in instants if trou.debut <= i < trou.fin]
+            assert min(instants) < trou.debut < trou.fin <= max(instants)
+
+    jouer(chacun(essai, [("binance",), ("okx",), ("kraken",), ("bybit",)]))
+
+
 def test_un_carnet_decale_que_l_exchange_ne_reprend_pas_est_reabonne(
     fils: list[m.Fil], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -522,6 +564,66 @@ def test_un_carnet_decale_que_l_exchange_ne_reprend_pas_est_reabonne(
             assert (fil.compteurs.carnets_ecartes, fil.compteurs.reconnexions) == (1, 1)
             (trou,) = recolte.trous("BTC/USDT")
             assert 60 * 1000 * m.REPRISE_DE_CARNET_S <= trou.fin - trou.debut < 60 * 1000 * (m.REPRISE_DE_CARNET_S + 3)
+
+    jouer(essai())
+
+
+@pytest.mark.parametrize("symbole", ["BTC/USDT", "BTC/USDT:USDT"])
+def test_un_carnet_ne_rend_que_ce_que_son_instantane_et_le_flux_ont_dit(
+    symbole: str, fils: list[m.Fil], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Des ordres qui ne bougent pas, plus loin que l'instantané de binance : le prix y va, et aucun état n'est faux."""
+    monkeypatch.setattr(carnets, "VIE_NIVEAU", 10**12)
+    monkeypatch.setattr(carnets, "pas_de_grille", lambda instrument: instrument.reference_ticks // 200_000)
+    monkeypatch.setattr(FluxBinance, "profondeur", 1500)
+    monkeypatch.setattr(m, "INSTANTANE_S", 0.2)
+
+    async def essai() -> None:
+        genre = "swap" if ":" in symbole else "spot"
+        async with ouvrir("binance", acceleration=120) as bourse:
+            recolte = await recolter(
+                bourse, "binance", symbole, type_marche=genre, stream="orderbook", profondeur=5, duree=6
+            )
+            instrument = bourse.protocoles["binance"].par_symbole[symbole]
+            lignes, entiers = recolte.lignes(symbole), 0
+            for ligne in lignes:
+                pas = ligne["nonce"] - 1 + instrument.cotation_ms // PAS_CARNET_MS
+                vrai = carnet(bourse.marche, instrument, pas * PAS_CARNET_MS, 5)
+                for cote in ("bids", "asks"):
+                    rendus = [(niveau["price"], niveau["amount"]) for niveau in ligne[cote]]
+                    unites = 10**instrument.decimales_prix, 10**instrument.decimales_quantite
+                    vrais = [(n.prix / unites[0], n.quantite / unites[1]) for n in getattr(vrai, cote)]
+                    assert rendus
+                    assert rendus == vrais[: len(rendus)]
+                    entiers += rendus == vrais
+            assert len(lignes) >= 10
+            assert entiers >= 1.8 * len(lignes)  # le prix saute, un côté est court ; l'instantané le complète
+            instantanes = [r for r in bourse.requetes if r.chemin.endswith("/depth")]
+            assert len(instantanes) >= 2
+            assert recolte.trous(symbole) == []
+            (fil,) = fils
+            assert (fil.compteurs.carnets_ecartes, fil.compteurs.reconnexions) == (0, 0)
+
+    jouer(essai())
+
+
+def test_un_instantane_qui_tarde_est_un_trou(fils: list[m.Fil], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Les états d'avant sa venue se fondent en un : au-delà d'une seconde, il en a manqué."""
+    monkeypatch.setattr(carnets, "VIE_NIVEAU", 10**12)
+    monkeypatch.setattr(carnets, "pas_de_grille", lambda instrument: instrument.reference_ticks // 200_000)
+    monkeypatch.setattr(FluxBinance, "profondeur", 1500)
+    monkeypatch.setattr(m, "INSTANTANE_S", 0.2)
+
+    async def essai() -> None:
+        async with ouvrir("binance", acceleration=120) as bourse:
+            bourse.pannes.ajouter(Panne("lent", "/depth", sauter=1, fois=1, delai_s=1.5))
+            recolte = await recolter(bourse, "binance", "BTC/USDT", stream="orderbook", profondeur=5, duree=8)
+            (fil,) = fils
+            assert (fil.compteurs.carnets_ecartes, fil.compteurs.reconnexions) == (1, 0)
+            (trou,) = recolte.trous("BTC/USDT")
+            assert trou.fin - trou.debut > 120 * 1000
+            instants = [ligne["timestamp"] for ligne in recolte.lignes("BTC/USDT")]
+            assert not [instant for instant in instants if trou.debut <= instant < trou.fin]
 
     jouer(essai())
 

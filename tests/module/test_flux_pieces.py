@@ -1454,8 +1454,8 @@ def test_ce_que_rend_une_ecoute_en_se_fermant_est_d_avant_la_coupure(monkeypatch
     """Sinon, ses dernières trames sembleraient suivre un silence, que le REST devrait encore prouver."""
 
     class EcouteQuiFinit(SimpleNamespace):
-        def __init__(self, _connexion: Any, _canal: str, _series: Any, recevoir: Any) -> None:
-            super().__init__(recevoir=recevoir, decalages={CLE.symbole: 0})
+        def __init__(self, _connexion: Any, _canal: str, _series: Any, recevoir: Any, _decaler: Any) -> None:
+            super().__init__(recevoir=recevoir)
 
         async def suivre(self, *, groupe: bool) -> None:
             self.recevoir(CLE.symbole, [brut(1, T0 + 1_000, id="a-uuid")], 0)

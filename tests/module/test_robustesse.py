@@ -111,7 +111,7 @@ def lieux(tmp_path: Path) -> Path:
         ("boucle.csv/a.csv", 2, "liens symboliques tournent en rond"),
         ("tube", 2, "n'est pas un fichier ordinaire"),
         ("/dev/full", 2, "n'est pas un fichier ordinaire"),
-        ("fichier/a.csv", 1, "un des dossiers du chemin est un fichier"),
+        ("fichier/a.csv", 2, "un des dossiers du chemin est un fichier"),
         ("n" * 230 + ".csv", 2, "trop long"),
         ("/proc/x.csv", 1, "Aucun fichier ne peut être créé à côté de"),
     ],

@@ -266,7 +266,10 @@ class FluxTiers(Flux):
 
 
 class FluxGate(FluxTiers):
-    """Comptant : `v` d'une bougie est le volume de cotation (`a`, celui de base) ; un trade par trame."""
+    """Comptant : `v` d'une bougie est le volume de cotation (`a`, celui de base) ; un trade par trame.
+
+    Le carnet (`obu`) est entier à l'abonnement, puis de mises à jour de `U` à `u`.
+    """
 
     genre: ClassVar[str] = "spot"
 
@@ -290,6 +293,16 @@ class FluxGate(FluxTiers):
             self.abonner(session, "trades", trouves)
         elif canal == "candlesticks":
             self.abonner(session, "bougies", trouves, payload[0])
+        elif canal == "obu":
+            self.abonner(session, "carnet", trouves, nom=payload[0])
+
+    def carnet(self, abonnement: Abonnement, maj: MajCarnet, maintenant_ms: int) -> list[object]:
+        """Un carnet entier n'a pas de `U`."""
+        i, apres = abonnement.instrument, maj.apres
+        bids, asks = ([[i.texte_prix(n.prix), i.texte_quantite(n.quantite)] for n in cote] for cote in maj.niveaux)
+        suite = {"full": True} if maj.avant is None else {"U": maj.avant.sequence + 1}
+        resultat = {"t": apres.ts, **suite, "s": abonnement.nom, "u": apres.sequence, "b": bids, "a": asks}
+        return [self._trame("obu", resultat, maintenant_ms)]
 
     def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:
         """Un par trame."""
@@ -330,9 +343,22 @@ class FluxGateSwap(FluxGate):
 class FluxKucoin(FluxTiers):
     """Un jeton pris par REST ; les trades du flux ont un identifiant que ceux du REST n'ont pas."""
 
+    niveaux_rest: ClassVar[int] = 100
+
     @staticmethod
-    def rest(protocole: Tiers, chemin: str, params: Objet) -> object:  # noqa: ARG004
-        """Le jeton."""
+    def rest(protocole: Tiers, chemin: str, params: Objet) -> object:
+        """Le jeton ; l'instantané d'un carnet."""
+        if chemin == "/api/v1/market/orderbook/level2_100":
+            (i,) = [i for i in protocole.instruments if params["symbol"].startswith(i.base)]
+            flux = protocole.bourse.flux[protocole.nom]
+            assert flux is not None
+            servi = flux.instantane_rest(i, protocole.bourse.maintenant_ms())
+            gardes = {nom: getattr(servi, nom)[: FluxKucoin.niveaux_rest] for nom in ("bids", "asks")}
+            cotes = {
+                nom: [[i.texte_prix(n.prix), i.texte_quantite(n.quantite)] for n in niveaux]
+                for nom, niveaux in gardes.items()
+            }
+            return {"code": "200000", "data": {"sequence": str(servi.sequence), "time": servi.ts, **cotes}}
         if chemin != "/api/v1/bullet-public":
             return None
         serveur = {"endpoint": protocole.base_url.replace("http", "ws", 1) + "/ws", "protocol": "websocket",
@@ -360,6 +386,19 @@ class FluxKucoin(FluxTiers):
             self.abonner(session, "trades", trouves)
         elif sujet == "/market/candles":
             self.abonner(session, "bougies", trouves, objets.split("_")[1])
+        elif sujet == "/market/level2":
+            self.abonner(session, "carnet", trouves)
+
+    def carnet(self, abonnement: Abonnement, maj: MajCarnet, maintenant_ms: int) -> list[object]:
+        """Les niveaux changés du carnet entier ; l'instantané est en REST."""
+        if maj.avant is None:
+            return []
+        i, marche = abonnement.instrument, f"{abonnement.instrument.base}-USDT"
+        changes = {nom: [[i.texte_prix(n.prix), i.texte_quantite(n.quantite), str(maj.apres.sequence)]
+                         for n in getattr(maj.niveaux, nom)] for nom in ("bids", "asks")}  # fmt: skip
+        return [{"type": "message", "topic": f"/market/level2:{marche}", "subject": "trade.l2update",
+                 "data": {"symbol": marche, "changes": changes, "time": maintenant_ms,
+                          "sequenceStart": maj.avant.sequence + 1, "sequenceEnd": maj.apres.sequence}}]  # fmt: skip
 
     def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:  # noqa: ARG002
         """Un par trame, daté en nanosecondes."""
