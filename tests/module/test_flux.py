@@ -525,7 +525,7 @@ def test_un_carnet_faux_n_est_jamais_rendu(fils: list[m.Fil]) -> None:
     jouer(chacun(essai, FAUX))
 
 
-@pytest.mark.parametrize("symboles", ["BTC/USDT", DEUX])
+@pytest.mark.parametrize("symboles", ["BTC/USDT", DEUX, "ETH/USDT,BTC/USDT"])
 def test_une_trame_de_carnet_perdue_est_un_trou(symboles: str) -> None:
     """Les états qui ont manqué jusqu'à la reprise sont dits ; aucun qui soit rendu n'est faux, ni d'un autre marché."""
 
@@ -542,6 +542,23 @@ def test_une_trame_de_carnet_perdue_est_un_trou(symboles: str) -> None:
             assert min(instants) < trou.debut < trou.fin <= max(instants)
 
     jouer(chacun(essai, [("binance",), ("okx",), ("kraken",), ("bybit",)]))
+
+
+def test_deux_carnets_decales_a_la_fois_ont_chacun_leur_trou() -> None:
+    """La classe n'en annonce qu'un à qui attend les deux ; okx, sans dire lequel."""
+
+    async def essai(exchange: str) -> None:
+        async with ouvrir(exchange, acceleration=1) as bourse:
+            for symbole in DEUX.split(","):
+                bourse.pannes.ajouter(Panne("ws_perdu", canal="carnet", symbole=symbole, sauter=30, fois=1))
+            recolte = await recolter(bourse, exchange, DEUX, stream="orderbook", profondeur=5, duree=8)
+            for symbole in DEUX.split(","):
+                exiger_carnets_vrais(recolte, symbole, profondeur=5)
+                (trou,) = recolte.trous(symbole)
+                instants = [ligne["timestamp"] for ligne in recolte.lignes(symbole)]
+                assert not [i for i in instants if trou.debut <= i < trou.fin]
+
+    jouer(chacun(essai, [("binance",), ("okx",), ("bybit",)]))
 
 
 def test_un_carnet_decale_que_l_exchange_ne_reprend_pas_est_reabonne(
