@@ -6727,8 +6727,8 @@ class _Instantanes:
 
     L'instantané n'a que les premiers niveaux. D'un ordre posé plus loin avant lui, et qui ne bouge pas, aucune trame ne
     dit rien : le prix venu jusque-là, il manquerait, sans erreur, aux meilleurs niveaux. Rien n'est donc rendu au-delà
-    du dernier niveau de l'instantané ; quand il en reste trop peu, le carnet repart d'un autre. Le
-    temps qu'il vienne, ses états se fondent en un ; s'il tarde, il en a manqué (`decaler`).
+    du dernier niveau de l'instantané ; quand il en reste trop peu, le carnet repart d'un autre. Le temps qu'il vienne,
+    ses états se fondent en un ; s'il tarde, il en a manqué (`decaler`). ccxt#6546, cryptofeed#604.
     """
 
     def __init__(self, api: Any, decaler: Callable[[str], None]) -> None:
@@ -6756,8 +6756,9 @@ class _Instantanes:
 
     def connu(self, symbole: str, carnet: Any, profondeur: int) -> Any:
         """Ce qu'on sait du carnet ; vide tant qu'un côté est tout entier au-delà."""
+        pleins = self._pleins.get(symbole, {}) if carnet.get("nonce") is not None else {}  # sinon, il l'attend
         sus = dict[str, Sequence[Any]]()
-        for cote, (nombre, dernier) in self._pleins.get(symbole, {}).items():
+        for cote, (nombre, dernier) in pleins.items():
             niveaux = carnet[cote]
             sens = -1 if cote == "bids" else 1
             sus[cote] = niveaux[: bisect.bisect_right(niveaux, sens * dernier, key=lambda niveau: sens * niveau[0])]
