@@ -6141,7 +6141,7 @@ class Reponse(NamedTuple):
 
     def rend(self, debut: int, fin: int) -> bool:
         """Vrai si une ligne de la série, dans [debut, fin[, y est."""
-        return self.de_la_serie and bool(entre(self.page.lignes, debut, fin).num_rows)
+        return self.de_la_serie and bisect.bisect_left(self.instants, debut) < bisect.bisect_left(self.instants, fin)
 
     def tait(self, connue: int) -> bool:
         """Vrai si elle aurait dû rendre une ligne connue, et pas elle : elle accuse l'exchange.
