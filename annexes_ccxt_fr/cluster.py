@@ -77,9 +77,14 @@ async def _ouvrir_cluster(adresse: str) -> AsyncIterator[Any]:
         if adresse.startswith("local:"):
             reglages = {"threads_per_worker": 1, "resources": RESSOURCE_DASK, "dashboard_address": ":0"}
             nombre = int(adresse.removeprefix("local:"))
-            cible = await pile.enter_async_context(
-                distributed.LocalCluster(nombre, asynchronous=True, silence_logs=logging.CRITICAL, **reglages)
-            )
+            try:
+                cible = await pile.enter_async_context(
+                    distributed.LocalCluster(nombre, asynchronous=True, silence_logs=logging.CRITICAL, **reglages)
+                )
+            except (OSError, ValueError, RuntimeError) as erreur:
+                message = f"Le cluster Dask « {adresse} » ne démarre pas ({en_une_ligne(erreur.__cause__ or erreur)})"
+                conseil = "Voyez la configuration de Dask et ce que permet cette machine, ou ôtez --dask."
+                raise ErreurTemporaire(message, conseil) from erreur
         try:
             client = await pile.enter_async_context(distributed.Client(cible, asynchronous=True, timeout=10))
         except (OSError, ValueError) as erreur:

@@ -18,6 +18,7 @@ from annexes_ccxt_fr import lot as annexe_lot
 from annexes_ccxt_fr import plan as annexe_plan
 from bourse_locale import Panne
 
+dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 
 if TYPE_CHECKING:
@@ -171,6 +172,18 @@ def test_un_cluster_qui_ne_convient_pas_est_dit(lot: Lot, ressources: dict[str, 
             fin = lot.lancer("--dask", sans.scheduler_address)
     assert (fin.code, fin.out) == (1, "")
     assert phrase in fin.err
+    assert lot.fichiers() == []
+
+
+def test_un_cluster_local_qui_ne_demarre_pas_est_dit(lot: Lot) -> None:
+    """Ce que la configuration de Dask fait charger à ses workers, et qui n'est pas là : une phrase, pas une trace."""
+    lot.ecrire(BTC)
+    with dask.config.set({"distributed.worker.preload": ["absent_d_ici"]}):
+        fin = lot.lancer("--dask", "local:1")
+    assert (fin.code, fin.out) == (1, "")
+    assert "Le cluster Dask « local:1 » ne démarre pas (" in fin.err
+    assert "absent_d_ici" in fin.err
+    assert "Traceback" not in fin.err
     assert lot.fichiers() == []
 
 

@@ -1001,6 +1001,22 @@ def test_une_base_abimee_se_dit_en_francais(tmp_path: Path, comment: str, caplog
     assert not re.search(r"malformed|not a database|disk image|encrypted|error", dit), dit
 
 
+@pytest.mark.parametrize("otes", [1, 3, 900, 4095])
+def test_une_base_dont_la_derniere_page_est_coupee_est_abimee(
+    tmp_path: Path, otes: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite la complète de zéros sans rien en dire : les nombres qu'elle tenait en sortent changés."""
+    chemin = tmp_path / "a.db"
+    ecrire(chemin, lot(range(2000)))
+    chemin.write_bytes(chemin.read_bytes()[:-otes])
+    assert m.verifier(chemin).code == 4
+    with pytest.raises(m.SortieIllisible, match="sa fin manque"):
+        m.lire_sortie(chemin)
+    ecrire(chemin, lot(range(2000)))
+    assert contenu(chemin) == {BTC: {rang: bougie(rang) for rang in range(2000)}}
+    assert "sa fin manque : mis de côté" in caplog.text
+
+
 @pytest.mark.parametrize("flux", [False, True])
 @pytest.mark.parametrize("donnee", [m.OHLCV, m.TRADES], ids=lambda donnee: donnee.nom)
 def test_une_ligne_otee_a_la_reprise_n_est_plus_prouvee(tmp_path: Path, donnee: m.TypeDonnee, flux: bool) -> None:
