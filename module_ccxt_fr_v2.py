@@ -6141,7 +6141,7 @@ class Reponse(NamedTuple):
 
     def rend(self, debut: int, fin: int) -> bool:
         """Vrai si une ligne de la série, dans [debut, fin[, y est."""
-        return self.de_la_serie and bool(entre(self.page.lignes, debut, fin).num_rows)
+        return self.de_la_serie and bisect.bisect_left(self.instants, debut) < bisect.bisect_left(self.instants, fin)
 
     def tait(self, connue: int) -> bool:
         """Vrai si elle aurait dû rendre une ligne connue, et pas elle : elle accuse l'exchange.
@@ -6718,7 +6718,8 @@ class _Livraison:
 
 
 NIVEAUX_D_OFFICE = 100  # d'un instantané, si l'on n'en demande pas tant (kucoin)
-INSTANTANE_S = 10.0  # entre deux instantanés d'un même carnet, au moins
+INSTANTANE_S = 5.0  # entre deux instantanés d'un même carnet, au moins
+INSTANTANE_TARDIF_S = 1.0
 
 
 class _Instantanes:
@@ -6726,13 +6727,15 @@ class _Instantanes:
 
     L'instantané n'a que les premiers niveaux. D'un ordre posé plus loin avant lui, et qui ne bouge pas, aucune trame ne
     dit rien : le prix venu jusque-là, il manquerait, sans erreur, aux meilleurs niveaux. Rien n'est donc rendu au-delà
-    du dernier niveau de l'instantané ; quand il en reste trop peu, le carnet repart d'un autre.
+    du dernier niveau de l'instantané ; quand il en reste trop peu, le carnet repart d'un autre. Le temps qu'il vienne,
+    ses états se fondent en un ; s'il tarde, il en a manqué (`decaler`). ccxt#6546, cryptofeed#604.
     """
 
-    def __init__(self, api: Any) -> None:
+    def __init__(self, api: Any, decaler: Callable[[str], None]) -> None:
         self._api = api
         self._pleins: dict[str, dict[str, tuple[int, float]]] = {}  # côté -> ses niveaux, et le prix du dernier
         self._prochains: dict[str, float] = {}  # pas d'autre instantané avant cet instant, ni avant d'avoir celui-là
+        self._attendus: dict[str, float] = {}  # depuis quand
         lire, ouvrir = api.fetch_rest_order_book_safe, api.order_book
 
         async def lire_et_retenir(symbole: str, limite: int | None = None, params: Any = None) -> Any:
@@ -6740,6 +6743,8 @@ class _Instantanes:
                 servi = await lire(symbole, limite, params or {})
             finally:
                 self._prochains[symbole] = time.monotonic() + INSTANTANE_S
+                if self._attendus.pop(symbole, math.inf) + INSTANTANE_TARDIF_S < time.monotonic():
+                    decaler(symbole)
             plein = limite or NIVEAUX_D_OFFICE
             cotes = {cote: servi[cote] for cote in ("bids", "asks") if len(servi[cote]) >= plein}
             self._pleins[symbole] = {cote: (len(niveaux), niveaux[-1][0]) for cote, niveaux in cotes.items()}
@@ -6751,8 +6756,9 @@ class _Instantanes:
 
     def connu(self, symbole: str, carnet: Any, profondeur: int) -> Any:
         """Ce qu'on sait du carnet ; vide tant qu'un côté est tout entier au-delà."""
+        pleins = self._pleins.get(symbole, {}) if carnet.get("nonce") is not None else {}  # sinon, il l'attend
         sus = dict[str, Sequence[Any]]()
-        for cote, (nombre, dernier) in self._pleins.get(symbole, {}).items():
+        for cote, (nombre, dernier) in pleins.items():
             niveaux = carnet[cote]
             sens = -1 if cote == "bids" else 1
             sus[cote] = niveaux[: bisect.bisect_right(niveaux, sens * dernier, key=lambda niveau: sens * niveau[0])]
@@ -6764,7 +6770,7 @@ class _Instantanes:
         """Un carnet vide, où les trames attendent l'instantané, comme au premier abonnement."""
         if time.monotonic() < self._prochains.get(symbole, 0.0):
             return
-        self._prochains[symbole] = math.inf
+        self._prochains[symbole], self._attendus[symbole] = math.inf, time.monotonic()
         self._api.orderbooks[symbole] = self._api.order_book()
         journal.debug("%s : le prix sort de l'instantané du carnet, qui repart d'un autre.", symbole)
         cle = f"orderbook::{symbole}"
@@ -6784,16 +6790,23 @@ class Ecoute:
     reconnexion : ni cache périmé, ni abonnement que ccxt croit déjà fait.
     """
 
-    def __init__(self, connexion: Connexion, canal: str, series: Sequence[Serie], recevoir: Recevoir) -> None:
+    def __init__(
+        self,
+        connexion: Connexion,
+        canal: str,
+        series: Sequence[Serie],
+        recevoir: Recevoir,
+        decaler: Callable[[str], None] = lambda _symbole: None,
+    ) -> None:
         self.api = instancier(connexion.reglages)
+        self._decaler = decaler  # dit le symbole d'un carnet repris, dont des états ont manqué
         self.canal, self.series = CANAUX[canal], {serie.cle.symbole: serie for serie in series}
         self._nom, self._recevoir, self._connexion = canal, recevoir, connexion
         self._coupure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._livraison = _Livraison(recevoir, self._signaler)
-        self._instantanes = _Instantanes(self.api) if connexion.particularite.carnet_partiel else None
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
-        self.decaler: Callable[[str], None] = lambda _symbole: None  # d'un carnet qui repart d'un instantané
+        self._instantanes = _Instantanes(self.api, decaler) if connexion.particularite.carnet_partiel else None
         self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
         self.api.ssl_context = connexion.api.ssl_context  # en relire les certificats prend 30 ms, et un Mo par écoute
         passer_marches(connexion.api, self.api)
@@ -6890,7 +6903,7 @@ class Ecoute:
             except Exception as erreur:
                 if not _est_un_decalage(erreur) or self._connexion.particularite.carnet_sans_reprise:
                     raise
-                self.decaler(symbole_en_cause(erreur, arguments[0]))
+                self._decaler(symbole_en_cause(erreur, arguments[0]))
                 await pause(next(delais))
                 patience_s = REPRISE_DE_CARNET_S + self.api.frein.reste_s
             else:
@@ -10150,8 +10163,8 @@ class Abonnement:
             self._premiere = False
             for fil in self._fils:
                 fil.ecouter()
-            ecoute = Ecoute(self._connexion, self._canal, [fil.serie for fil in self._fils], self._recevoir)
-            ecoute.decaler = self._decaler
+            series = [fil.serie for fil in self._fils]
+            ecoute = Ecoute(self._connexion, self._canal, series, self._recevoir, self._decaler)
             maintenant = self._horloge()
             propre = self._connexion.particularite
             attentes = attentes_d_abonnement(propre, self._par_symbole, groupe=self._groupe)

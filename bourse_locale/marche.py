@@ -17,12 +17,12 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
-from itertools import accumulate, cycle, groupby, islice
+from itertools import accumulate, cycle, groupby, islice, repeat
 from operator import add, itemgetter, mul
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 MINUTE_MS = 60_000
 HEURE_MS = 3_600_000
@@ -133,6 +133,11 @@ class Instrument:
         """Clé de cache : deux exchanges peuvent donner au même symbole des décimales ou des contrats différents."""
         return repr(self)
 
+    @cached_property
+    def cle_sans_cotation(self) -> str:
+        """Clé de ce qui ne dépend pas du jour de sa cotation."""
+        return repr(replace(self, cotation_ms=0))
+
     @property
     def echeance(self) -> str:
         """Échéance AAMMJJ d'un contrat à terme, texte vide sinon."""
@@ -238,10 +243,8 @@ def palette_de(graine: int, symbole: str, unite: int, lots: int) -> Palette:
 
 
 @lru_cache(maxsize=64)
-def totaux_de(
-    _graine: int, _pannes: tuple[tuple[int, int], ...], _taux_vide: float
-) -> dict[tuple[str, int, NaturePrix], Bougie | None]:
-    """Rend les jours déjà résumés, les mêmes pour tous les marchés faits ainsi : un mois les demande tous."""
+def totaux_de(_graine: int, _taux_vide: float) -> dict[tuple[str, int], Bougie | None]:
+    """Rend les jours pleins déjà résumés, les mêmes pour tous les marchés faits ainsi : un mois les demande tous."""
     return {}
 
 
@@ -251,13 +254,19 @@ PERIODES = ((1, 12_000), (7, 35_000), (30, 80_000), (180, 150_000), (720, 220_00
 """Octaves de la courbe des niveaux : période en jours, amplitude en millionièmes (la somme reste sous la moitié)."""
 
 
+@lru_cache(maxsize=1 << 14)
+def _noeud(graine: int, base: str, rang: int, numero: int) -> int:
+    """Rend un nœud d'une octave ; les jours d'entre deux le partagent."""
+    periode, amplitude = PERIODES[rang]
+    return empreinte(graine, base, periode, numero) % (2 * amplitude + 1) - amplitude
+
+
 def niveau_du_jour(graine: int, base: str, reference: int, jour: int) -> int:
     """Rend le prix à 00:00 UTC, en ticks : somme d'octaves interpolées, en entiers, commune aux marchés d'une base."""
     total = 1_000_000
-    for periode, amplitude in PERIODES:
-        noeud, reste = divmod(jour, periode)
-        gauche = empreinte(graine, base, periode, noeud) % (2 * amplitude + 1) - amplitude
-        droite = empreinte(graine, base, periode, noeud + 1) % (2 * amplitude + 1) - amplitude
+    for rang, (periode, _) in enumerate(PERIODES):
+        numero, reste = divmod(jour, periode)
+        gauche, droite = _noeud(graine, base, rang, numero), _noeud(graine, base, rang, numero + 1)
         total += (gauche * (periode - reste) + droite * reste) // periode
     return reference * total // 1_000_000
 
@@ -311,7 +320,8 @@ class Marche:
         self._palettes: dict[str, Palette] = {}
         self._jours: OrderedDict[tuple[str, int], Jour] = OrderedDict()
         self._jours_gardes = JOURS_EN_CACHE
-        self._totaux = totaux_de(graine, tuple(self.pannes), taux_vide)
+        self._totaux: dict[tuple[str, int, NaturePrix], Bougie | None] = {}
+        self._totaux_communs = totaux_de(graine, taux_vide)
         self._closes: dict[tuple[str, Pas, NaturePrix, int], dict[int, Bougie | None]] = {}
         self._glissantes: dict[str, tuple[int, Bougie | None]] = {}
         self._origines: dict[str, int] = {}
@@ -397,26 +407,28 @@ class Marche:
 
     def _bougies_brutes(self, instrument: Instrument, jour: Jour) -> Iterator[Bougie]:
         instants = [jour.debut_ms + m * MINUTE_MS for m in jour.non_vides]
-        return map(Bougie._make, zip(instants, *self._colonnes(instrument, jour), strict=True))
+        valeurs = zip(instants, *self._colonnes(instrument, jour), strict=True)
+        return map(tuple.__new__, repeat(Bougie), valeurs)  # Bougie._make, sans un appel de Python par minute
 
     def _colonnes(self, instrument: Instrument, jour: Jour) -> tuple[Iterable[int], ...]:
         """Rend open, high, low, close, volume, volume_quote et nombre des minutes non vides, en colonnes."""
         palette = self.palette(instrument)
         minutes = jour.non_vides
-        prendre = itemgetter(*minutes) if len(minutes) > 1 else lambda suite: [suite[m] for m in minutes]
-        motifs, niveaux, facteurs = prendre(jour.motifs), prendre(jour.niveaux), prendre(jour.facteurs)
-        volumes = [palette.volumes[m] for m in motifs]
+        motifs, niveaux, facteurs = jour.motifs, jour.niveaux[:MINUTES_PAR_JOUR], list(jour.facteurs)
+        if len(minutes) < MINUTES_PAR_JOUR:
+            prendre = itemgetter(*minutes) if len(minutes) > 1 else lambda suite: [suite[m] for m in minutes]
+            motifs, niveaux, facteurs = prendre(motifs), prendre(niveaux), prendre(facteurs)
+        volumes = list(map(mul, facteurs, map(palette.volumes.__getitem__, motifs)))
         if instrument.inverse:
             quotes: Iterable[int] = self._volumes_base(instrument, zip(motifs, niveaux, facteurs, strict=True))
         else:
-            produits = map(add, map(mul, niveaux, volumes), map(palette.produits.__getitem__, motifs))
-            quotes = map(mul, facteurs, produits)
+            quotes = map(add, map(mul, niveaux, volumes), map(mul, facteurs, map(palette.produits.__getitem__, motifs)))
         return (
             map(add, niveaux, map(palette.ouvertures.__getitem__, motifs)),
             map(add, niveaux, map(palette.hauts.__getitem__, motifs)),
             map(add, niveaux, map(palette.bas.__getitem__, motifs)),
             map(add, niveaux, map(palette.clotures.__getitem__, motifs)),
-            map(mul, facteurs, volumes),
+            volumes,
             quotes,
             map(palette.comptes.__getitem__, motifs),
         )
@@ -510,9 +522,16 @@ class Marche:
     def _fondre(self, demande: Demande, debut_ms: int, fin_ms: int) -> list[Bougie]:
         if demande.maintenant_ms is not None:
             fin_ms = min(fin_ms, demande.maintenant_ms + 1)
-        cle = cle_periode(demande.pas, demande.ancre_ms)
+        pas, ancre = demande.pas, demande.ancre_ms
         grains = self._grains(demande, debut_ms, fin_ms)
-        return [fondre(cle(b.ts), b, groupe) for b, groupe in tetes(grains, cle)]
+        fondues, rang = [], 0
+        while rang < len(grains):
+            ts = ouverture(pas, ancre, grains[rang].ts)
+            plafond = len(grains) if isinstance(pas, str) else min(len(grains), rang + pas // MINUTE_MS)
+            fin = bisect_left(grains, suivante(pas, ancre, ts), rang, plafond, key=_ts)
+            fondues.append(fondre(ts, grains[rang:fin]))
+            rang = fin
+        return fondues
 
     def _borner(self, demande: Demande, debut_ms: int, fin_ms: int) -> tuple[int, int]:
         """Resserre [debut, fin[ sur les ouvertures possibles : vie du marché, et rien après maintenant."""
@@ -525,37 +544,40 @@ class Marche:
         premiere = ouverture(pas, ancre, debut_ms)
         return (premiere if premiere == debut_ms else suivante(pas, ancre, premiere)), fin_ms
 
-    def _grains(self, demande: Demande, debut_ms: int, fin_ms: int) -> Iterator[Bougie]:
+    def _grains(self, demande: Demande, debut_ms: int, fin_ms: int) -> list[Bougie]:
         """Rend de quoi fondre une période : des jours entiers si elle en est faite, des minutes sinon."""
         if not demande.en_jours:
-            yield from self._minutes(demande, debut_ms, fin_ms)
-            return
-        for numero in range(debut_ms // JOUR_MS, -(-fin_ms // JOUR_MS)):
-            total = self._total_du_jour(demande, numero)
-            if total is not None:
-                yield total
+            return self._minutes(demande, debut_ms, fin_ms)
+        numeros = range(debut_ms // JOUR_MS, -(-fin_ms // JOUR_MS))
+        return [total for numero in numeros if (total := self._total_du_jour(demande, numero)) is not None]
 
     def _total_du_jour(self, demande: Demande, numero: int) -> Bougie | None:
         debut, fin = numero * JOUR_MS, (numero + 1) * JOUR_MS
         if demande.maintenant_ms is not None and fin > demande.maintenant_ms:
             return resumer(debut, self._minutes(demande, debut, fin))
-        cle = (demande.instrument.cle, numero, demande.prix)
+        instrument = demande.instrument
+        # Un jour où le marché vit tout entier, déjà coté la veille, ne dépend ni des pannes ni de la cotation.
+        if demande.prix == "last" and instrument.cotation_ms < debut and self._vit_tout_le_jour(instrument, debut):
+            commune = (instrument.cle_sans_cotation, numero)
+            if commune not in self._totaux_communs:
+                self._totaux_communs[commune] = self._resumer_jour(instrument, numero)
+            return self._totaux_communs[commune]
+        cle = (instrument.cle, numero, demande.prix)
         if cle not in self._totaux:
-            self._totaux[cle] = self._resumer_jour(demande, numero)
+            self._totaux[cle] = resumer(debut, self._minutes(demande, debut, fin))
         return self._totaux[cle]
 
-    def _resumer_jour(self, demande: Demande, numero: int) -> Bougie | None:
-        """Résume un jour clos ; par colonnes, sans écrire ses 1440 bougies, quand le marché y vit tout entier."""
-        debut, instrument = numero * JOUR_MS, demande.instrument
-        if demande.prix != "last" or not self._vit_tout_le_jour(instrument, debut):
-            return resumer(debut, self._minutes(demande, debut, debut + JOUR_MS))
+    def _resumer_jour(self, instrument: Instrument, numero: int) -> Bougie | None:
+        """Résume un jour où le marché vit tout entier, par colonnes, sans écrire ses 1440 bougies."""
         jour = self.jour(instrument, numero)
         if not jour.non_vides:
             return None
-        colonnes = self._colonnes(instrument, jour)
-        opens, hauts, bas, clotures, volumes, quotes, nombres = (list(colonne) for colonne in colonnes)
+        _, hauts, bas, _, volumes, quotes, _ = self._colonnes(instrument, jour)
+        palette, premiere, derniere = self.palette(instrument), jour.non_vides[0], jour.non_vides[-1]
+        ouvre = jour.niveaux[premiere] + palette.ouvertures[jour.motifs[premiere]]
+        cloture = jour.niveaux[derniere] + palette.clotures[jour.motifs[derniere]]
         return Bougie(
-            debut, opens[0], max(hauts), min(bas), clotures[-1], sum(volumes), sum(quotes), sum(nombres)
+            jour.debut_ms, ouvre, max(hauts), min(bas), cloture, sum(volumes), sum(quotes), jour.cumul[-1]
         )
 
     def _minutes(self, demande: Demande, debut_ms: int, fin_ms: int) -> list[Bougie]:
@@ -813,13 +835,6 @@ def reculer(pas: Pas, ancre_ms: int, ouverture_ms: int, periodes: int) -> int:
     return calendar.timegm((annee, mois + 1, 1, 0, 0, 0)) * 1000 + ancre_ms
 
 
-def cle_periode(pas: Pas, ancre_ms: int) -> Callable[[int], int]:
-    """Rend la fonction qui donne l'ouverture de la période d'un instant."""
-    if isinstance(pas, int):
-        return lambda ts: ts - (ts - ancre_ms) % pas
-    return lambda ts: ouverture(pas, ancre_ms, ts)
-
-
 # --- Agrégats ---------------------------------------------------------------------------------------------------------
 
 
@@ -833,24 +848,17 @@ def agreger(instrument: Instrument, ts: int, trades: Sequence[Trade]) -> Bougie:
     return Bougie(ts, prix[0], max(prix), min(prix), prix[-1], sum(t.quantite for t in trades), quote, len(trades))
 
 
-def tetes(grains: Iterable[Bougie], cle: Callable[[int], int]) -> Iterator[tuple[Bougie, list[Bougie]]]:
-    """Groupe des bougies par période et rend la première de chacune avec tout le groupe."""
-    for _, groupe in groupby(grains, key=lambda bougie: cle(bougie.ts)):
-        liste = list(groupe)
-        yield liste[0], liste
-
-
-def fondre(ts: int, premiere: Bougie, groupe: list[Bougie]) -> Bougie:
+def fondre(ts: int, groupe: list[Bougie]) -> Bougie:
     """Rend la bougie qui couvre exactement un groupe non vide de bougies plus petites."""
     _, _, hauts, bas, _, volumes, quotes, nombres = zip(*groupe, strict=True)
     return Bougie(
-        ts, premiere.open, max(hauts), min(bas), groupe[-1].close, sum(volumes), sum(quotes), sum(nombres)
+        ts, groupe[0].open, max(hauts), min(bas), groupe[-1].close, sum(volumes), sum(quotes), sum(nombres)
     )
 
 
 def resumer(ts: int, bougies: list[Bougie]) -> Bougie | None:
     """Fond une liste de bougies, ou rend None si elle est vide."""
-    return fondre(ts, bougies[0], bougies) if bougies else None
+    return fondre(ts, bougies) if bougies else None
 
 
 def partielle(bougie: Bougie, maintenant_ms: int) -> Bougie:

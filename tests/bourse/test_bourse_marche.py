@@ -90,7 +90,23 @@ def test_grande_bougie_est_l_agregat_exact_des_minutes(symbole: str, pas: Pas, a
     for grande in grandes:
         assert ouverture(pas, ancre, grande.ts) == grande.ts
         minutes = marche.bougies(instrument, MINUTE_MS, grande.ts, suivante(pas, ancre, grande.ts))
-        assert grande == fondre(grande.ts, minutes[0], minutes)
+        assert grande == fondre(grande.ts, minutes)
+
+
+@pytest.mark.parametrize("taux_vide", [0.0, 0.3])
+def test_les_jours_resumes_ensemble_ne_se_melent_pas(taux_vide: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D'une panne ou d'une cotation à l'autre, un jour que ni l'une ni l'autre ne touche n'est résumé qu'une fois."""
+    communs: dict[object, object] = {}
+    monkeypatch.setattr(marche_embarque, "totaux_de", lambda *_: communs)
+    fin = DEBUT + 40 * JOUR_MS
+    for jour in (0, 5, 9):
+        for cotation in (DEBUT + jour * JOUR_MS, DEBUT + jour * JOUR_MS + 7 * MINUTE_MS):
+            panne = (DEBUT + 12 * JOUR_MS - jour * MINUTE_MS, DEBUT + (14 + jour) * JOUR_MS)
+            marche, instrument = Marche(pannes=[panne], taux_vide=taux_vide), replace(btc(), cotation_ms=cotation)
+            for grande in marche.bougies(instrument, "semaine", DEBUT - 7 * JOUR_MS, fin):
+                minutes = marche.bougies(instrument, MINUTE_MS, grande.ts, suivante("semaine", 0, grande.ts))
+                assert grande == fondre(grande.ts, minutes)
+    assert 30 < len(communs) < 40
 
 
 def test_secondes_sont_l_agregat_des_trades() -> None:

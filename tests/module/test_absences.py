@@ -397,7 +397,7 @@ def test_8_1_une_page_que_l_utilisateur_veut_courte_ne_prive_pas_d_une_preuve(
 
     Une fenêtre qui n'a pas la bougie d'un bord exclu n'est pas une page plafonnée.
     """
-    absentes = range(20, 20 + vide)
+    absentes, lues = range(20, 20 + vide), vide + 40  # deux pages au moins de part et d'autre
     serveur = Serveur(monde("1m", lambda rang: rang not in absentes), PERSONNALITES[caractere], 1000)
     _, origine, _ = plage_de("1m")
     longues = [Timeframe.lire(code) for code in ("15m", "1h", "4h", "1d")]
@@ -406,10 +406,10 @@ def test_8_1_une_page_que_l_utilisateur_veut_courte_ne_prive_pas_d_une_preuve(
     async def essai() -> list[module.Morceau]:
         pages = module.Pages(serveur.demander, M1, serie.page_de_preuve, longues=longues, horizon_ms=MAINTENANT)
         lecteur = module.Lecteur(pages, par_page=serie.limite)
-        return [m async for m in lecteur.lire(origine, M1.avancer(origine, 240))]
+        return [m async for m in lecteur.lire(origine, M1.avancer(origine, lues))]
 
     morceaux = asyncio.run(essai())
-    assert sum(m.lignes.num_rows for m in morceaux) == 240 - vide
+    assert sum(m.lignes.num_rows for m in morceaux) == lues - vide
     assert {t.raison for m in morceaux for t in m.trous} == {SANS_TRANSACTION}
     fenetres = [(fin - debut) // MINUTE_MS for _, debut, fin, relecture in serveur.appels if not relecture]
     assert max(fenetres) <= par_page

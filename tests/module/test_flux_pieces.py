@@ -1454,7 +1454,7 @@ def test_ce_que_rend_une_ecoute_en_se_fermant_est_d_avant_la_coupure(monkeypatch
     """Sinon, ses dernières trames sembleraient suivre un silence, que le REST devrait encore prouver."""
 
     class EcouteQuiFinit(SimpleNamespace):
-        def __init__(self, _connexion: Any, _canal: str, _series: Any, recevoir: Any) -> None:
+        def __init__(self, _connexion: Any, _canal: str, _series: Any, recevoir: Any, _decaler: Any) -> None:
             super().__init__(recevoir=recevoir)
 
         async def suivre(self, *, groupe: bool) -> None:
