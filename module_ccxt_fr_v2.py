@@ -6648,6 +6648,21 @@ class _Rayon(dict[str, Any]):
             super().__setitem__(cle, self._ranger(cle, objet))
 
 
+class _Carnets(dict[str, Any]):
+    """Les carnets d'une instance de ccxt : celui qu'elle ôte est décalé, et repartira d'un instantané.
+
+    L'appel qui en attend plusieurs n'apprend qu'une erreur, d'un seul, que celle d'okx ne nomme pas.
+    """
+
+    def __init__(self, oter: Callable[[str], None]) -> None:
+        super().__init__()
+        self._oter = oter
+
+    def __delitem__(self, symbole: str) -> None:
+        super().__delitem__(symbole)
+        self._oter(symbole)
+
+
 class _Livraison:
     """Les lignes que ccxt vient de traiter, livrées ensemble quand il a fini les trames qui attendaient."""
 
@@ -6727,8 +6742,8 @@ class _Instantanes:
 
     L'instantané n'a que les premiers niveaux. D'un ordre posé plus loin avant lui, et qui ne bouge pas, aucune trame ne
     dit rien : le prix venu jusque-là, il manquerait, sans erreur, aux meilleurs niveaux. Rien n'est donc rendu au-delà
-    du dernier niveau de l'instantané ; quand il en reste trop peu, le carnet repart d'un autre. Le
-    temps qu'il vienne, ses états se fondent en un ; s'il tarde, il en a manqué (`decaler`).
+    du dernier niveau de l'instantané ; quand il en reste trop peu, le carnet repart d'un autre. Le temps qu'il vienne,
+    ses états se fondent en un ; s'il tarde, il en a manqué (`decaler`). ccxt#6546, cryptofeed#604.
     """
 
     def __init__(self, api: Any, decaler: Callable[[str], None]) -> None:
@@ -6756,8 +6771,9 @@ class _Instantanes:
 
     def connu(self, symbole: str, carnet: Any, profondeur: int) -> Any:
         """Ce qu'on sait du carnet ; vide tant qu'un côté est tout entier au-delà."""
+        pleins = self._pleins.get(symbole, {}) if carnet.get("nonce") is not None else {}  # sinon, il l'attend
         sus = dict[str, Sequence[Any]]()
-        for cote, (nombre, dernier) in self._pleins.get(symbole, {}).items():
+        for cote, (nombre, dernier) in pleins.items():
             niveaux = carnet[cote]
             sens = -1 if cote == "bids" else 1
             sus[cote] = niveaux[: bisect.bisect_right(niveaux, sens * dernier, key=lambda niveau: sens * niveau[0])]
@@ -6805,6 +6821,7 @@ class Ecoute:
         self._livraison = _Livraison(recevoir, self._signaler)
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
+        self._carnet_ote = False
         self._instantanes = _Instantanes(self.api, decaler) if connexion.particularite.carnet_partiel else None
         self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
         self.api.ssl_context = connexion.api.ssl_context  # en relire les certificats prend 30 ms, et un Mo par écoute
@@ -6902,7 +6919,8 @@ class Ecoute:
             except Exception as erreur:
                 if not _est_un_decalage(erreur) or self._connexion.particularite.carnet_sans_reprise:
                     raise
-                self._decaler(symbole_en_cause(erreur, arguments[0]))
+                if not self._carnet_ote:  # gate swap garde le même
+                    self._decaler(symbole_en_cause(erreur, arguments[0]))
                 await pause(next(delais))
                 patience_s = REPRISE_DE_CARNET_S + self.api.frein.reste_s
             else:
@@ -6920,11 +6938,17 @@ class Ecoute:
         elif self._nom == "ohlcv":
             self.api.options["OHLCVLimit"] = LIGNES_EN_CACHE
             self.api.ohlcvs = _Rayon(self._ranger_bougies)
+        elif self._nom == "orderbook":
+            self.api.orderbooks = _Carnets(self._oter_le_carnet)
         elif self._nom == "trades":
             caches = importer("ccxt.async_support.base.ws.cache", "Suivre un flux")
             self.api.trades = _Rayon(self._ranger_trades)
             for symbole in self.series:
                 self.api.trades[symbole] = caches.ArrayCache(LIGNES_EN_CACHE)
+
+    def _oter_le_carnet(self, symbole: str) -> None:
+        self._carnet_ote = True
+        self._decaler(symbole)
 
     def _ranger_ticker(self, symbole: str, ticker: Any) -> Any:
         self._livraison.entendus.add(symbole)
