@@ -672,6 +672,7 @@ def test_une_rafale_de_vingt_mille_trades_arrive_entiere() -> None:
                 assez=lambda recolte: sum(lot.lignes.num_rows for lot in recolte.lots) >= 20_000,
             )
             recolte.exiger_trades("BTC/USDT", au_moins=20_000)
+            assert sum("rades" in r.chemin for r in bourse.requetes) <= 2, "la rafale a été relue"
 
     jouer(essai())
 
