@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import os
 import re
@@ -19,15 +20,18 @@ from annexes_ccxt_fr import plan as annexe_plan
 from bourse_locale import Panne
 
 dask = pytest.importorskip("dask")
-distributed = pytest.importorskip("distributed")
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bourse_locale import Bourse
 
 # distributed laisse des sockets au ramasse-miettes quand un worker est tué.
-pytestmark = [pytest.mark.lent, pytest.mark.filterwarnings("default")]
+pytestmark = [
+    pytest.mark.lent,
+    pytest.mark.filterwarnings("default"),
+    # Importé où il sert : chaque processus des essais récolte ce fichier, un seul ou deux le jouent.
+    pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="demande distributed"),
+]
 
 BTC = {"name": "btc", "symbole": "BTC/USDT", "sortie": "donnees/btc.parquet"}
 FAUX = {"name": "faux", "symbole": "BTC/USTD"}
@@ -53,6 +57,8 @@ def lot(tmp_path: Path, bourse: Bourse, monkeypatch: pytest.MonkeyPatch, capsys:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Un vrai cluster de deux workers, sur cette machine."""
+    import distributed
+
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, resources={"exchange": 1}, dashboard_address=":0"
     ) as ouvert:
@@ -167,6 +173,8 @@ def test_un_cluster_qui_ne_convient_pas_est_dit(lot: Lot, ressources: dict[str, 
     if ressources is None:
         fin = lot.lancer("--dask", "tcp://127.0.0.1:9")
     else:
+        import distributed
+
         # Son worker est un fil de ce processus : il ne lui est demandé que ce qu'il offre.
         with distributed.LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=":0") as sans:
             fin = lot.lancer("--dask", sans.scheduler_address)

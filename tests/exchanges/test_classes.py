@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import ccxt.async_support as ccxt
 import ccxt.pro as ccxtpro
 import pytest
-from marche_simule import avec_bougies, marche_de
+from marche_simule import avec_bougies, classe_neuve, marche_de
 from trames_de_carnets import EXCHANGES, nom_de
 
 import module_ccxt_fr_v2 as module
@@ -286,12 +286,17 @@ def test_deux_timeframes_ne_se_demandent_pas_pareil(nom: str) -> None:
             assert jumeau.pas_ms == autre.timeframe.pas_ms, (autre.cle, jumeau.code)
 
 
-# Un nom de pas en minutes ou en secondes, chez ceux qui n'ont que cela : lu, il doit être celui du timeframe.
-EN_NOMBRES = sorted(
-    nom
-    for nom in AVEC_BOUGIES
-    if all(str(v).isdecimal() for v in (module._classe(nom)().timeframes or {"": ""}).values())
-)
+def en_nombres(api: Any) -> bool:
+    """Vrai de qui ne nomme ses pas qu'en minutes ou en secondes : lu, un nom doit être celui du timeframe."""
+    return all(str(valeur).isdecimal() for valeur in (api.timeframes or {"": ""}).values())
+
+
+EN_NOMBRES = [nom for nom in AVEC_BOUGIES if en_nombres(classe_neuve(nom))]
+
+
+def test_nos_classes_ne_nomment_pas_leurs_pas_autrement() -> None:
+    """Récolter n'en construit pas une de chaque : celle de ccxt dit déjà lesquelles sont en nombres."""
+    assert [nom for nom in AVEC_BOUGIES if en_nombres(module._classe(nom)())] == EN_NOMBRES
 
 
 @pytest.mark.parametrize("nom", EN_NOMBRES)
