@@ -6648,6 +6648,21 @@ class _Rayon(dict[str, Any]):
             super().__setitem__(cle, self._ranger(cle, objet))
 
 
+class _Carnets(dict[str, Any]):
+    """Les carnets d'une instance de ccxt : celui qu'elle ôte est décalé, et repartira d'un instantané.
+
+    L'appel qui en attend plusieurs n'apprend qu'une erreur, d'un seul, que celle d'okx ne nomme pas.
+    """
+
+    def __init__(self, oter: Callable[[str], None]) -> None:
+        super().__init__()
+        self._oter = oter
+
+    def __delitem__(self, symbole: str) -> None:
+        super().__delitem__(symbole)
+        self._oter(symbole)
+
+
 class _Livraison:
     """Les lignes que ccxt vient de traiter, livrées ensemble quand il a fini les trames qui attendaient."""
 
@@ -6806,6 +6821,7 @@ class Ecoute:
         self._livraison = _Livraison(recevoir, self._signaler)
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
+        self._carnet_ote = False
         self._instantanes = _Instantanes(self.api, decaler) if connexion.particularite.carnet_partiel else None
         self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
         self.api.ssl_context = connexion.api.ssl_context  # en relire les certificats prend 30 ms, et un Mo par écoute
@@ -6903,7 +6919,8 @@ class Ecoute:
             except Exception as erreur:
                 if not _est_un_decalage(erreur) or self._connexion.particularite.carnet_sans_reprise:
                     raise
-                self._decaler(symbole_en_cause(erreur, arguments[0]))
+                if not self._carnet_ote:  # gate swap garde le même
+                    self._decaler(symbole_en_cause(erreur, arguments[0]))
                 await pause(next(delais))
                 patience_s = REPRISE_DE_CARNET_S + self.api.frein.reste_s
             else:
@@ -6921,11 +6938,17 @@ class Ecoute:
         elif self._nom == "ohlcv":
             self.api.options["OHLCVLimit"] = LIGNES_EN_CACHE
             self.api.ohlcvs = _Rayon(self._ranger_bougies)
+        elif self._nom == "orderbook":
+            self.api.orderbooks = _Carnets(self._oter_le_carnet)
         elif self._nom == "trades":
             caches = importer("ccxt.async_support.base.ws.cache", "Suivre un flux")
             self.api.trades = _Rayon(self._ranger_trades)
             for symbole in self.series:
                 self.api.trades[symbole] = caches.ArrayCache(LIGNES_EN_CACHE)
+
+    def _oter_le_carnet(self, symbole: str) -> None:
+        self._carnet_ote = True
+        self._decaler(symbole)
 
     def _ranger_ticker(self, symbole: str, ticker: Any) -> Any:
         self._livraison.entendus.add(symbole)

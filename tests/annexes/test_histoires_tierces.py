@@ -91,8 +91,8 @@ def test_la_quantite_que_la_classe_tait_est_lue_pour_un_flux_aussi() -> None:
 @pytest.mark.parametrize("nom", ["deribit", "krakenfutures", "bitflyer", "gate"])
 def test_ce_qu_un_tiers_ne_garde_plus_est_hors_fenetre(tmp_path: Path, nom: str) -> None:
     """Une voie de chaque sorte : le plus ancien servi n'est pas dit le premier de tous ; code 3, le reste écrit."""
-    gardes = FIN - 5 * HEURE
-    sortie, bornes = tmp_path / "t.csv", (gardes - 2 * JOUR, gardes + 2 * HEURE)
+    gardes = FIN - HEURE  # de là à maintenant, plus d'une page de chacun
+    sortie, bornes = tmp_path / "t.csv", (gardes - 2 * JOUR, gardes + HEURE)
     tiers = tierce(nom, TRADES[nom], gardes)
     with tiers.en_fil():
         code, fiche = lire(tiers, sortie, bornes, "--donnee", "trades")

@@ -186,7 +186,7 @@ def test_rien_d_avant_l_abonnement_ni_d_apres_l_horloge() -> None:
 def test_rafale_de_10_000_trades() -> None:
     """Une horloge qui saute fait partir tous les trades de l'intervalle, dans l'ordre ; le REST les connaît.
 
-    Cinquante mille, jusqu'à la sortie : test_une_rafale_de_cinquante_mille_trades_arrive_entiere.
+    Vingt mille, jusqu'à qui les suit : test_une_rafale_de_vingt_mille_trades_arrive_entiere.
     """
 
     async def essai(b: Bourse, brut: Brut) -> None:

@@ -1,7 +1,7 @@
 """N'importe quel exchange ccxt.pro : huit classes que l'exchange embarqué n'imite pas, face à leur vrai WebSocket.
 
 Ce que rend le flux est ce que le REST du même exchange dit ensuite, quoi qu'il arrive ; ce qu'il ne peut retrouver est
-inscrit en trou. Les flux d'un scénario courent ensemble, sur une bourse où passe une minute par seconde.
+inscrit en trou. Chacun court seul, au temps simulé, sur une bourse où passe une minute par seconde.
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ MINUTE, HEURE = 60_000, 3_600_000
 ACCELERATION = 60
 A_PART = {"bithumb", "ndax", "alpaca", "luno", "mexc", "mexc_swap", "bitopro",
           "coinbaseexchange"}  # une façon à eux, un test à eux
-RANGES = sorted(set(FLUX) - A_PART)
-MOITIES = [RANGES[::2], RANGES[1::2]]  # tous à la fois, deux cœurs ne suffiraient pas à une minute par seconde
-TOUS = [*MOITIES[0], *MOITIES[1]]  # une moitié d'affilée : quatre processus ne rejouent pas chacun les deux
+TOUS = sorted(set(FLUX) - A_PART)
 MODES: dict[str, dict[str, Any]] = {
     "bougies": {"stream": "ohlcv"},
     "trades": {"stream": "trades"},
@@ -208,22 +206,14 @@ SCENARIOS: dict[str, functools.partial[Scenario]] = {
     "muet": functools.partial(jouer, 4.0, taire_un_marche, silence=60.0),
     "refus": functools.partial(jouer, 4.0, refuser),
 }
-jouer_une_fois = functools.cache(lambda nom, flux: SCENARIOS[nom](flux=flux))
 
 
 @pytest.fixture
 def scenario(request: pytest.FixtureRequest) -> Scenario:
-    """Le scénario du test, par la moitié où est son exchange : tous les flux que la suite y demande, joués une fois."""
-    ici = request.node.get_closest_marker("scenario").args[0]
-    flux: dict[Cas, None] = {}
-    for test in request.session.items:
-        marque = test.get_closest_marker("scenario")
-        if marque and marque.args[0] == ici:
-            params = test.callspec.params  # type: ignore[attr-defined]
-            flux[Cas(params["nom"], params.get("mode", "trades"))] = None
-    moitie = MOITIES[request.getfixturevalue("nom") in MOITIES[1]]
-    scenario: Scenario = jouer_une_fois(ici, tuple(cas for cas in flux if cas.nom in moitie))
-    return scenario
+    """Le scénario du test, joué de son seul flux : à plusieurs processus, aucun n'en rejoue pour un autre."""
+    params = request.node.callspec.params
+    flux = Cas(params["nom"], params.get("mode", "trades"))
+    return SCENARIOS[request.node.get_closest_marker("scenario").args[0]](flux=[flux])
 
 
 def suite_de_trades(nom: str) -> tuple[bool, ...]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from ligne_de_commande import famille
 from sorties_modeles import (
     DEBUT,
     MINUTE,
@@ -479,6 +480,7 @@ def test_petit_flux_fondu_avec_l_age(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(m.lire_sortie(chemin)) == 32
 
 
+@pytest.mark.couvrant(suffixe=famille, un_par_famille=("suffixe",))  # le journal ignore le codec
 @pytest.mark.parametrize("suffixe", [s for s in SUFFIXES if s != ".sqlite"])
 def test_journal_condense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffixe: str) -> None:
     """Un long flux ne fait pas grossir le journal sans fin ; abandonné, il rend tout ce qu'il tenait."""
@@ -650,6 +652,7 @@ def couverts_de(lots: list[m.Lot]) -> dict[m.CleSerie, list[m.Intervalle]]:
     return couverts
 
 
+@pytest.mark.couvrant(suffixe=famille, un_par_famille=("suffixe",))  # le journal ignore le codec
 @pytest.mark.parametrize("suffixe", SUFFIXES)
 def test_ecrire_un_petit_lot_est_bon_marche(tmp_path: Path, suffixe: str) -> None:
     """Deux cents séries, un lot d'une ligne chacune, plusieurs tours : de l'ordre de la milliseconde, en médiane.
