@@ -306,6 +306,7 @@ def test_copie_seul_un_trade_de_kucoin_garde_sa_milliseconde(monkeypatch: pytest
 def test_copie_seul_un_carnet_qu_il_ne_saurait_verifier_est_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Une trame perdue y fausserait le carnet ; les autres flux du même exchange se suivent."""
     monkeypatch.setitem(sys.modules, "annexes_ccxt_fr.carnets", None)
+    monkeypatch.setattr(m, "_classe", m._classe.__wrapped__)  # gardée, elle serait celle des autres essais du processus
     connexion = m.Connexion(m.Reglages("bybit"))
     m.controler_flux(connexion, m.construire({"exchange": "bybit", "symbole": "BTC/USDT", "stream": "trades"}))
     with pytest.raises(m.DependanceAbsente, match="Suivre les carnets de bybit demande le dossier"):

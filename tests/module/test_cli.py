@@ -472,10 +472,10 @@ def test_une_sortie_tenue_par_un_autre_rend_75(cli: Callable[..., Fin], dossier:
 
 
 def test_un_dossier_impossible_est_dit(cli: Callable[..., Fin], dossier: Path) -> None:
-    """Un fichier là où il faudrait un dossier : code 1, une phrase, rien d'abîmé."""
+    """Un fichier là où il faudrait un dossier : code 2, une phrase, rien d'abîmé."""
     (dossier / "fichier").write_text("x")
     fin = cli("--symbole", "BTC/USDT", *HEURE_LUE, "--sortie", "fichier/a.csv")
-    assert fin.code == 1, fin.err
+    assert fin.code == 2, fin.err
     assert "fichier" in fin.err
     assert fichiers(dossier) == ["fichier"]
 
