@@ -8,6 +8,7 @@ import errno
 import itertools
 import json
 import logging
+import math
 import random
 import sqlite3
 import statistics
@@ -89,13 +90,20 @@ print(json.dumps(releves))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="lit /proc")
 def test_un_flux_rend_au_systeme_ce_que_ses_fontes_ont_pris(tmp_path: Path) -> None:
-    """La réserve d'office d'Arrow gardait vingt-cinq Mo de plus à la dernière : le double du groupe qu'elle récrit."""
-    lance = subprocess.run(
-        [sys.executable, "-c", FONTES, tmp_path / "s.parquet"], capture_output=True, text=True, check=True, cwd=RACINE
-    )
-    releves = {int(lignes): mo for lignes, mo in json.loads(lance.stdout).items()}
-    assert list(releves) == [1000 * 2**n for n in range(7)]
-    assert releves[64_000] - releves[1000] < 12
+    """La réserve d'office d'Arrow gardait vingt-cinq Mo de plus à la dernière : le double du groupe qu'elle récrit.
+
+    À chaque fois ; ce qu'un processus rend un instant plus tard (de 0 à 14 Mo) ne se redit pas trois fois de suite.
+    """
+    ecarts: list[float] = []
+    while len(ecarts) < 3 and min(ecarts, default=math.inf) >= 12:
+        chemin = tmp_path / f"{len(ecarts)}.parquet"
+        lance = subprocess.run(
+            [sys.executable, "-c", FONTES, chemin], capture_output=True, text=True, check=True, cwd=RACINE
+        )
+        releves = {int(lignes): mo for lignes, mo in json.loads(lance.stdout).items()}
+        assert list(releves) == [1000 * 2**n for n in range(7)]
+        ecarts.append(releves[64_000] - releves[1000])
+    assert min(ecarts) < 12, ecarts
 
 
 @pytest.fixture(scope="module")
