@@ -6749,8 +6749,8 @@ class _Instantanes:
     def __init__(self, api: Any, decaler: Callable[[str], None]) -> None:
         self._api = api
         self._pleins: dict[str, dict[str, tuple[int, float]]] = {}  # côté -> ses niveaux, et le prix du dernier
-        self._prochains: dict[str, float] = {}  # pas d'autre instantané avant cet instant, ni avant d'avoir celui-là
-        self._attendus: dict[str, float] = {}  # depuis quand
+        self._attendus: dict[str, float] = {}  # depuis quand, de ceux qui ne sont pas encore venus
+        self._prochains: dict[str, float] = {}  # pas d'autre instantané avant cet instant
         lire, ouvrir = api.fetch_rest_order_book_safe, api.order_book
 
         async def lire_et_retenir(symbole: str, limite: int | None = None, params: Any = None) -> Any:
@@ -6783,9 +6783,9 @@ class _Instantanes:
 
     def _repartir(self, symbole: str) -> None:
         """Un carnet vide, où les trames attendent l'instantané, comme au premier abonnement."""
-        if time.monotonic() < self._prochains.get(symbole, 0.0):
+        if symbole in self._attendus or time.monotonic() < self._prochains.get(symbole, 0.0):
             return
-        self._prochains[symbole], self._attendus[symbole] = math.inf, time.monotonic()
+        self._attendus[symbole] = time.monotonic()
         self._api.orderbooks[symbole] = self._api.order_book()
         journal.debug("%s : le prix sort de l'instantané du carnet, qui repart d'un autre.", symbole)
         cle = f"orderbook::{symbole}"
@@ -7853,6 +7853,10 @@ class Plage(NamedTuple):
     grace_ms: int = 2_000
     courante: bool = False  # garder la bougie non close
 
+    def exigee(self, heure_ms: int) -> bool:
+        """Vrai d'une fin demandée et passée : ce qui manque jusqu'à elle est un trou, pas une queue à venir."""
+        return self.fin is not None and self.fin <= heure_ms
+
 
 def borner(plage: Plage, timeframe: Timeframe, limite: int, heure_ms: int, fiche: Fiche) -> Intervalle:
     """L'intervalle à tenir, sur la grille : jusqu'à la dernière bougie close d'après l'heure de l'exchange."""
@@ -8055,7 +8059,7 @@ class Historique:
             self._dire_les_decalages(morceau.lignes["timestamp"].to_pylist())
         heure = self.connexion.heure_ms()
         close = self.timeframe.plancher(heure - self.plage.grace_ms - self.timeframe.jeu_ms)
-        exigee = self.plage.fin is not None and self.plage.fin <= heure
+        exigee = self.plage.exigee(heure)
         connu = sus[-1][1] if sus else 0
         trous = [
             Trou(*reste, ECHEC if t.raison == A_VENIR else t.raison)

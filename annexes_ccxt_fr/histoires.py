@@ -393,9 +393,9 @@ class Histoire:
 
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des intervalles, dans l'ordre."""
-        passee = self.plage.fin is not None and self.plage.fin <= self.connexion.heure_ms()
+        exigee = self.plage.exigee(self.connexion.heure_ms())
         for debut, fin in intervalles:
-            parcours = self.parcours.parcourir(debut, fin, exigee=passee or fin < self.demande[1])
+            parcours = self.parcours.parcourir(debut, fin, exigee=exigee or fin < self.demande[1])
             async with aclosing(parcours) as pas_a_pas:
                 async for pas in pas_a_pas:
                     lignes = self.tabler(self.serie.cle, pas.lignes)
@@ -445,10 +445,10 @@ class BougiesDesTrades:
 
     def pas_a_pas(self, debut: int, fin: int) -> AsyncGenerator[Pas]:
         """Les pas de [debut, fin[, dans l'ordre."""
-        plage, heure = self._bougies.plage, self._bougies.connexion.heure_ms()
-        passee = plage.fin is not None and plage.fin <= heure
+        plage = self._bougies.plage
         if self._fichiers is None:
-            return self.parcours.parcourir(debut, fin, exigee=passee or fin < self.demande[1])
+            exigee = plage.exigee(self._bougies.connexion.heure_ms())
+            return self.parcours.parcourir(debut, fin, exigee=exigee or fin < self.demande[1])
         bougies = self._bougies
         fiche = Fiche(bougies.serie.cle)
         en_table = partial(tabler, donnee=TRADES)

@@ -20,12 +20,11 @@ import pyarrow.compute as pc
 import pytest
 from aiohttp import web
 from bourses_tierces_flux import BASES, DEPART_MS, FLUX, FluxTiers, Tiers, TradeLu, ouvrir, tiers_de
+from carnets_partiels import exiger_jusqu_ou_il_est_su, immobiliser_les_ordres, niveaux_lus, niveaux_vrais
 from couverture import une_seule
 from temps_simule import derouler, temps_simule
 
 import module_ccxt_fr_v2 as m
-from bourse_locale import carnet as carnets
-from bourse_locale.carnet import carnet
 from bourse_locale.pannes import Panne
 
 if TYPE_CHECKING:
@@ -465,12 +464,9 @@ def carnets_exacts(releve: Releve, au_moins: int) -> list[int]:
     instants = [round(ligne["timestamp"].timestamp() * 1000) for ligne in lignes]
     assert len(instants) >= au_moins
     assert instants == sorted(set(instants))
-    i = releve.tiers.simulateurs[releve.base].instrument
+    instrument = releve.tiers.simulateurs[releve.base].instrument
     for ligne, instant in zip(lignes, instants, strict=True):
-        vrai = carnet(releve.tiers.marche, i, instant, 5)
-        for lus, niveaux in ((ligne["bids"], vrai.bids), (ligne["asks"], vrai.asks)):
-            attendus = [(float(i.texte_prix(n.prix)), float(i.texte_quantite(n.quantite))) for n in niveaux]
-            assert [(lu["price"], lu["amount"]) for lu in lus] == attendus
+        assert niveaux_lus(ligne) == niveaux_vrais(releve.tiers.marche, instrument, instant, 5)
     return instants
 
 
@@ -503,28 +499,15 @@ def test_une_trame_de_carnet_perdue_que_la_classe_ne_voit_pas(perdues: int, capl
 
 def test_un_carnet_fait_d_un_instantane_n_est_rendu_que_jusqu_ou_il_est_su(monkeypatch: pytest.MonkeyPatch) -> None:
     """Le prix va jusqu'à des ordres posés plus loin que l'instantané de kucoin, dont aucune trame n'a rien dit."""
-    monkeypatch.setattr(carnets, "VIE_NIVEAU", 10**12)
-    monkeypatch.setattr(carnets, "pas_de_grille", lambda _instrument: 1)
-    monkeypatch.setattr(FLUX["kucoin"], "profondeur", 1500)
+    immobiliser_les_ordres(monkeypatch, FLUX["kucoin"])
     monkeypatch.setattr(FLUX["kucoin"], "niveaux_rest", 20)  # cent ; le marché n'irait pas si loin en dix minutes
     monkeypatch.setattr(m, "NIVEAUX_D_OFFICE", 20)
-    monkeypatch.setattr(m, "INSTANTANE_S", 0.2)
-    monkeypatch.setattr(m, "INSTANTANE_TARDIF_S", 60.0)
     releves = jouer(8.0, rien, [Cas("kucoin", "carnet")], vide=0.0, acceleration=120.0)
     for base in BASES:
         releve = releves["kucoin", "carnet", base]
-        i, entiers = releve.tiers.simulateurs[base].instrument, 0
         lignes = [ligne for lot in releve.lots for ligne in lot.lignes.to_pylist()]
-        for ligne in lignes:
-            pas = ligne["nonce"] - 1 + i.cotation_ms // carnets.PAS_CARNET_MS
-            vrai = carnet(releve.tiers.marche, i, pas * carnets.PAS_CARNET_MS, 5)
-            for lus, niveaux in ((ligne["bids"], vrai.bids), (ligne["asks"], vrai.asks)):
-                attendus = [(float(i.texte_prix(n.prix)), float(i.texte_quantite(n.quantite))) for n in niveaux]
-                assert lus
-                assert [(lu["price"], lu["amount"]) for lu in lus] == attendus[: len(lus)]
-                entiers += len(lus) == len(attendus)
-        assert len(lignes) >= 10
-        assert entiers >= 1.6 * len(lignes)
+        instrument = releve.tiers.simulateurs[base].instrument
+        exiger_jusqu_ou_il_est_su(releve.tiers.marche, instrument, lignes, profondeur=5)
         assert releve.trous == []
 
 

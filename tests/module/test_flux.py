@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from attente import attendre_ici
+from carnets_partiels import exiger_jusqu_ou_il_est_su, immobiliser_les_ordres
 from flux_suivi import MINUTE, Recolte, chacun, egales, jouer, niveaux, options, ouvrir, recolter
 from ligne_de_commande import HEURE_BOURSE
 
 import module_ccxt_fr_v2 as m
-from bourse_locale import carnet as carnets
 from bourse_locale.binance.flux import FluxBinance
 from bourse_locale.carnet import PAS_CARNET_MS, carnet
 from bourse_locale.marche import INSTRUMENTS_PAR_DEFAUT, Marche
@@ -590,11 +590,7 @@ def test_un_carnet_ne_rend_que_ce_que_son_instantane_et_le_flux_ont_dit(
     symbole: str, fils: list[m.Fil], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Des ordres qui ne bougent pas, plus loin que l'instantané de binance : le prix y va, et aucun état n'est faux."""
-    monkeypatch.setattr(carnets, "VIE_NIVEAU", 10**12)
-    monkeypatch.setattr(carnets, "pas_de_grille", lambda instrument: instrument.reference_ticks // 200_000)
-    monkeypatch.setattr(FluxBinance, "profondeur", 1500)
-    monkeypatch.setattr(m, "INSTANTANE_S", 0.2)
-    monkeypatch.setattr(m, "INSTANTANE_TARDIF_S", 60.0)
+    immobiliser_les_ordres(monkeypatch, FluxBinance)
 
     async def essai() -> None:
         genre = "swap" if ":" in symbole else "spot"
@@ -603,19 +599,7 @@ def test_un_carnet_ne_rend_que_ce_que_son_instantane_et_le_flux_ont_dit(
                 bourse, "binance", symbole, type_marche=genre, stream="orderbook", profondeur=5, duree=6
             )
             instrument = bourse.protocoles["binance"].par_symbole[symbole]
-            lignes, entiers = recolte.lignes(symbole), 0
-            for ligne in lignes:
-                pas = ligne["nonce"] - 1 + instrument.cotation_ms // PAS_CARNET_MS
-                vrai = carnet(bourse.marche, instrument, pas * PAS_CARNET_MS, 5)
-                for cote in ("bids", "asks"):
-                    rendus = [(niveau["price"], niveau["amount"]) for niveau in ligne[cote]]
-                    unites = 10**instrument.decimales_prix, 10**instrument.decimales_quantite
-                    vrais = [(n.prix / unites[0], n.quantite / unites[1]) for n in getattr(vrai, cote)]
-                    assert rendus
-                    assert rendus == vrais[: len(rendus)]
-                    entiers += rendus == vrais
-            assert len(lignes) >= 10
-            assert entiers >= 1.6 * len(lignes)  # le prix saute, un côté est court ; l'instantané le complète
+            exiger_jusqu_ou_il_est_su(bourse.marche, instrument, recolte.lignes(symbole), profondeur=5)
             instantanes = [r for r in bourse.requetes if r.chemin.endswith("/depth")]
             assert len(instantanes) >= 2
             assert recolte.trous(symbole) == []
@@ -627,10 +611,7 @@ def test_un_carnet_ne_rend_que_ce_que_son_instantane_et_le_flux_ont_dit(
 
 def test_un_instantane_qui_tarde_est_un_trou(fils: list[m.Fil], monkeypatch: pytest.MonkeyPatch) -> None:
     """Les états d'avant sa venue se fondent en un : au-delà d'une seconde, il en a manqué."""
-    monkeypatch.setattr(carnets, "VIE_NIVEAU", 10**12)
-    monkeypatch.setattr(carnets, "pas_de_grille", lambda instrument: instrument.reference_ticks // 200_000)
-    monkeypatch.setattr(FluxBinance, "profondeur", 1500)
-    monkeypatch.setattr(m, "INSTANTANE_S", 0.2)
+    immobiliser_les_ordres(monkeypatch, FluxBinance, m.INSTANTANE_TARDIF_S)
 
     async def essai() -> None:
         async with ouvrir("binance", acceleration=120) as bourse:
