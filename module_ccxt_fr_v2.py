@@ -71,6 +71,7 @@ import re
 import stat
 import struct
 import sys
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import (
@@ -10863,6 +10864,8 @@ class Tache:
             ("silence", self.stream, "--stream"),
             ("profondeur", carnet, "--stream orderbook"),
             ("sqlite_table", base, "--format sqlite"),
+            ("sandbox", not self.hors_ligne, "un vrai exchange"),
+            ("proxy", not self.hors_ligne, "un vrai exchange"),
         ):
             if nom in donnees and not sert:
                 yield nom, ou
@@ -11313,7 +11316,10 @@ def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env"
     """Les réglages de connexion d'une tâche ; `config` passe sous `config_ccxt`."""
     reglages = {champ.name: getattr(tache, champ.name) for champ in fields(Reglages) if hasattr(tache, champ.name)}
     reglages["config_ccxt"] = fondre_dicts(config, tache.config_ccxt)
-    if not tache.hors_ligne:
+    if tache.hors_ligne:  # ce qui mènerait ailleurs est laissé : d'un lot, ces options valent pour le vrai exchange
+        locale = {nom: v for nom, v in tache.config_ccxt.items() if nom != "hostname" and "prox" not in nom.lower()}
+        reglages |= {"config_ccxt": fondre_dicts(locale, config), "sandbox": False, "proxy": None}
+    else:
         reglages |= {"identifiants": lire_identifiants(tache.exchange, env), "secrets": secrets_connus(env)}
     return Reglages(**reglages)
 
@@ -12267,16 +12273,32 @@ def preparer_terminal() -> None:
 
 
 def obtenir(demander: Callable[[], T]) -> T | int:
-    """Ce qui est demandé, ou le code de sortie : aide affichée, demande refusée (et dite), Ctrl-C."""
+    """Ce qui est demandé, ou le code de sortie : aide affichée, demande refusée (et dite), Ctrl-C, SIGTERM."""
     try:
-        return demander()
-    except SystemExit as sortie:  # --help, --version
+        with _fin_demandee():
+            return demander()
+    except SystemExit as sortie:  # --help, --version, SIGTERM
         return int(sortie.code or 0)
     except KeyboardInterrupt:  # avant que l'exécution ne garde les signaux, ou après
         return CODE_SIGINT
     except ErreurCollecte as refus:
         journal.error("%s", refus.complet())
         return refus.code_sortie
+
+
+@contextlib.contextmanager
+def _fin_demandee() -> Iterator[None]:
+    """Hors de l'exécution, qui les garde, les signaux finissent aussi par leur code : d'office, SIGTERM tue (-15)."""
+    if threading.current_thread() is not threading.main_thread():  # un autre fil ne garde aucun signal
+        yield
+        return
+    numeros = (signal.SIGINT, signal.SIGTERM)
+    anciens = {numero: signal.signal(numero, lambda recu, _: sys.exit(128 + recu)) for numero in numeros}
+    try:
+        yield
+    finally:
+        for numero, ancien in anciens.items():
+            signal.signal(numero, ancien)
 
 
 BILAN, RAPPORT = ("bilans", "--bilan"), ("rapport", "Une page --rapport")
@@ -12295,6 +12317,7 @@ def _mener(mots: Sequence[str]) -> int:
         return CODE_SUCCES
     tache, execution = lire_arguments(mots)
     installer_journal(execution.journal)
+    dire_les_repetitions(mots)
     for nom, ou in () if execution.lister or execution.verifier else tache.sans_objet():
         journal.warning("« %s » ne sert qu'avec %s.", drapeau(nom), ou)
     for demande, lue in ((execution.bilan, BILAN), (execution.rapport, RAPPORT)):
@@ -12310,6 +12333,14 @@ def _mener(mots: Sequence[str]) -> int:
 
 
 CompteRendu: TypeAlias = "Bilan | BilanLot"
+
+
+def dire_les_repetitions(mots: Sequence[str]) -> None:
+    """D'une option donnée deux fois, la dernière l'emporte ; de deux symboles, ce serait en taire un."""
+    vus = collections.Counter(mot.partition("=")[0].replace("--symboles", "--symbols") for mot in mots)
+    for nom in (nom for nom, fois in vus.items() if fois > 1 and nom.startswith("--")):
+        plusieurs = " ; plusieurs symboles : --symbols A,B" if nom.startswith("--symbol") else ""
+        journal.warning("« %s » est donné plusieurs fois : seul le dernier compte%s.", nom, plusieurs)
 
 
 def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu, *, flux: bool = False) -> None:
