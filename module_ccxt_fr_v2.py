@@ -5339,7 +5339,7 @@ def _classe(exchange: str) -> Any:
     nom = next((nom for nom in lignee if nom in PARTICULARITES), "")
     particularite = PARTICULARITES.get(nom, Particularite())
     devant = [annexe("corrections", f"Lire {exchange} juste").CORRECTIONS[nom]] if particularite.corrigee else []
-    # Sans elle, `controler_flux` a refusé de suivre ces carnets ; le reste n'a pas de numéros.
+    # Sans elle, `controler_flux` dit que ces carnets ne se vérifient pas.
     numerotes = not CARNETS_NUMEROTES.isdisjoint(lignee)
     numeros = {"carnets": "Numerotee"} if numerotes else {}
     for fichier, couche in (numeros | _COUCHES).items():
@@ -11375,8 +11375,12 @@ def controler_flux(connexion: Connexion, tache: Tache) -> None:
             f"{tache.exchange} n'offre pas le flux « {tache.stream} »",
             f"Il offre : {', '.join(offerts)}." if offerts else "Il n'a aucun flux : ôtez --stream.",
         )
-    if tache.stream == "orderbook" and connexion.api.carnets_numerotes:
-        annexe("carnets", f"Suivre les carnets de {tache.exchange}")
+    if tache.stream == "orderbook" and connexion.api.carnets_numerotes and annexe_ou_rien("carnets") is None:
+        journal.warning(
+            "Sans le dossier « annexes_ccxt_fr », livré à côté du module, une trame de carnet que %s perdrait ne se "
+            "verrait pas : copiez-le aussi.",
+            tache.exchange,
+        )
     if tache.type_donnee is OHLCV and (connexion.api.has.get("fetchOHLCV") or "trades" not in offerts):
         connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
 

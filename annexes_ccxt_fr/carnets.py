@@ -1,6 +1,6 @@
 """Les numéros des trames de carnet, là où la classe ccxt ne les lit pas : il en manquerait une sans que rien le dise.
 
-Le module ne s'en passe pas : sans elle, il ne suit pas les carnets de ces exchanges.
+Le module s'en passe quand il est copié seul : il avertit qu'une trame perdue ne s'y verrait pas.
 """
 
 from __future__ import annotations
