@@ -5087,12 +5087,14 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "xt": Particularite(trades_en_contrats=False, carnet_partiel=50, niveaux_de_l_instantane=500),
 }
 
-# Leur classe ne voit pas une trame de carnet perdue, s'en remet mal, ou en perd : voir `annexes_ccxt_fr/carnets.py`.
+# Leur classe ne voit pas une trame de carnet perdue, ou s'en remet mal : `annexes_ccxt_fr/carnets.py` la voit.
 CARNETS_NUMEROTES = frozenset({
-    "backpack", "bitget", "bitstamp", "bittrade", "bitvavo", "blockchaincom", "blofin", "bybit", "deepcoin", "deribit",
-    "extended", "gate", "gemini", "grvt", "hitbtc", "htx", "kraken", "krakenfutures", "kucoin", "lighter", "mexc",
-    "poloniex", "weex", "whitebit", "xt",
+    "backpack", "bitget", "bittrade", "bitvavo", "blockchaincom", "blofin", "bybit", "deribit", "extended", "gate",
+    "gemini", "grvt", "hitbtc", "htx", "kraken", "krakenfutures", "kucoin", "lighter", "mexc", "poloniex", "weex",
+    "whitebit", "xt",
 })  # fmt: skip
+# Elle y raccorde mal le flux à l'instantané : sans cette annexe, le carnet serait faux.
+CARNETS_MAL_RACCORDES = frozenset({"bitstamp", "deepcoin", "gate", "kucoin", "mexc", "xt"})
 
 
 @dataclass(frozen=True)
@@ -5351,13 +5353,16 @@ def _classe(exchange: str) -> Any:
     nom = next((nom for nom in lignee if nom in PARTICULARITES), "")
     particularite = PARTICULARITES.get(nom, Particularite())
     devant = [annexe("corrections", f"Lire {exchange} juste").CORRECTIONS[nom]] if particularite.corrigee else []
-    # Sans elle, `controler_flux` a refusé de suivre ces carnets ; le reste n'a pas de numéros.
-    numerotes = not CARNETS_NUMEROTES.isdisjoint(lignee)
-    if numerotes and (carnets := annexe_ou_rien("carnets")):
+    # Sans elle, `controler_flux` dit que ces carnets ne se vérifient pas.
+    ajouts: dict[str, Any] = {
+        "particularite": particularite,
+        "carnets_numerotes": not CARNETS_NUMEROTES.isdisjoint(lignee),
+        "carnets_mal_raccordes": not CARNETS_MAL_RACCORDES.isdisjoint(lignee),
+    }
+    if (ajouts["carnets_numerotes"] or ajouts["carnets_mal_raccordes"]) and (carnets := annexe_ou_rien("carnets")):
         devant += carnets.couches(lignee)
     for fichier, couche in _COUCHES.items():
         devant += [getattr(piece, couche)] if (piece := annexe_ou_rien(fichier)) else []
-    ajouts: dict[str, Any] = {"particularite": particularite, "carnets_numerotes": numerotes}
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
@@ -11418,8 +11423,14 @@ def controler_flux(connexion: Connexion, tache: Tache) -> None:
             f"{tache.exchange} n'offre pas le flux « {tache.stream} »",
             f"Il offre : {', '.join(offerts)}." if offerts else "Il n'a aucun flux : ôtez --stream.",
         )
-    if tache.stream == "orderbook" and connexion.api.carnets_numerotes:
+    if tache.stream == "orderbook" and connexion.api.carnets_mal_raccordes:
         annexe("carnets", f"Suivre les carnets de {tache.exchange}")
+    if tache.stream == "orderbook" and connexion.api.carnets_numerotes and annexe_ou_rien("carnets") is None:
+        journal.warning(
+            "Sans le dossier « annexes_ccxt_fr », livré à côté du module, une trame de carnet que %s perdrait ne se "
+            "verrait pas : copiez-le aussi.",
+            tache.exchange,
+        )
     if tache.type_donnee is OHLCV and (connexion.api.has.get("fetchOHLCV") or "trades" not in offerts):
         connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
 

@@ -1,6 +1,7 @@
 """Les trames de carnet que la classe ccxt perd sans le dire : numéros non lus, instantané mal raccordé.
 
-Le module ne s'en passe pas : sans elle, il ne suit pas les carnets de ces exchanges.
+Copié seul, le module se passe des numéros : il avertit qu'une trame perdue ne s'y verrait pas. Sans ses raccords, il ne
+suit pas les carnets de ces exchanges.
 """
 
 from __future__ import annotations
@@ -258,7 +259,7 @@ class Numerotee:
         client: Any = super().client(url)  # type: ignore[misc]  # la classe ccxt est dessous
         if hasattr(client, "suites"):
             return client
-        nom = next((parente.__name__ for parente in type(self).__mro__ if parente.__name__ in {*NUMEROS, *SOMMES}), "")
+        nom = next(parente.__name__ for parente in type(self).__mro__ if parente.__name__ in {*NUMEROS, *SOMMES})
         client.suites, lire = SuitesDeCarnets(NUMEROS.get(nom, _aucun)), client.on_message_callback
 
         def verifier_et_lire(client_: Any, trame: Any) -> None:
@@ -322,7 +323,7 @@ class Kucoin:
 
 
 class Mexc:
-    """Au comptant, la classe ne lit d'une trame que sa première version : elle perd celle que l'instantané coupe en deux.
+    """Au comptant, la classe ne lit que la première version d'une trame : elle perd celle qui chevauche l'instantané.
 
     Celles qu'elle garde n'ont pas d'heure.
     """
@@ -373,7 +374,7 @@ class Deepcoin:
         super().handle_order_book_message(client, trame, carnet)  # type: ignore[misc]
 
 
-# Ajouter un exchange : une classe et une ligne ici, et son nom dans `CARNETS_NUMEROTES`.
+# Ajouter un exchange : une classe et une ligne ici, et son nom dans `CARNETS_MAL_RACCORDES`.
 RACCORDS: Mapping[str, type] = {
     "bitstamp": Bitstamp, "deepcoin": Deepcoin, "gate": Gate, "kucoin": Kucoin, "mexc": Mexc, "xt": Xt,
 }  # fmt: skip
@@ -381,4 +382,6 @@ RACCORDS: Mapping[str, type] = {
 
 def couches(lignee: Iterable[str]) -> list[type]:
     """Ce qui se met devant une classe de cette lignée."""
-    return [*(RACCORDS[nom] for nom in dict.fromkeys(lignee) if nom in RACCORDS), Numerotee]
+    noms = dict.fromkeys(lignee)
+    numerotee = [Numerotee] if not {*NUMEROS, *SOMMES}.isdisjoint(noms) else []
+    return [*(RACCORDS[nom] for nom in noms if nom in RACCORDS), *numerotee]
