@@ -4927,10 +4927,13 @@ class Particularite(NamedTuple):
     trades_en_contrats: bool = True  # leur quantité ; sinon celle de l'exchange : en base, en cotation d'un inverse
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
 
-    def niveaux_a_demander(self, profondeur: int) -> int | None:
-        """Les niveaux de carnet à demander pour en rendre tant ; None : ceux que l'exchange donne d'office."""
-        voulus = profondeur * (NIVEAUX_DE_PLUS if self.carnet_partiel else 1)
-        return next((n for n in self.profondeurs if n >= voulus), None)
+    def niveaux_a_demander(self, profondeur: int, marche: Mapping[str, Any]) -> int | None:
+        """Les niveaux de carnet à demander pour en rendre tant ; None : ceux que l'exchange donne d'office.
+
+        Le plus qu'il ait, si ce n'est pas assez. Les options ont d'autres profondeurs (bybit).
+        """
+        voulus, offertes = profondeur * (NIVEAUX_DE_PLUS if self.carnet_partiel else 1), self.profondeurs
+        return None if marche.get("option") else next((n for n in offertes if n >= voulus), max(offertes, default=None))
 
 
 def genre_de(marche: Mapping[str, Any]) -> str:
@@ -4990,7 +4993,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "bybit": Particularite(
         unites=_contrats("base"),
         sujets_par_appel=10,
-        profondeurs=(50, 200),
+        profondeurs=(50, 200, 1000),
         trades_a_confirmer=500,
     ),
     # Dix niveaux de carnet d'office.
@@ -5003,7 +5006,10 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
     # Ses trades : les derniers seulement, deux mille au plus.
     "htx": Particularite(sans_limite=lambda _timeframe, marche: bool(marche.get("contract")), trades_par_page=2000),
-    "bitfinex": Particularite(trades_par_page=10_000, carnet_sans_reprise=True),
+    "bitfinex": Particularite(trades_par_page=10_000, carnet_sans_reprise=True, profondeurs=(25, 100)),
+    # Dix niveaux d'office.
+    "derive": Particularite(profondeurs=(10, 20, 100)),
+    "whitebit": Particularite(profondeurs=(10, 20, 50, 100)),
     "independentreserve": Particularite(carnet_sans_reprise=True),
     # Son flux ne dit que des écarts : la classe rend chacun pour un carnet entier.
     "coincheck": Particularite(canaux_faux=("orderbook",)),
@@ -5093,8 +5099,8 @@ CARNETS_NUMEROTES = frozenset({
     "gemini", "grvt", "hitbtc", "htx", "kraken", "krakenfutures", "kucoin", "lighter", "mexc", "poloniex", "weex",
     "whitebit", "xt",
 })  # fmt: skip
-# Elle y raccorde mal le flux à l'instantané : sans cette annexe, le carnet serait faux.
-CARNETS_MAL_RACCORDES = frozenset({"bitstamp", "deepcoin", "gate", "kucoin", "mexc", "xt"})
+# Elle raccorde mal le flux à l'instantané, ou demande des prix arrondis : sans cette annexe, le carnet serait faux.
+CARNETS_MAL_LUS = frozenset({"bitstamp", "deepcoin", "derive", "gate", "kucoin", "mexc", "p2b", "xt"})
 
 
 @dataclass(frozen=True)
@@ -5357,9 +5363,9 @@ def _classe(exchange: str) -> Any:
     ajouts: dict[str, Any] = {
         "particularite": particularite,
         "carnets_numerotes": not CARNETS_NUMEROTES.isdisjoint(lignee),
-        "carnets_mal_raccordes": not CARNETS_MAL_RACCORDES.isdisjoint(lignee),
+        "carnets_mal_lus": not CARNETS_MAL_LUS.isdisjoint(lignee),
     }
-    if (ajouts["carnets_numerotes"] or ajouts["carnets_mal_raccordes"]) and (carnets := annexe_ou_rien("carnets")):
+    if (ajouts["carnets_numerotes"] or ajouts["carnets_mal_lus"]) and (carnets := annexe_ou_rien("carnets")):
         devant += carnets.couches(lignee)
     for fichier, couche in _COUCHES.items():
         devant += [getattr(piece, couche)] if (piece := annexe_ou_rien(fichier)) else []
@@ -6946,7 +6952,7 @@ class Ecoute:
         if self._nom == "ticker":
             return demande, params
         if self._nom == "orderbook":
-            return demande, self._connexion.particularite.niveaux_a_demander(paquet[0].limite), params
+            return demande, self._connexion.particularite.niveaux_a_demander(paquet[0].limite, paquet[0].marche), params
         if self._nom == "trades":
             return demande, None, None, params
         couples = [[serie.cle.symbole, serie.timeframe.code] for serie in paquet]
@@ -10105,7 +10111,8 @@ class FilCarnet(FilInstantanes):
 
     async def a_bouge(self) -> bool:
         """Un carnet REST peut différer d'un niveau lointain : seul le meilleur prix décide."""
-        quoi, limite = f"Carnet de {self.cle}", self.connexion.particularite.niveaux_a_demander(1)
+        quoi = f"Carnet de {self.cle}"
+        limite = self.connexion.particularite.niveaux_a_demander(1, self.serie.marche)
         servi = await self.connexion.appeler(quoi, "fetch_order_book", self.cle.symbole, limite)
         vu, neuf = self._contenu, self._lire(servi)
         return vu is None or neuf is None or [cote[:1] for cote in vu[1:]] != [cote[:1] for cote in neuf[1:]]
@@ -11423,8 +11430,11 @@ def controler_flux(connexion: Connexion, tache: Tache) -> None:
             f"{tache.exchange} n'offre pas le flux « {tache.stream} »",
             f"Il offre : {', '.join(offerts)}." if offerts else "Il n'a aucun flux : ôtez --stream.",
         )
-    if tache.stream == "orderbook" and connexion.api.carnets_mal_raccordes:
+    if tache.stream == "orderbook" and connexion.api.carnets_mal_lus:
         annexe("carnets", f"Suivre les carnets de {tache.exchange}")
+    au_plus = max(connexion.particularite.profondeurs, default=tache.profondeur)
+    if tache.stream == "orderbook" and tache.profondeur > au_plus:
+        journal.warning("%s ne sert que %d niveaux de carnet, moins que --profondeur.", tache.exchange, au_plus)
     if tache.stream == "orderbook" and connexion.api.carnets_numerotes and annexe_ou_rien("carnets") is None:
         journal.warning(
             "Sans le dossier « annexes_ccxt_fr », livré à côté du module, une trame de carnet que %s perdrait ne se "
