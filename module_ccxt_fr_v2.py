@@ -71,6 +71,7 @@ import re
 import stat
 import struct
 import sys
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import (
@@ -4919,7 +4920,10 @@ class Particularite(NamedTuple):
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
-    carnet_partiel: bool = False  # son flux dit tout ce qui change ; l'instantané du REST, les premiers niveaux
+    # son flux dit tout ce qui change, son instantané les premiers niveaux : à partir de tant, il peut en taire
+    carnet_partiel: int = 0
+    carnet_borne: bool = False  # ce flux ne dit que ce qui change parmi autant de niveaux
+    niveaux_de_l_instantane: int | None = None  # demandés là où la classe n'en dit pas le nombre
     canaux_faux: Collection[str] = ()  # flux que la classe lit de travers
     carnet_sans_reprise: bool = False  # d'une somme fausse, la classe referait un carnet des seules mises à jour
     trades_detail: Mapping[str, str] = MappingProxyType({})  # par nature : la méthode qui ne les réunit pas
@@ -4973,7 +4977,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
             limites=_contrats(1000),
             unites=_contrats("base"),
             profondeurs=(100, 500, 1000),
-            carnet_partiel=True,
+            carnet_partiel=100,
             volume_inverse_en_contrats=True,
             abonnements_par_s=4.0,
             trades_detail=_DETAIL_BINANCE,
@@ -4999,9 +5003,11 @@ PARTICULARITES: Mapping[str, Particularite] = {
     ),
     # Dix niveaux de carnet d'office.
     "kraken": Particularite(profondeurs=(10, 25, 100, 500, 1000)),
-    "gate": Particularite(unites=_contrats("contrats")),
+    # Carnets des contrats, et de gateeu : « only updates within are notified », sans un mot du niveau qui y entre, ni
+    # de celui qui en sort et change.
+    "gate": Particularite(unites=_contrats("contrats"), carnet_partiel=50, carnet_borne=True),
     # Ses carnets partent de cent niveaux, sans clés.
-    "kucoin": Particularite(carnet_partiel=True),
+    "kucoin": Particularite(carnet_partiel=100),
     # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
     # Ses trades : les derniers seulement, deux mille au plus.
     "htx": Particularite(sans_limite=lambda _timeframe, marche: bool(marche.get("contract")), trades_par_page=2000),
@@ -5009,6 +5015,10 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "independentreserve": Particularite(carnet_sans_reprise=True),
     # Son flux ne dit que des écarts : la classe rend chacun pour un carnet entier.
     "coincheck": Particularite(canaux_faux=("orderbook",)),
+    # La classe rognerait à mille niveaux un carnet entier : ceux d'au-delà n'y reviendraient pas avec le prix.
+    **dict.fromkeys(("coinbaseinternational", "extended"), Particularite(options={"watchOrderBookLimit": 10**6})),
+    # La classe lit son carnet par REST, puis s'abonne : ce qui change entre les deux n'est dit nulle part.
+    "nado": Particularite(canaux_faux=("orderbook",)),
     # Hors spot, 90 jours au plus entre le début et la fin. Avec des clés, la classe demande d'abord, par une requête
     # signée, le genre du compte : les bougies sont publiques, et ne dépendent pas de lui.
     "bitget": Particularite(
@@ -5046,8 +5056,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # La classe multiplie les trades d'un contrat par sa taille.
     "bitrue": Particularite(absents=_contrats(("2h", "4h")), trades_en_contrats=False),
     # Ce que la classe nomme 1w a un pas de trois jours (259 200 s). features ne dit rien des contrats, que la même
-    # demande sert.
-    "bitstamp": Particularite(limites=_contrats(1000), timeframes={"1w": None, "3d": "259200"}),
+    # demande sert. Le flux dit tout son carnet ; rien ne dit que l'instantané en ait tous les niveaux.
+    "bitstamp": Particularite(limites=_contrats(1000), timeframes={"1w": None, "3d": "259200"}, carnet_partiel=100),
     # La classe demande 480 minutes pour 4h, au comptant. Un contrat en sert mille.
     "zebpay": Particularite(limites=_contrats(1000), until=True, timeframes={"4h": 240}),
     # Un pas fixe de 28 jours n'est pas un mois.
@@ -5061,9 +5071,10 @@ PARTICULARITES: Mapping[str, Particularite] = {
         limites=_contrats(1000),
         timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"},
         corrigee=True,
-        carnet_partiel=True,
+        carnet_partiel=100,
     ),
-    "bitvavo": Particularite(trades_a_confirmer=500),  # des uuid, les mêmes en REST
+    # Ses trades ont des uuid, les mêmes en REST ; son carnet part de mille niveaux, par le flux.
+    "bitvavo": Particularite(trades_a_confirmer=500, carnet_partiel=1000),
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
@@ -5076,7 +5087,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
         limites={"spot": 500},
         absents={"spot": ("8h",)},
         unites=_contrats("contrats"),
-        carnet_partiel=True,
+        carnet_partiel=100,
         options={"useCcxtTradeId": False},
     ),
     # Un contrat inverse vaut un dollar : 319 499 en une heure.
@@ -5086,7 +5097,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "hibachi": Particularite(unites=_contrats("cotation")),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
     "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base")),
-    "xt": Particularite(trades_en_contrats=False),  # la classe multiplie elle-même par la taille du contrat
+    # La classe multiplie elle-même les trades par la taille du contrat. Son carnet part de cinquante niveaux, le plus
+    # que le REST serve d'un contrat.
+    "xt": Particularite(trades_en_contrats=False, carnet_partiel=50, niveaux_de_l_instantane=500),
 }
 
 # Leur classe ne voit pas une trame de carnet perdue, ou s'en remet mal : `annexes_ccxt_fr/carnets.py` la voit.
@@ -5095,6 +5108,8 @@ CARNETS_NUMEROTES = frozenset({
     "gemini", "grvt", "hitbtc", "htx", "kraken", "krakenfutures", "kucoin", "lighter", "mexc", "poloniex", "weex",
     "whitebit", "xt",
 })  # fmt: skip
+# Elle y raccorde mal le flux à l'instantané : sans cette annexe, le carnet serait faux.
+CARNETS_MAL_RACCORDES = frozenset({"bitstamp", "deepcoin", "gate", "kucoin", "mexc", "xt"})
 
 
 @dataclass(frozen=True)
@@ -5359,12 +5374,16 @@ def _classe(exchange: str) -> Any:
     nom = next((nom for nom in lignee if nom in PARTICULARITES), "")
     particularite = PARTICULARITES.get(nom, Particularite())
     devant = [annexe("corrections", f"Lire {exchange} juste").CORRECTIONS[nom]] if particularite.corrigee else []
-    # Sans elle, `controler_flux` a refusé de suivre ces carnets ; le reste n'a pas de numéros.
-    numerotes = not CARNETS_NUMEROTES.isdisjoint(lignee)
-    numeros = {"carnets": "Numerotee"} if numerotes else {}
-    for fichier, couche in (numeros | _COUCHES).items():
+    # Sans elle, `controler_flux` dit que ces carnets ne se vérifient pas.
+    ajouts: dict[str, Any] = {
+        "particularite": particularite,
+        "carnets_numerotes": not CARNETS_NUMEROTES.isdisjoint(lignee),
+        "carnets_mal_raccordes": not CARNETS_MAL_RACCORDES.isdisjoint(lignee),
+    }
+    if (ajouts["carnets_numerotes"] or ajouts["carnets_mal_raccordes"]) and (carnets := annexe_ou_rien("carnets")):
+        devant += carnets.couches(lignee)
+    for fichier, couche in _COUCHES.items():
         devant += [getattr(piece, couche)] if (piece := annexe_ou_rien(fichier)) else []
-    ajouts: dict[str, Any] = {"particularite": particularite, "carnets_numerotes": numerotes}
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
@@ -6758,7 +6777,6 @@ class _Livraison:
         self._caches.clear()
 
 
-NIVEAUX_D_OFFICE = 100  # d'un instantané, si l'on n'en demande pas tant (kucoin)
 INSTANTANE_S = 5.0  # entre deux instantanés d'un même carnet, au moins
 INSTANTANE_TARDIF_S = 1.0
 
@@ -6772,28 +6790,56 @@ class _Instantanes:
     ses états se fondent en un ; s'il tarde, il en a manqué (`decaler`). ccxt#6546, cryptofeed#604.
     """
 
-    def __init__(self, api: Any, decaler: Callable[[str], None]) -> None:
-        self._api = api
+    def __init__(self, api: Any, propre: Particularite, decaler: Callable[[str], None]) -> None:
+        self._api, self._decaler = api, decaler
         self._pleins: dict[str, dict[str, tuple[int, float]]] = {}  # côté -> ses niveaux, et le prix du dernier
         self._attendus: dict[str, float] = {}  # depuis quand, de ceux qui ne sont pas encore venus
         self._prochains: dict[str, float] = {}  # pas d'autre instantané avant cet instant
-        lire, ouvrir = api.fetch_rest_order_book_safe, api.order_book
+        lire, ouvrir, appliquer = api.fetch_rest_order_book_safe, api.order_book, api.handle_book_delta
 
         async def lire_et_retenir(symbole: str, limite: int | None = None, params: Any = None) -> Any:
             try:
-                servi = await lire(symbole, limite, params or {})
+                servi = await lire(symbole, limite or propre.niveaux_de_l_instantane, params or {})
             finally:
-                self._prochains[symbole] = time.monotonic() + INSTANTANE_S
-                if self._attendus.pop(symbole, math.inf) + INSTANTANE_TARDIF_S < time.monotonic():
-                    decaler(symbole)
-            plein = limite or NIVEAUX_D_OFFICE
-            cotes = {cote: servi[cote] for cote in ("bids", "asks") if len(servi[cote]) >= plein}
-            self._pleins[symbole] = {cote: (len(niveaux), niveaux[-1][0]) for cote, niveaux in cotes.items()}
+                self._arriver(symbole)
+            self._retenir(symbole, servi, limite or propre.carnet_partiel)
             return servi
+
+        def appliquer_et_borner(carnet: Any, ecart: Any) -> None:
+            appliquer(carnet, ecart)
+            self._borner(carnet)
 
         # La classe rognerait le carnet à chaque lecture : le niveau qu'elle ôte n'y reviendrait pas avec le prix.
         api.order_book = lambda instantane=MappingProxyType({}), _profondeur=None: ouvrir(instantane)
         api.fetch_rest_order_book_safe = lire_et_retenir
+        if propre.carnet_borne:
+            api.handle_book_delta = appliquer_et_borner
+        if servir := getattr(api, "handle_order_book_snapshot", None):  # bitvavo, par le flux
+
+            def servir_et_retenir(client: Any, trame: Any) -> None:
+                servi = api.parse_order_book(trame["response"], symbole := api.safe_symbol(trame["response"]["market"]))
+                self._arriver(symbole)
+                self._retenir(symbole, servi, propre.carnet_partiel)
+                servir(client, trame)
+
+            api.handle_order_book_snapshot = servir_et_retenir
+
+    def _arriver(self, symbole: str) -> None:
+        """L'instantané est venu, ou a échoué."""
+        self._prochains[symbole] = time.monotonic() + INSTANTANE_S
+        if self._attendus.pop(symbole, math.inf) + INSTANTANE_TARDIF_S < time.monotonic():
+            self._decaler(symbole)
+
+    def _retenir(self, symbole: str, servi: Any, plein: int) -> None:
+        cotes = {cote: servi[cote] for cote in ("bids", "asks") if len(servi[cote]) >= plein}
+        self._pleins[symbole] = {cote: (len(niveaux), niveaux[-1][0]) for cote, niveaux in cotes.items()}
+
+    def _borner(self, carnet: Any) -> None:
+        """Du niveau que de plus proches ont poussé hors de ceux dont le flux parle, rien n'est plus su."""
+        pleins = self._pleins.get(carnet["symbol"], {})
+        for cote, (nombre, dernier) in pleins.items():
+            if len(carnet[cote]) >= nombre:
+                pleins[cote] = nombre, (max if cote == "bids" else min)(dernier, carnet[cote][nombre - 1][0])
 
     def connu(self, symbole: str, carnet: Any, profondeur: int) -> Any:
         """Ce qu'on sait du carnet ; vide tant qu'un côté est tout entier au-delà."""
@@ -6814,10 +6860,12 @@ class _Instantanes:
         self._attendus[symbole] = time.monotonic()
         self._api.orderbooks[symbole] = self._api.order_book()
         journal.debug("%s : le prix sort de l'instantané du carnet, qui repart d'un autre.", symbole)
-        cle = f"orderbook::{symbole}"
+        cle, demande = f"orderbook::{symbole}", f"watchingOrderBookSnapshot@{self._api.market_id(symbole)}"
         for client in self._api.clients.values():
-            if abonnement := client.subscriptions.get(cle):
-                self._api.spawn(self._api.fetch_order_book_snapshot, client, None, {**abonnement, "symbol": symbole})
+            for nom, abonnement in client.subscriptions.items():
+                if isinstance(abonnement, dict) and abonnement.pop(demande, None) is None and nom == cle:  # binance
+                    de_lui = {**abonnement, "symbol": symbole}
+                    self._api.spawn(self._api.fetch_order_book_snapshot, client, None, de_lui)
 
 
 REPRISE_DE_CARNET_S = 10.0  # un carnet décalé repart d'un instantané : okx le doit d'abord à un désabonnement acquitté
@@ -6848,7 +6896,8 @@ class Ecoute:
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self._carnet_ote = False
-        self._instantanes = _Instantanes(self.api, decaler) if connexion.particularite.carnet_partiel else None
+        propre = connexion.particularite
+        self._instantanes = _Instantanes(self.api, propre, decaler) if propre.carnet_partiel else None
         self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
         self.api.ssl_context = connexion.api.ssl_context  # en relire les certificats prend 30 ms, et un Mo par écoute
         passer_marches(connexion.api, self.api)
@@ -10889,6 +10938,8 @@ class Tache:
             ("silence", self.stream, "--stream"),
             ("profondeur", carnet, "--stream orderbook"),
             ("sqlite_table", base, "--format sqlite"),
+            ("sandbox", not self.hors_ligne, "un vrai exchange"),
+            ("proxy", not self.hors_ligne, "un vrai exchange"),
         ):
             if nom in donnees and not sert:
                 yield nom, ou
@@ -11339,7 +11390,10 @@ def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env"
     """Les réglages de connexion d'une tâche ; `config` passe sous `config_ccxt`."""
     reglages = {champ.name: getattr(tache, champ.name) for champ in fields(Reglages) if hasattr(tache, champ.name)}
     reglages["config_ccxt"] = fondre_dicts(config, tache.config_ccxt)
-    if not tache.hors_ligne:
+    if tache.hors_ligne:  # ce qui mènerait ailleurs est laissé : d'un lot, ces options valent pour le vrai exchange
+        locale = {nom: v for nom, v in tache.config_ccxt.items() if nom != "hostname" and "prox" not in nom.lower()}
+        reglages |= {"config_ccxt": fondre_dicts(locale, config), "sandbox": False, "proxy": None}
+    else:
         reglages |= {"identifiants": lire_identifiants(tache.exchange, env), "secrets": secrets_connus(env)}
     return Reglages(**reglages)
 
@@ -11401,8 +11455,14 @@ def controler_flux(connexion: Connexion, tache: Tache) -> None:
             f"{tache.exchange} n'offre pas le flux « {tache.stream} »",
             f"Il offre : {', '.join(offerts)}." if offerts else "Il n'a aucun flux : ôtez --stream.",
         )
-    if tache.stream == "orderbook" and connexion.api.carnets_numerotes:
+    if tache.stream == "orderbook" and connexion.api.carnets_mal_raccordes:
         annexe("carnets", f"Suivre les carnets de {tache.exchange}")
+    if tache.stream == "orderbook" and connexion.api.carnets_numerotes and annexe_ou_rien("carnets") is None:
+        journal.warning(
+            "Sans le dossier « annexes_ccxt_fr », livré à côté du module, une trame de carnet que %s perdrait ne se "
+            "verrait pas : copiez-le aussi.",
+            tache.exchange,
+        )
     if tache.type_donnee is OHLCV and (connexion.api.has.get("fetchOHLCV") or "trades" not in offerts):
         connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
 
@@ -12293,16 +12353,32 @@ def preparer_terminal() -> None:
 
 
 def obtenir(demander: Callable[[], T]) -> T | int:
-    """Ce qui est demandé, ou le code de sortie : aide affichée, demande refusée (et dite), Ctrl-C."""
+    """Ce qui est demandé, ou le code de sortie : aide affichée, demande refusée (et dite), Ctrl-C, SIGTERM."""
     try:
-        return demander()
-    except SystemExit as sortie:  # --help, --version
+        with _fin_demandee():
+            return demander()
+    except SystemExit as sortie:  # --help, --version, SIGTERM
         return int(sortie.code or 0)
     except KeyboardInterrupt:  # avant que l'exécution ne garde les signaux, ou après
         return CODE_SIGINT
     except ErreurCollecte as refus:
         journal.error("%s", refus.complet())
         return refus.code_sortie
+
+
+@contextlib.contextmanager
+def _fin_demandee() -> Iterator[None]:
+    """Hors de l'exécution, qui les garde, les signaux finissent aussi par leur code : d'office, SIGTERM tue (-15)."""
+    if threading.current_thread() is not threading.main_thread():  # un autre fil ne garde aucun signal
+        yield
+        return
+    numeros = (signal.SIGINT, signal.SIGTERM)
+    anciens = {numero: signal.signal(numero, lambda recu, _: sys.exit(128 + recu)) for numero in numeros}
+    try:
+        yield
+    finally:
+        for numero, ancien in anciens.items():
+            signal.signal(numero, ancien)
 
 
 BILAN, RAPPORT = ("bilans", "--bilan"), ("rapport", "Une page --rapport")
@@ -12321,6 +12397,7 @@ def _mener(mots: Sequence[str]) -> int:
         return CODE_SUCCES
     tache, execution = lire_arguments(mots)
     installer_journal(execution.journal)
+    dire_les_repetitions(mots)
     for nom, ou in () if execution.lister or execution.verifier else tache.sans_objet():
         journal.warning("« %s » ne sert qu'avec %s.", drapeau(nom), ou)
     for demande, lue in ((execution.bilan, BILAN), (execution.rapport, RAPPORT)):
@@ -12336,6 +12413,14 @@ def _mener(mots: Sequence[str]) -> int:
 
 
 CompteRendu: TypeAlias = "Bilan | BilanLot"
+
+
+def dire_les_repetitions(mots: Sequence[str]) -> None:
+    """D'une option donnée deux fois, la dernière l'emporte ; de deux symboles, ce serait en taire un."""
+    vus = collections.Counter(mot.partition("=")[0].replace("--symboles", "--symbols") for mot in mots)
+    for nom in (nom for nom, fois in vus.items() if fois > 1 and nom.startswith("--")):
+        plusieurs = " ; plusieurs symboles : --symbols A,B" if nom.startswith("--symbol") else ""
+        journal.warning("« %s » est donné plusieurs fois : seul le dernier compte%s.", nom, plusieurs)
 
 
 def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu, *, flux: bool = False) -> None:

@@ -303,14 +303,30 @@ def test_copie_seul_un_trade_de_kucoin_garde_sa_milliseconde(monkeypatch: pytest
     assert [lu["timestamp"] for lu in lus] == [*instants]
 
 
-def test_copie_seul_un_carnet_qu_il_ne_saurait_verifier_est_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Une trame perdue y fausserait le carnet ; les autres flux du même exchange se suivent."""
+def test_copie_seul_il_suit_les_carnets_et_dit_ce_qui_ne_s_y_verifie_pas(seul: Path) -> None:
+    """Les numéros des trames de bybit se lisent dans une annexe : sans elle, ses carnets sont suivis, et c'est dit."""
+    carnets, trades = seul.with_name("carnets.csv"), seul.with_name("trades.csv")
+    with Bourse(marche=marche_commun(), limites=False, acceleration=60).en_fil() as bourse:
+        dits = seul_en_ligne(
+            seul, commande(bourse, carnets, None, "--stream", "orderbook", "--duree", "3", exchange="bybit")
+        )
+        autres = seul_en_ligne(
+            seul, commande(bourse, trades, None, "--stream", "trades", "--duree", "3", exchange="bybit")
+        )
+    assert dits.count("une trame de carnet que bybit perdrait ne se verrait pas") == 1
+    assert "annexes_ccxt_fr" in dits
+    assert "carnet" not in autres.replace(carnets.name, "")
+    assert len(carnets.read_text("utf-8").splitlines()) > 1
+
+
+def test_copie_seul_un_carnet_que_la_classe_raccorde_mal_est_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mexc perdrait la trame qui chevauche l'instantané ; les autres flux du même exchange se suivent."""
     monkeypatch.setitem(sys.modules, "annexes_ccxt_fr.carnets", None)
     monkeypatch.setattr(m, "_classe", m._classe.__wrapped__)  # gardée, elle serait celle des autres essais du processus
-    connexion = m.Connexion(m.Reglages("bybit"))
-    m.controler_flux(connexion, m.construire({"exchange": "bybit", "symbole": "BTC/USDT", "stream": "trades"}))
-    with pytest.raises(m.DependanceAbsente, match="Suivre les carnets de bybit demande le dossier"):
-        m.controler_flux(connexion, m.construire({"exchange": "bybit", "symbole": "BTC/USDT", "stream": "orderbook"}))
+    connexion = m.Connexion(m.Reglages("mexc"))
+    m.controler_flux(connexion, m.construire({"exchange": "mexc", "symbole": "BTC/USDT", "stream": "trades"}))
+    with pytest.raises(m.DependanceAbsente, match="Suivre les carnets de mexc demande le dossier"):
+        m.controler_flux(connexion, m.construire({"exchange": "mexc", "symbole": "BTC/USDT", "stream": "orderbook"}))
 
 
 def test_le_runner_copie_sans_les_annexes_dit_ce_qui_manque(seul: Path) -> None:

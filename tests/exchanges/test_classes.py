@@ -448,8 +448,9 @@ TRAMES_DE_CARNET: dict[str, tuple[str, Callable[..., dict[str, Any]], bool]] = {
 
 
 def test_le_module_sait_de_qui_l_annexe_lit_les_carnets() -> None:
-    """Copié seul, il refuse ceux-là, et ceux-là seulement."""
+    """Copié seul, il avertit de ceux qui ne se vérifient pas, refuse ceux qui seraient faux, et ceux-là seulement."""
     assert carnets.NUMEROS.keys() | carnets.SOMMES.keys() == module.CARNETS_NUMEROTES
+    assert carnets.RACCORDS.keys() == module.CARNETS_MAL_RACCORDES
     assert {nom for nom, *_ in TRAMES_DE_CARNET.values()} == carnets.NUMEROS.keys()
 
 
@@ -498,14 +499,15 @@ def test_une_trame_de_mexc_en_protobuf_est_verifiee_une_fois_lue() -> None:
     asyncio.run(essai())
 
 
-def test_un_flux_que_la_classe_lit_de_travers_est_refuse() -> None:
-    """Coincheck n'envoie que des écarts de carnet ; la classe rendrait chacun pour un carnet entier."""
-    connexion = Banc("coincheck", "spot").connexion
+@pytest.mark.parametrize("nom", ["coincheck", "nado"])
+def test_un_flux_que_la_classe_lit_de_travers_est_refuse(nom: str) -> None:
+    """Coincheck n'envoie que des écarts, que la classe rendrait pour des carnets ; de nado, elle en manque au début."""
+    connexion = Banc(nom, "spot").connexion
     assert connexion.api.has["watchOrderBook"]
-    assert connexion.canaux_offerts() == ["trades"]
+    assert "orderbook" not in connexion.canaux_offerts()
     with pytest.raises(module.ErreurDemande, match="n'offre pas le flux « orderbook »"):
         module.controler_flux(
-            connexion, module.construire({"exchange": "coincheck", "symbole": "BTC/JPY", "stream": "orderbook"})
+            connexion, module.construire({"exchange": nom, "symbole": "AAA/BBB", "stream": "orderbook"})
         )
 
 

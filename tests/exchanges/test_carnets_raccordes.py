@@ -1,0 +1,99 @@
+"""Un carnet qui part d'un instantané des premiers niveaux : à chaque version, celui du marché, jusqu'où il est su."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from carnets_raccordes import COTES, RACCORDS, SERVIS, Raccord, vrai
+from marche_simule import marche_de
+from trames_de_carnets import INSTANT, ecouter, nom_de
+
+import module_ccxt_fr_v2 as m
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DECALAGES = (-1, 0, 10)  # au milieu d'une trame gardée, à sa fin, en avance sur le flux
+
+
+@pytest.mark.parametrize("decalage", DECALAGES)
+@pytest.mark.parametrize("raccord", RACCORDS, ids=nom_de)
+def test_un_carnet_raccorde_a_son_instantane_est_vrai(
+    raccord: Raccord, decalage: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Le prix sort deux fois de l'instantané, dont les ordres plus lointains ne sont jamais dits."""
+    monkeypatch.setattr(m, "INSTANTANE_S", 0.05)
+    monkeypatch.setattr(m, "INSTANTANE_TARDIF_S", 60.0)
+    exchange = dataclasses.replace(raccord.exchange(decalage), pas_s=0.003 * raccord.par_trame)
+    ecoutee = asyncio.run(ecouter(exchange, raccord.trames(), profondeur=2, carnet_partiel=SERVIS, **raccord.propre))
+    assert ecoutee.erreur is None
+    assert ecoutee.serveur.connexions == 1
+    versions = []
+    for carnet in ecoutee.carnets:
+        if not carnet["bids"] and not carnet["asks"]:
+            continue  # il attend son instantané
+        version = raccord.version(carnet["nonce"])
+        versions.append(version)
+        for cote in COTES:
+            assert carnet[cote]
+            assert carnet[cote] == vrai(version)[cote][: len(carnet[cote])]
+        assert carnet["timestamp"] in {None, INSTANT + version}
+    assert versions == sorted(versions)
+    assert len(versions) >= 30
+    assert max(versions) > 0.8 * raccord.fin(raccord.trames()[-1][0]), "plus rien n'est su"
+
+
+def _instance(nom: str, genre: str, identifiant: str) -> tuple[Any, str]:
+    """La classe de cet exchange, telle que le module l'emploie, et le symbole de son marché."""
+    api, marche = m.instancier(m.Reglages(nom)), marche_de(genre) | {"id": identifiant, "stock": False}
+    api.set_markets([marche], {})
+    return api, str(marche["symbol"])
+
+
+def _coinbaseinternational(achats: list[int], vente: int, entier: bool) -> dict[str, Any]:
+    dits = [["new" if entier else "delete", float(prix), 0.0 if not entier else 1.0] for prix in achats]
+    return {"params": {"channel": "book.AAA-BBB.100ms", "data": {
+        "type": "snapshot" if entier else "change", "instrument_name": "AAA-BBB", "timestamp": INSTANT,
+        "change_id": 5 if entier else 6, "prev_change_id": None if entier else 5, "bids": dits,
+        "asks": [["new", float(vente), 1.0]]}}}  # fmt: skip
+
+
+def _extended(achats: list[int], vente: int, entier: bool) -> dict[str, Any]:
+    dits = [{"p": str(prix), "q": "1", "c": "1" if entier else "0"} for prix in achats]
+    return {"ts": INSTANT, "type": "SNAPSHOT" if entier else "DELTA", "seq": 5 if entier else 6, "data": {
+        "m": "AAA-BBB", "b": dits, "a": [{"p": str(vente), "q": "1", "c": "1"}]}}  # fmt: skip
+
+
+@pytest.mark.parametrize(("nom", "rediger"), [
+    ("coinbaseinternational", _coinbaseinternational), ("extended", _extended),
+])  # fmt: skip
+def test_un_carnet_entier_n_est_pas_rogne(nom: str, rediger: Callable[..., dict[str, Any]]) -> None:
+    """Mille acheteurs s'en vont ; ceux qui suivaient, dits une fois, sont les meilleurs."""
+    api, symbole = _instance(nom, "swap.linear", "AAA-BBB")
+    client = SimpleNamespace(subscriptions={}, resolve=lambda *_: None)
+    api.handle_order_book(client, rediger([*range(2000, 800, -1)], 3000, entier=True))
+    api.orderbooks[symbole].limit()  # comme à chaque lecture
+    api.handle_order_book(client, rediger([*range(2000, 1000, -1)], 3001, entier=False))
+    assert [prix for prix, *_ in api.orderbooks[symbole]["bids"][:3]] == [1000.0, 999.0, 998.0]
+
+
+def test_deux_trames_de_deepcoin_de_la_meme_ms_comptent_toutes_deux() -> None:
+    """La classe n'en appliquait que la première ; de celles d'avant l'instantané, il contient celle de sa ms."""
+    api, symbole = _instance("deepcoin", "spot", "AAA/BBB")
+    client = SimpleNamespace(resolve=lambda *_: None)
+
+    def trame(sorte: str, instant: int, *niveaux: tuple[str, int, int]) -> None:
+        dits = [{"d": {"I": "AAA/BBB", "D": cote, "P": prix, "V": nombre}} for cote, prix, nombre in niveaux]
+        api.handle_order_book(client, {"a": "PMO", "t": sorte, "r": dits, "tt": instant, "mt": instant})
+
+    trame("i", INSTANT, ("0", 90, 1))
+    trame("f", INSTANT, ("0", 90, 2), ("1", 110, 1))
+    trame("i", INSTANT + 5, ("0", 91, 1))
+    trame("i", INSTANT + 5, ("0", 92, 1))
+    trame("i", INSTANT + 4, ("0", 99, 1))  # plus ancienne
+    carnet = api.orderbooks[symbole]
+    assert (carnet["timestamp"], list(carnet["bids"])) == (INSTANT + 5, [[92.0, 1.0], [91.0, 1.0], [90.0, 2.0]])
