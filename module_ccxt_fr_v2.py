@@ -71,6 +71,7 @@ import re
 import stat
 import struct
 import sys
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import (
@@ -1714,14 +1715,15 @@ def _id_de(brut: Mapping[str, Any]) -> str | None:
 def _id_dit(brut: Mapping[str, Any]) -> str | None:
     """L'identifiant de l'exchange ; « 12-15 » pour des trades réunis, que l'autre voie (flux ou REST) donne un par un.
 
-    binance réunit en REST, de `f` à `l` ; okx dans son flux : `count` trades, dont `tradeId` est le dernier.
+    binance réunit en REST, de `f` à `l` (nuls chez mexc) ; okx dans son flux : `count` trades, dont `tradeId` est le
+    dernier. htx et bittrade disent `tradeId` dans leur flux, `trade-id` en REST ; leur `id` est celui d'un groupe.
     """
     info = brut.get("info")
     if isinstance(info, dict):
-        if "f" in info and {"a", "l"} <= info.keys():
+        if info.get("f") is not None and {"a", "l"} <= info.keys():
             return str(info["f"]) if info["f"] == info["l"] else f"{info['f']}-{info['l']}"
-        if "tradeId" in info and "id" in info:
-            return str(info["tradeId"])  # htx : `trade-id` en REST, que ccxt lit ; dans le flux, ccxt lit `id`
+        if "id" in info and (numero := info.get("tradeId", info.get("trade-id"))) is not None:
+            return str(numero)
         if "count" in info:
             dernier, nombre = str(info.get("tradeId")), str(info["count"])
             if dernier.isdecimal() and nombre.isdecimal() and 1 < int(nombre) <= int(dernier):
@@ -1729,15 +1731,19 @@ def _id_dit(brut: Mapping[str, Any]) -> str | None:
     return str(brut["id"]) if brut.get("id") not in (None, "") else None
 
 
+GROUPE_MAX = 1000  # trades réunis sous un même identifiant ; au-delà, ces deux nombres disent autre chose
+
+
 def rangs_de(identifiant: str | None) -> Intervalle | None:
-    """Le premier et le dernier numéro d'un identifiant (« 12 », « 12-15 ») ; None s'il n'est pas une séquence."""
+    """Le premier et le dernier numéro d'un identifiant (« 12 », « 12-15 ») ; None s'il n'est pas une séquence.
+
+    grvt numérote ses trades « 73808524-19 » : l'ordre, puis la part de cet ordre.
+    """
     premier, tiret, dernier = (identifiant or "").partition("-")
     if not premier.isdecimal() or (tiret and not dernier.isdecimal()):
         return None
-    return int(premier), int(dernier or premier)
-
-
-GROUPE_MAX = 1000  # trades réunis sous un même identifiant ; au-delà, ces deux nombres disent autre chose
+    debut, fin = int(premier), int(dernier or premier)
+    return (debut, fin) if 0 <= fin - debut < GROUPE_MAX else None
 
 
 class SuitesVues:
@@ -1988,7 +1994,7 @@ class Dedoublonneur:
         if len(self._connus) > self._capacite:  # par paquets : ce qu'on ôte en tête d'un dict reste à enjamber
             for oubliee in list(itertools.islice(self._connus, 1 + self._capacite // 8)):
                 del self._connus[oubliee]
-        if (rangs := rangs_de(cle)) and 0 < rangs[1] - rangs[0] < GROUPE_MAX:  # okx : le REST les redira un par un
+        if (rangs := rangs_de(cle)) and rangs[0] < rangs[1]:  # okx : le REST les redira un par un
             for numero in range(rangs[0], rangs[1] + 1):
                 self._numeros.retenir(numero, numero + 1)
         return True
@@ -4925,6 +4931,7 @@ class Particularite(NamedTuple):
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
     trades_en_contrats: bool = True  # leur quantité ; sinon celle de l'exchange : en base, en cotation d'un inverse
+    trades_par_id: bool = False  # une page de trades réunis se demande par l'identifiant qui suit la précédente
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
 
     def niveaux_a_demander(self, profondeur: int, marche: Mapping[str, Any]) -> int | None:
@@ -4977,6 +4984,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
             volume_inverse_en_contrats=True,
             abonnements_par_s=4.0,
             trades_detail=_DETAIL_BINANCE,
+            trades_par_id=True,
         ),
     ),
     # ccxt choisit entre `candles` (les 1440 dernières) et `history-candles` d'après l'horloge locale : une page
@@ -5037,10 +5045,11 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "bithumb": Particularite(bornes=lambda _debut, fin, _timeframe: {"to": _a_seoul(fin + 1)}),
     # La classe écrit `fromIso` et `toIso`, que l'exchange ne lit pas.
     "dydx": Particularite(bornes=lambda debut, fin, _timeframe: {"fromISO": en_iso(debut), "toISO": en_iso(fin)}),
-    # La classe refuse une page qui a et son début et sa fin : le début suffit.
-    "cex": Particularite(bornes=lambda _debut, _fin, _timeframe: {}),
+    # La classe refuse une page qui a et son début et sa fin : le début suffit. Ses flux sont ceux d'une API d'avant :
+    # quantités en cent-millionièmes, trades nommés autrement qu'en REST, des trames de bougies où la classe bute.
+    "cex": Particularite(bornes=lambda _debut, _fin, _timeframe: {}, canaux_faux=("trades", "ohlcv")),
     "btcturk": Particularite(sans_limite=lambda timeframe, _marche: timeframe.code == "1y"),  # la classe la refuse
-    "lbank": Particularite(limites={"spot": 1999}),  # la classe demande une ligne de plus, 2000 au plus
+    "lbank": Particularite(limites={"spot": 1999}, corrigee=True),  # la classe demande une ligne de plus, 2000 au plus
     "revolutx": Particularite(until=True),
     # features dit 2000 pour les inverses, la classe en demande 1000. `1Y` est son `1y`. De ses dernières, l'exchange ne
     # sert que 5, 10, 50, 100, 500 ou 1000 : tout autre nombre est un refus (ccxt#26619).
@@ -5050,7 +5059,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
         timeframes={"1Y": None, "1y": "31104000"},
     ),
     # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
-    "bitrue": Particularite(absents=_contrats(("2h", "4h"))),
+    # La classe multiplie les trades d'un contrat par sa taille.
+    "bitrue": Particularite(absents=_contrats(("2h", "4h")), trades_en_contrats=False),
     # Ce que la classe nomme 1w a un pas de trois jours (259 200 s). features ne dit rien des contrats, que la même
     # demande sert. Le flux dit tout son carnet ; rien ne dit que l'instantané en ait tous les niveaux.
     "bitstamp": Particularite(limites=_contrats(1000), timeframes={"1w": None, "3d": "259200"}, carnet_partiel=100),
@@ -5059,9 +5069,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Un pas fixe de 28 jours n'est pas un mois.
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=True),
     **dict.fromkeys(
-        ("onetrading", "bitopro", "cryptocom", "luno", "coinbaseexchange", "upbit"),
-        Particularite(corrigee=True),
+        ("apex", "bingx", "bitopro", "blockchaincom", "coinbaseexchange", "cryptocom"), Particularite(corrigee=True)
     ),
+    **dict.fromkeys(("derive", "grvt", "luno", "onetrading", "upbit", "weex"), Particularite(corrigee=True)),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
     "backpack": Particularite(
         limites=_contrats(1000),
@@ -5076,10 +5086,15 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
     # Le volume des contrats. poloniex, deepcoin : prouvé par le chiffre d'affaires enregistré. mexc : 0,01 ETH.
     "poloniex": Particularite(unites=_contrats("contrats"), corrigee=True),
-    "deepcoin": Particularite(unites=_contrats("contrats")),
+    "deepcoin": Particularite(unites=_contrats("contrats"), corrigee=True),
     # features dit 1000, l'exchange rend 500. Au comptant, la classe demande 8h sans le nommer (interval=None).
+    # Elle nomme elle-même les trades sans identifiant : deux trades identiques avaient le même.
     "mexc": Particularite(
-        limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats"), carnet_partiel=100
+        limites={"spot": 500},
+        absents={"spot": ("8h",)},
+        unites=_contrats("contrats"),
+        carnet_partiel=100,
+        options={"useCcxtTradeId": False},
     ),
     # Un contrat inverse vaut un dollar : 319 499 en une heure.
     "krakenfutures": Particularite(unites={"inverse": "USD"}, corrigee=True),
@@ -5179,6 +5194,12 @@ class _Bruyante:
         if facteur == 0.000001 and (nanosecondes := self.safe_integer(donnees, cle)) is not None:
             return nanosecondes // 10**6
         return super().safe_integer_product(donnees, cle, facteur, defaut)  # type: ignore[misc]
+
+    def safe_trade(self, trade: Any, market: Any = None) -> Any:
+        """D'une quantité que la classe a déjà multipliée par la taille du contrat, ccxt fausserait le montant."""
+        if market and market.get("contract") and not self.particularite.trades_en_contrats:
+            market = {**market, "contractSize": 1}
+        return super().safe_trade(trade, market)  # type: ignore[misc]
 
     def on_json_response(self, corps: str) -> Any:
         """Un nombre non fini (NaN, 1e999) n'abîme que sa ligne : orjson, par qui ccxt lit, refuse tout le corps."""
@@ -6690,8 +6711,10 @@ class _Carnets(dict[str, Any]):
 class _Livraison:
     """Les lignes que ccxt vient de traiter, livrées ensemble quand il a fini les trames qui attendaient."""
 
-    def __init__(self, recevoir: Recevoir, signaler: Callable[[Exception], None]) -> None:
-        self._recevoir, self._signaler = recevoir, signaler
+    def __init__(
+        self, recevoir: Recevoir, signaler: Callable[[Exception], None], suivis: Container[str] = frozenset()
+    ) -> None:
+        self._recevoir, self._signaler, self._suivis = recevoir, signaler, suivis
         self._recues: dict[str, list[Any]] = {}  # par symbole, les lignes qui attendent
         self._caches: dict[str, Any] = {}
         self._recrites: dict[str, Sequence[Any]] = {}  # la dernière ligne lue d'une liste que la classe récrit
@@ -6708,10 +6731,14 @@ class _Livraison:
             return cache
         # ccxt récrit une bougie en place à chaque mise à jour ; et cent mille dictionnaires gardés éveillent sans cesse
         # le ramasse-miettes, dont le passage coûte plus que tout le reste
-        figer: Callable[[Any], Any] = _trade_recu if hasattr(cache, "_all_new_updates") else tuple
+        est_de_trades = hasattr(cache, "_all_new_updates")
 
         def entendre(ligne: Any) -> None:
-            self._garder(symbole, figer(ligne))
+            if est_de_trades:  # d'une trame à plusieurs marchés, coinbase et coincheck rangent tout sous le premier
+                dit = ligne.get("symbol")
+                self._garder(dit if dit in self._suivis else symbole, _trade_recu(ligne))
+            else:
+                self._garder(symbole, tuple(ligne))
 
         for ligne in cache:
             entendre(ligne)
@@ -6871,7 +6898,7 @@ class Ecoute:
         self.canal, self.series = CANAUX[canal], {serie.cle.symbole: serie for serie in series}
         self._nom, self._recevoir, self._connexion = canal, recevoir, connexion
         self._coupure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._livraison = _Livraison(recevoir, self._signaler)
+        self._livraison = _Livraison(recevoir, self._signaler, self.series)
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self._carnet_ote = False
@@ -8396,7 +8423,7 @@ class RelectureTrades:
             bord = page[-1].timestamp // self._grain_ms * self._grain_ms
             instant = max((trade.timestamp for trade in page if trade.timestamp < bord), default=instant)
         nouvelle: tuple[int | None, Mapping[str, Any]] = instant, {}
-        if isinstance(info, Mapping) and {"a", "f", "l"} <= info.keys():
+        if self._connexion.particularite.trades_par_id and isinstance(info, Mapping) and "a" in info:
             nouvelle = None, {"fromId": int(info["a"]) + 1}
         elif curseur := curseur_en_ns(info):
             nouvelle = None, {"since": curseur}
@@ -10918,6 +10945,8 @@ class Tache:
             ("silence", self.stream, "--stream"),
             ("profondeur", carnet, "--stream orderbook"),
             ("sqlite_table", base, "--format sqlite"),
+            ("sandbox", not self.hors_ligne, "un vrai exchange"),
+            ("proxy", not self.hors_ligne, "un vrai exchange"),
         ):
             if nom in donnees and not sert:
                 yield nom, ou
@@ -11368,7 +11397,10 @@ def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env"
     """Les réglages de connexion d'une tâche ; `config` passe sous `config_ccxt`."""
     reglages = {champ.name: getattr(tache, champ.name) for champ in fields(Reglages) if hasattr(tache, champ.name)}
     reglages["config_ccxt"] = fondre_dicts(config, tache.config_ccxt)
-    if not tache.hors_ligne:
+    if tache.hors_ligne:  # ce qui mènerait ailleurs est laissé : d'un lot, ces options valent pour le vrai exchange
+        locale = {nom: v for nom, v in tache.config_ccxt.items() if nom != "hostname" and "prox" not in nom.lower()}
+        reglages |= {"config_ccxt": fondre_dicts(locale, config), "sandbox": False, "proxy": None}
+    else:
         reglages |= {"identifiants": lire_identifiants(tache.exchange, env), "secrets": secrets_connus(env)}
     return Reglages(**reglages)
 
@@ -12331,16 +12363,32 @@ def preparer_terminal() -> None:
 
 
 def obtenir(demander: Callable[[], T]) -> T | int:
-    """Ce qui est demandé, ou le code de sortie : aide affichée, demande refusée (et dite), Ctrl-C."""
+    """Ce qui est demandé, ou le code de sortie : aide affichée, demande refusée (et dite), Ctrl-C, SIGTERM."""
     try:
-        return demander()
-    except SystemExit as sortie:  # --help, --version
+        with _fin_demandee():
+            return demander()
+    except SystemExit as sortie:  # --help, --version, SIGTERM
         return int(sortie.code or 0)
     except KeyboardInterrupt:  # avant que l'exécution ne garde les signaux, ou après
         return CODE_SIGINT
     except ErreurCollecte as refus:
         journal.error("%s", refus.complet())
         return refus.code_sortie
+
+
+@contextlib.contextmanager
+def _fin_demandee() -> Iterator[None]:
+    """Hors de l'exécution, qui les garde, les signaux finissent aussi par leur code : d'office, SIGTERM tue (-15)."""
+    if threading.current_thread() is not threading.main_thread():  # un autre fil ne garde aucun signal
+        yield
+        return
+    numeros = (signal.SIGINT, signal.SIGTERM)
+    anciens = {numero: signal.signal(numero, lambda recu, _: sys.exit(128 + recu)) for numero in numeros}
+    try:
+        yield
+    finally:
+        for numero, ancien in anciens.items():
+            signal.signal(numero, ancien)
 
 
 BILAN, RAPPORT = ("bilans", "--bilan"), ("rapport", "Une page --rapport")
@@ -12359,6 +12407,7 @@ def _mener(mots: Sequence[str]) -> int:
         return CODE_SUCCES
     tache, execution = lire_arguments(mots)
     installer_journal(execution.journal)
+    dire_les_repetitions(mots)
     for nom, ou in () if execution.lister or execution.verifier else tache.sans_objet():
         journal.warning("« %s » ne sert qu'avec %s.", drapeau(nom), ou)
     for demande, lue in ((execution.bilan, BILAN), (execution.rapport, RAPPORT)):
@@ -12374,6 +12423,14 @@ def _mener(mots: Sequence[str]) -> int:
 
 
 CompteRendu: TypeAlias = "Bilan | BilanLot"
+
+
+def dire_les_repetitions(mots: Sequence[str]) -> None:
+    """D'une option donnée deux fois, la dernière l'emporte ; de deux symboles, ce serait en taire un."""
+    vus = collections.Counter(mot.partition("=")[0].replace("--symboles", "--symbols") for mot in mots)
+    for nom in (nom for nom, fois in vus.items() if fois > 1 and nom.startswith("--")):
+        plusieurs = " ; plusieurs symboles : --symbols A,B" if nom.startswith("--symbol") else ""
+        journal.warning("« %s » est donné plusieurs fois : seul le dernier compte%s.", nom, plusieurs)
 
 
 def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu, *, flux: bool = False) -> None:

@@ -280,6 +280,16 @@ def test_une_option_sans_objet_se_dit(cli: Callable[..., Fin], option: str, vale
     assert "ne sert qu'avec" not in cli("--verifier", "a.csv", option, valeur, exchange=None).err
 
 
+def test_une_option_donnee_deux_fois_se_dit(cli: Callable[..., Fin]) -> None:
+    """La dernière l'emporte, comme partout ; de deux symboles, l'un serait oublié en silence, code 0."""
+    fin = cli("--symbole", "BTC/USDT", *HEURE_LUE, "--sortie", "a.csv", "--symbole", "ETH/USDT")
+    assert "« --symbole » est donné plusieurs fois : seul le dernier compte" in fin.err
+    assert "--symbols A,B" in fin.err
+    fin = cli("--symbols", "BTC/USDT", *HEURE_LUE, "--sortie", "b.csv", "--symboles", "ETH/USDT")
+    assert "« --symbols » est donné plusieurs fois" in fin.err
+    assert "plusieurs fois" not in cli("--symbole", "ETH/USDT", *HEURE_LUE, "--sortie", "a.csv").err
+
+
 def test_un_debut_relatif_s_ecrit_en_deux_mots(cli: Callable[..., Fin]) -> None:
     """`--date-debut -2h`, sans `=` ni guillemets : de deux heures avant à la dernière bougie close.
 
@@ -957,6 +967,24 @@ def test_un_signal_arrete_proprement(
     assert module.principal(list(mots)) == 0
     assert len(lignes_lues(nom)) == 30 * 1440
     assert bourse.compter("klines") - avant <= 44 - len(recues) // 1000 + 3
+
+
+@pytest.mark.parametrize(
+    ("programme", "ou"), [("module_ccxt_fr_v2", "lire_arguments"), ("runner_ccxt_batch", "lot.lire_arguments_lot")]
+)
+@pytest.mark.parametrize(("numero", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_un_signal_d_avant_l_execution_finit_par_son_code(
+    numero: signal.Signals, code: int, programme: str, ou: str
+) -> None:
+    """Dans la première demi-seconde, l'exécution ne garde pas encore les signaux : SIGTERM tuait, -15."""
+    suite = f"""
+import signal, sys
+import {programme} as programme
+programme.{ou} = lambda *_: signal.raise_signal({int(numero)})
+sys.exit(programme.principal([]))
+"""
+    fini = subprocess.run([sys.executable, "-c", suite], cwd=MODULE.parent, capture_output=True, text=True, check=False)
+    assert (fini.returncode, fini.stdout, fini.stderr) == (code, "", "")
 
 
 def test_un_signal_pendant_une_reponse_muette(
