@@ -1716,14 +1716,15 @@ def _id_de(brut: Mapping[str, Any]) -> str | None:
 def _id_dit(brut: Mapping[str, Any]) -> str | None:
     """L'identifiant de l'exchange ; « 12-15 » pour des trades réunis, que l'autre voie (flux ou REST) donne un par un.
 
-    binance réunit en REST, de `f` à `l` ; okx dans son flux : `count` trades, dont `tradeId` est le dernier.
+    binance réunit en REST, de `f` à `l` (nuls chez mexc) ; okx dans son flux : `count` trades, dont `tradeId` est le
+    dernier. htx et bittrade disent `tradeId` dans leur flux, `trade-id` en REST ; leur `id` est celui d'un groupe.
     """
     info = brut.get("info")
     if isinstance(info, dict):
-        if "f" in info and {"a", "l"} <= info.keys():
+        if info.get("f") is not None and {"a", "l"} <= info.keys():
             return str(info["f"]) if info["f"] == info["l"] else f"{info['f']}-{info['l']}"
-        if "tradeId" in info and "id" in info:
-            return str(info["tradeId"])  # htx : `trade-id` en REST, que ccxt lit ; dans le flux, ccxt lit `id`
+        if "id" in info and (numero := info.get("tradeId", info.get("trade-id"))) is not None:
+            return str(numero)
         if "count" in info:
             dernier, nombre = str(info.get("tradeId")), str(info["count"])
             if dernier.isdecimal() and nombre.isdecimal() and 1 < int(nombre) <= int(dernier):
@@ -1731,15 +1732,19 @@ def _id_dit(brut: Mapping[str, Any]) -> str | None:
     return str(brut["id"]) if brut.get("id") not in (None, "") else None
 
 
+GROUPE_MAX = 1000  # trades réunis sous un même identifiant ; au-delà, ces deux nombres disent autre chose
+
+
 def rangs_de(identifiant: str | None) -> Intervalle | None:
-    """Le premier et le dernier numéro d'un identifiant (« 12 », « 12-15 ») ; None s'il n'est pas une séquence."""
+    """Le premier et le dernier numéro d'un identifiant (« 12 », « 12-15 ») ; None s'il n'est pas une séquence.
+
+    grvt numérote ses trades « 73808524-19 » : l'ordre, puis la part de cet ordre.
+    """
     premier, tiret, dernier = (identifiant or "").partition("-")
     if not premier.isdecimal() or (tiret and not dernier.isdecimal()):
         return None
-    return int(premier), int(dernier or premier)
-
-
-GROUPE_MAX = 1000  # trades réunis sous un même identifiant ; au-delà, ces deux nombres disent autre chose
+    debut, fin = int(premier), int(dernier or premier)
+    return (debut, fin) if 0 <= fin - debut < GROUPE_MAX else None
 
 
 class SuitesVues:
@@ -1990,7 +1995,7 @@ class Dedoublonneur:
         if len(self._connus) > self._capacite:  # par paquets : ce qu'on ôte en tête d'un dict reste à enjamber
             for oubliee in list(itertools.islice(self._connus, 1 + self._capacite // 8)):
                 del self._connus[oubliee]
-        if (rangs := rangs_de(cle)) and 0 < rangs[1] - rangs[0] < GROUPE_MAX:  # okx : le REST les redira un par un
+        if (rangs := rangs_de(cle)) and rangs[0] < rangs[1]:  # okx : le REST les redira un par un
             for numero in range(rangs[0], rangs[1] + 1):
                 self._numeros.retenir(numero, numero + 1)
         return True
@@ -4927,12 +4932,16 @@ class Particularite(NamedTuple):
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
     trades_en_contrats: bool = True  # leur quantité ; sinon celle de l'exchange : en base, en cotation d'un inverse
+    trades_par_id: bool = False  # une page de trades réunis se demande par l'identifiant qui suit la précédente
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
 
-    def niveaux_a_demander(self, profondeur: int) -> int | None:
-        """Les niveaux de carnet à demander pour en rendre tant ; None : ceux que l'exchange donne d'office."""
-        voulus = profondeur * (NIVEAUX_DE_PLUS if self.carnet_partiel else 1)
-        return next((n for n in self.profondeurs if n >= voulus), None)
+    def niveaux_a_demander(self, profondeur: int, marche: Mapping[str, Any]) -> int | None:
+        """Les niveaux de carnet à demander pour en rendre tant ; None : ceux que l'exchange donne d'office.
+
+        Le plus qu'il ait, si ce n'est pas assez. Les options ont d'autres profondeurs (bybit).
+        """
+        voulus, offertes = profondeur * (NIVEAUX_DE_PLUS if self.carnet_partiel else 1), self.profondeurs
+        return None if marche.get("option") else next((n for n in offertes if n >= voulus), max(offertes, default=None))
 
 
 def genre_de(marche: Mapping[str, Any]) -> str:
@@ -4976,6 +4985,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
             volume_inverse_en_contrats=True,
             abonnements_par_s=4.0,
             trades_detail=_DETAIL_BINANCE,
+            trades_par_id=True,
         ),
     ),
     # ccxt choisit entre `candles` (les 1440 dernières) et `history-candles` d'après l'horloge locale : une page
@@ -4992,7 +5002,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "bybit": Particularite(
         unites=_contrats("base"),
         sujets_par_appel=10,
-        profondeurs=(50, 200),
+        profondeurs=(50, 200, 1000),
         trades_a_confirmer=500,
     ),
     # Dix niveaux de carnet d'office.
@@ -5005,7 +5015,10 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
     # Ses trades : les derniers seulement, deux mille au plus.
     "htx": Particularite(sans_limite=lambda _timeframe, marche: bool(marche.get("contract")), trades_par_page=2000),
-    "bitfinex": Particularite(trades_par_page=10_000, carnet_sans_reprise=True),
+    "bitfinex": Particularite(trades_par_page=10_000, carnet_sans_reprise=True, profondeurs=(25, 100)),
+    # Dix niveaux d'office.
+    "derive": Particularite(profondeurs=(10, 20, 100)),
+    "whitebit": Particularite(profondeurs=(10, 20, 50, 100)),
     "independentreserve": Particularite(carnet_sans_reprise=True),
     # Son flux ne dit que des écarts : la classe rend chacun pour un carnet entier.
     "coincheck": Particularite(canaux_faux=("orderbook",)),
@@ -5033,10 +5046,11 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "bithumb": Particularite(bornes=lambda _debut, fin, _timeframe: {"to": _a_seoul(fin + 1)}),
     # La classe écrit `fromIso` et `toIso`, que l'exchange ne lit pas.
     "dydx": Particularite(bornes=lambda debut, fin, _timeframe: {"fromISO": en_iso(debut), "toISO": en_iso(fin)}),
-    # La classe refuse une page qui a et son début et sa fin : le début suffit.
-    "cex": Particularite(bornes=lambda _debut, _fin, _timeframe: {}),
+    # La classe refuse une page qui a et son début et sa fin : le début suffit. Ses flux sont ceux d'une API d'avant :
+    # quantités en cent-millionièmes, trades nommés autrement qu'en REST, des trames de bougies où la classe bute.
+    "cex": Particularite(bornes=lambda _debut, _fin, _timeframe: {}, canaux_faux=("trades", "ohlcv")),
     "btcturk": Particularite(sans_limite=lambda timeframe, _marche: timeframe.code == "1y"),  # la classe la refuse
-    "lbank": Particularite(limites={"spot": 1999}),  # la classe demande une ligne de plus, 2000 au plus
+    "lbank": Particularite(limites={"spot": 1999}, corrigee=True),  # la classe demande une ligne de plus, 2000 au plus
     "revolutx": Particularite(until=True),
     # features dit 2000 pour les inverses, la classe en demande 1000. `1Y` est son `1y`. De ses dernières, l'exchange ne
     # sert que 5, 10, 50, 100, 500 ou 1000 : tout autre nombre est un refus (ccxt#26619).
@@ -5046,7 +5060,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
         timeframes={"1Y": None, "1y": "31104000"},
     ),
     # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
-    "bitrue": Particularite(absents=_contrats(("2h", "4h"))),
+    # La classe multiplie les trades d'un contrat par sa taille.
+    "bitrue": Particularite(absents=_contrats(("2h", "4h")), trades_en_contrats=False),
     # Ce que la classe nomme 1w a un pas de trois jours (259 200 s). features ne dit rien des contrats, que la même
     # demande sert. Le flux dit tout son carnet ; rien ne dit que l'instantané en ait tous les niveaux.
     "bitstamp": Particularite(limites=_contrats(1000), timeframes={"1w": None, "3d": "259200"}, carnet_partiel=100),
@@ -5055,9 +5070,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Un pas fixe de 28 jours n'est pas un mois.
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=True),
     **dict.fromkeys(
-        ("onetrading", "bitopro", "cryptocom", "luno", "coinbaseexchange", "upbit"),
-        Particularite(corrigee=True),
+        ("apex", "bingx", "bitopro", "blockchaincom", "coinbaseexchange", "cryptocom"), Particularite(corrigee=True)
     ),
+    **dict.fromkeys(("derive", "grvt", "luno", "onetrading", "upbit", "weex"), Particularite(corrigee=True)),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
     "backpack": Particularite(
         limites=_contrats(1000),
@@ -5072,10 +5087,15 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
     # Le volume des contrats. poloniex, deepcoin : prouvé par le chiffre d'affaires enregistré. mexc : 0,01 ETH.
     "poloniex": Particularite(unites=_contrats("contrats"), corrigee=True),
-    "deepcoin": Particularite(unites=_contrats("contrats")),
+    "deepcoin": Particularite(unites=_contrats("contrats"), corrigee=True),
     # features dit 1000, l'exchange rend 500. Au comptant, la classe demande 8h sans le nommer (interval=None).
+    # Elle nomme elle-même les trades sans identifiant : deux trades identiques avaient le même.
     "mexc": Particularite(
-        limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats"), carnet_partiel=100
+        limites={"spot": 500},
+        absents={"spot": ("8h",)},
+        unites=_contrats("contrats"),
+        carnet_partiel=100,
+        options={"useCcxtTradeId": False},
     ),
     # Un contrat inverse vaut un dollar : 319 499 en une heure.
     "krakenfutures": Particularite(unites={"inverse": "USD"}, corrigee=True),
@@ -5095,8 +5115,8 @@ CARNETS_NUMEROTES = frozenset({
     "gemini", "grvt", "hitbtc", "htx", "kraken", "krakenfutures", "kucoin", "lighter", "mexc", "poloniex", "weex",
     "whitebit", "xt",
 })  # fmt: skip
-# Elle y raccorde mal le flux à l'instantané : sans cette annexe, le carnet serait faux.
-CARNETS_MAL_RACCORDES = frozenset({"bitstamp", "deepcoin", "gate", "kucoin", "mexc", "xt"})
+# Elle raccorde mal le flux à l'instantané, ou demande des prix arrondis : sans cette annexe, le carnet serait faux.
+CARNETS_MAL_LUS = frozenset({"bitstamp", "deepcoin", "derive", "gate", "kucoin", "mexc", "p2b", "xt"})
 
 
 @dataclass(frozen=True)
@@ -5175,6 +5195,12 @@ class _Bruyante:
         if facteur == 0.000001 and (nanosecondes := self.safe_integer(donnees, cle)) is not None:
             return nanosecondes // 10**6
         return super().safe_integer_product(donnees, cle, facteur, defaut)  # type: ignore[misc]
+
+    def safe_trade(self, trade: Any, market: Any = None) -> Any:
+        """D'une quantité que la classe a déjà multipliée par la taille du contrat, ccxt fausserait le montant."""
+        if market and market.get("contract") and not self.particularite.trades_en_contrats:
+            market = {**market, "contractSize": 1}
+        return super().safe_trade(trade, market)  # type: ignore[misc]
 
     def on_json_response(self, corps: str) -> Any:
         """Un nombre non fini (NaN, 1e999) n'abîme que sa ligne : orjson, par qui ccxt lit, refuse tout le corps."""
@@ -5359,9 +5385,9 @@ def _classe(exchange: str) -> Any:
     ajouts: dict[str, Any] = {
         "particularite": particularite,
         "carnets_numerotes": not CARNETS_NUMEROTES.isdisjoint(lignee),
-        "carnets_mal_raccordes": not CARNETS_MAL_RACCORDES.isdisjoint(lignee),
+        "carnets_mal_lus": not CARNETS_MAL_LUS.isdisjoint(lignee),
     }
-    if (ajouts["carnets_numerotes"] or ajouts["carnets_mal_raccordes"]) and (carnets := annexe_ou_rien("carnets")):
+    if (ajouts["carnets_numerotes"] or ajouts["carnets_mal_lus"]) and (carnets := annexe_ou_rien("carnets")):
         devant += carnets.couches(lignee)
     for fichier, couche in _COUCHES.items():
         devant += [getattr(piece, couche)] if (piece := annexe_ou_rien(fichier)) else []
@@ -6686,8 +6712,10 @@ class _Carnets(dict[str, Any]):
 class _Livraison:
     """Les lignes que ccxt vient de traiter, livrées ensemble quand il a fini les trames qui attendaient."""
 
-    def __init__(self, recevoir: Recevoir, signaler: Callable[[Exception], None]) -> None:
-        self._recevoir, self._signaler = recevoir, signaler
+    def __init__(
+        self, recevoir: Recevoir, signaler: Callable[[Exception], None], suivis: Container[str] = frozenset()
+    ) -> None:
+        self._recevoir, self._signaler, self._suivis = recevoir, signaler, suivis
         self._recues: dict[str, list[Any]] = {}  # par symbole, les lignes qui attendent
         self._caches: dict[str, Any] = {}
         self._recrites: dict[str, Sequence[Any]] = {}  # la dernière ligne lue d'une liste que la classe récrit
@@ -6704,10 +6732,14 @@ class _Livraison:
             return cache
         # ccxt récrit une bougie en place à chaque mise à jour ; et cent mille dictionnaires gardés éveillent sans cesse
         # le ramasse-miettes, dont le passage coûte plus que tout le reste
-        figer: Callable[[Any], Any] = _trade_recu if hasattr(cache, "_all_new_updates") else tuple
+        est_de_trades = hasattr(cache, "_all_new_updates")
 
         def entendre(ligne: Any) -> None:
-            self._garder(symbole, figer(ligne))
+            if est_de_trades:  # d'une trame à plusieurs marchés, coinbase et coincheck rangent tout sous le premier
+                dit = ligne.get("symbol")
+                self._garder(dit if dit in self._suivis else symbole, _trade_recu(ligne))
+            else:
+                self._garder(symbole, tuple(ligne))
 
         for ligne in cache:
             entendre(ligne)
@@ -6867,7 +6899,7 @@ class Ecoute:
         self.canal, self.series = CANAUX[canal], {serie.cle.symbole: serie for serie in series}
         self._nom, self._recevoir, self._connexion = canal, recevoir, connexion
         self._coupure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._livraison = _Livraison(recevoir, self._signaler)
+        self._livraison = _Livraison(recevoir, self._signaler, self.series)
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self._carnet_ote = False
@@ -6948,7 +6980,7 @@ class Ecoute:
         if self._nom == "ticker":
             return demande, params
         if self._nom == "orderbook":
-            return demande, self._connexion.particularite.niveaux_a_demander(paquet[0].limite), params
+            return demande, self._connexion.particularite.niveaux_a_demander(paquet[0].limite, paquet[0].marche), params
         if self._nom == "trades":
             return demande, None, None, params
         couples = [[serie.cle.symbole, serie.timeframe.code] for serie in paquet]
@@ -8392,7 +8424,7 @@ class RelectureTrades:
             bord = page[-1].timestamp // self._grain_ms * self._grain_ms
             instant = max((trade.timestamp for trade in page if trade.timestamp < bord), default=instant)
         nouvelle: tuple[int | None, Mapping[str, Any]] = instant, {}
-        if isinstance(info, Mapping) and {"a", "f", "l"} <= info.keys():
+        if self._connexion.particularite.trades_par_id and isinstance(info, Mapping) and "a" in info:
             nouvelle = None, {"fromId": int(info["a"]) + 1}
         elif curseur := curseur_en_ns(info):
             nouvelle = None, {"since": curseur}
@@ -10107,7 +10139,8 @@ class FilCarnet(FilInstantanes):
 
     async def a_bouge(self) -> bool:
         """Un carnet REST peut différer d'un niveau lointain : seul le meilleur prix décide."""
-        quoi, limite = f"Carnet de {self.cle}", self.connexion.particularite.niveaux_a_demander(1)
+        quoi = f"Carnet de {self.cle}"
+        limite = self.connexion.particularite.niveaux_a_demander(1, self.serie.marche)
         servi = await self.connexion.appeler(quoi, "fetch_order_book", self.cle.symbole, limite)
         vu, neuf = self._contenu, self._lire(servi)
         return vu is None or neuf is None or [cote[:1] for cote in vu[1:]] != [cote[:1] for cote in neuf[1:]]
@@ -11430,8 +11463,11 @@ def controler_flux(connexion: Connexion, tache: Tache) -> None:
             f"{tache.exchange} n'offre pas le flux « {tache.stream} »",
             f"Il offre : {', '.join(offerts)}." if offerts else "Il n'a aucun flux : ôtez --stream.",
         )
-    if tache.stream == "orderbook" and connexion.api.carnets_mal_raccordes:
+    if tache.stream == "orderbook" and connexion.api.carnets_mal_lus:
         annexe("carnets", f"Suivre les carnets de {tache.exchange}")
+    au_plus = max(connexion.particularite.profondeurs, default=tache.profondeur)
+    if tache.stream == "orderbook" and tache.profondeur > au_plus:
+        journal.warning("%s ne sert que %d niveaux de carnet, moins que --profondeur.", tache.exchange, au_plus)
     if tache.stream == "orderbook" and connexion.api.carnets_numerotes and annexe_ou_rien("carnets") is None:
         journal.warning(
             "Sans le dossier « annexes_ccxt_fr », livré à côté du module, une trame de carnet que %s perdrait ne se "

@@ -1,14 +1,16 @@
 """Les trames de carnet que la classe ccxt perd sans le dire : numéros non lus, instantané mal raccordé.
 
-Copié seul, le module se passe des numéros : il avertit qu'une trame perdue ne s'y verrait pas. Sans ses raccords, il ne
-suit pas les carnets de ces exchanges.
+Copié seul, le module se passe des numéros : il avertit qu'une trame perdue ne s'y verrait pas. Sans ce qu'elle corrige,
+il ne suit pas les carnets de ces exchanges.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 import zlib
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from module_ccxt_fr_v2 import importer
@@ -277,7 +279,7 @@ class Numerotee:
         return super().handle_protobuf_message(client, trame)  # type: ignore[misc]
 
 
-# --- Ce qui raccorde le flux à l'instantané : à mettre devant la classe ccxt.
+# --- Ce qui raccorde le flux à l'instantané, ou demande les vrais prix : à mettre devant la classe ccxt.
 
 
 def _perimee(carnet: Any, numero: Any) -> bool:
@@ -365,18 +367,52 @@ class Xt:
 
 
 class Deepcoin:
-    """De deux trames de la même ms, la classe n'appliquerait que la première."""
+    """De deux trames de la même ms, la classe n'applique que la première ; d'un carnet entier redit, que les ajouts."""
+
+    def order_book(self, instantane: Any = MappingProxyType({}), _profondeur: Any = None) -> Any:
+        """Un carnet : l'exchange en tient soixante niveaux, sans toujours dire lequel en sort."""
+        return super().order_book(instantane, 60)  # type: ignore[misc]
+
+    def handle_order_book(self, client: Any, trame: Any) -> None:
+        """Une trame : de sorte « f », un carnet entier, qu'il arrive à l'exchange de redire en cours de route."""
+        api: Any = self
+        dits = api.safe_dict(api.safe_dict(api.safe_list(trame, "r", []), 0, {}), "d", {})
+        carnet = api.orderbooks.get(api.safe_symbol(dits.get("I"), None, "/"))
+        if carnet is not None and trame.get("t") == "f":
+            carnet["timestamp"] = None
+        super().handle_order_book(client, trame)  # type: ignore[misc]
 
     def handle_order_book_message(self, client: Any, trame: Any, carnet: Any) -> None:
         """Une trame ; de celles que la classe a gardées, l'instantané peut contenir celle de la même ms."""
         if not carnet.cache and carnet["timestamp"] == trame.get("mt"):
             carnet["timestamp"] -= 1
         super().handle_order_book_message(client, trame, carnet)  # type: ignore[misc]
+        carnet.limit()
 
 
-# Ajouter un exchange : une classe et une ligne ici, et son nom dans `CARNETS_MAL_RACCORDES`.
-RACCORDS: Mapping[str, type] = {
-    "bitstamp": Bitstamp, "deepcoin": Deepcoin, "gate": Gate, "kucoin": Kucoin, "mexc": Mexc, "xt": Xt,
+class Derive:
+    """La classe demande des prix réunis par dix ; il est des groupes d'un."""
+
+    async def watch_public(self, sujet: str, demande: Any, abonnement: Any) -> Any:
+        """Un abonnement."""
+        vrai = re.sub(r"^(orderbook\..+)\.10\.(\d+)$", r"\1.1.\2", sujet)
+        params = {**demande["params"], "channels": [vrai]}
+        return await super().watch_public(vrai, {**demande, "params": params}, abonnement)  # type: ignore[misc]
+
+
+class P2b:
+    """La classe demande des prix réunis par 0,001, souvent plus que le pas du marché ; « 0 » les laisse entiers."""
+
+    async def subscribe(self, nom: str, sujet: str, demande: Any, params: Any = MappingProxyType({})) -> Any:
+        """Un abonnement."""
+        entiere = [*demande[:2], params.get("interval", "0")] if nom == "depth.subscribe" else demande
+        return await super().subscribe(nom, sujet, entiere, dict(params))  # type: ignore[misc]
+
+
+# Ajouter un exchange : une classe et une ligne ici, et son nom dans `CARNETS_MAL_LUS`.
+CORRIGES: Mapping[str, type] = {
+    "bitstamp": Bitstamp, "deepcoin": Deepcoin, "derive": Derive, "gate": Gate, "kucoin": Kucoin, "mexc": Mexc,
+    "p2b": P2b, "xt": Xt,
 }  # fmt: skip
 
 
@@ -384,4 +420,4 @@ def couches(lignee: Iterable[str]) -> list[type]:
     """Ce qui se met devant une classe de cette lignée."""
     noms = dict.fromkeys(lignee)
     numerotee = [Numerotee] if not {*NUMEROS, *SOMMES}.isdisjoint(noms) else []
-    return [*(RACCORDS[nom] for nom in noms if nom in RACCORDS), *numerotee]
+    return [*(CORRIGES[nom] for nom in noms if nom in CORRIGES), *numerotee]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from carnets_raccordes import COTES, RACCORDS, SERVIS, Raccord, vrai
 from marche_simule import marche_de
-from trames_de_carnets import INSTANT, ecouter, nom_de
+from trames_de_carnets import INSTANT, Exchange, ecouter, nom_de
 
 import module_ccxt_fr_v2 as m
 
@@ -97,3 +97,41 @@ def test_deux_trames_de_deepcoin_de_la_meme_ms_comptent_toutes_deux() -> None:
     trame("i", INSTANT + 4, ("0", 99, 1))  # plus ancienne
     carnet = api.orderbooks[symbole]
     assert (carnet["timestamp"], list(carnet["bids"])) == (INSTANT + 5, [[92.0, 1.0], [91.0, 1.0], [90.0, 2.0]])
+    trame("f", INSTANT + 9, ("0", 91, 3), ("1", 111, 1))  # redit en cours de route : 92 et 90 n'y sont plus
+    assert (list(carnet["bids"]), list(carnet["asks"])) == ([[91.0, 3.0]], [[111.0, 1.0]])
+    trame("i", INSTANT + 10, *(("1", prix, 1) for prix in range(51, 111)))  # soixante de plus : 111 n'est plus tenu
+    assert [prix for prix, _ in carnet["asks"]] == [*map(float, range(51, 111))]
+
+
+@pytest.mark.parametrize(("nom", "identifiant", "profondeur", "attendue"), [
+    ("derive", "BTC-PERP", 20, {"method": "subscribe", "params": {"channels": ["orderbook.BTC-PERP.1.20"]}}),
+    ("p2b", "AAA_BBB", 20, {"method": "depth.subscribe", "params": ["AAA_BBB", 100, "0"]}),
+    ("whitebit", "AAA_BBB", 20, {"method": "depth_subscribe", "params": ["AAA_BBB", 20, "0", True]}),
+    ("kraken", "AAABBB", 2000, {"method": "subscribe", "params": {"channel": "book", "depth": 1000}}),
+    ("bybit", "AAABBB", 500, {"op": "subscribe", "args": ["orderbook.1000.AAABBB"]}),
+])  # fmt: skip
+def test_les_prix_d_un_carnet_et_sa_profondeur_sont_ceux_demandes(
+    nom: str, identifiant: str, profondeur: int, attendue: dict[str, Any]
+) -> None:
+    """Les classes de derive et p2b réunissent des prix ; au-delà de ce qu'un exchange sert, c'est le plus qu'il ait."""
+    recues: list[Any] = []
+
+    def retenir(message: Any) -> list[Any]:
+        recues.append(message)
+        return []
+
+    exchange = Exchange(nom, lambda _numero: {}, identifiant, "swap.linear" if nom == "derive" else "spot",
+                        repondre=retenir)  # fmt: skip
+    asyncio.run(ecouter(exchange, [], profondeur=profondeur))
+    (demande,) = recues
+    partie = {cle: demande[cle] for cle in attendue}
+    if isinstance(partie.get("params"), dict):
+        partie["params"] = {cle: partie["params"][cle] for cle in attendue["params"]}
+    assert partie == attendue
+
+
+def test_les_options_de_bybit_ont_leur_profondeur() -> None:
+    """La classe en refuse les cinquante niveaux."""
+    propre = m.PARTICULARITES["bybit"]
+    assert propre.niveaux_a_demander(20, {"option": False}) == 50
+    assert propre.niveaux_a_demander(20, {"option": True}) is None
