@@ -142,7 +142,7 @@ def test_un_echec_apres_essais_est_une_exception(bourse: Bourse, options: dict[s
 
 
 def test_une_table_incomplete_avertit(bourse: Bourse, options: dict[str, Any]) -> None:
-    """Ce que la commande dit par son code 3 : qui ne regarde que la table ne le saurait pas. Entière, rien n'est dit."""
+    """Ce que la commande dit par son code 3 : qui ne regarde que la table ne le saurait pas.."""
     kraken = {**options, "exchange": "kraken", "symbole": "BTC/USD", "config_ccxt": bourse.config_ccxt("kraken")}
     with pytest.warns(UserWarning, match=r"BTC/USD 1m .*hors_fenetre_api") as dits:
         assert module.telecharger(**kraken).num_rows == 0
