@@ -73,6 +73,7 @@ import struct
 import sys
 import threading
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import (
     AsyncGenerator,
@@ -11997,6 +11998,7 @@ async def suivre(**options: Any) -> AsyncGenerator[Lot]:
     async with ouvrir_tache(tache) as connexion:
         await connexion.preparer(tache.demandes)
         series = resoudre_series(connexion, tache, bilan)
+        _avertir(bilan.series)
         canal = choisir_canal(connexion, tache, series)
         flux = Flux(connexion, canal, [ouvrir_fil(connexion, tache, canal, s, Fiche(s.cle)) for s in series])
         async with contextlib.aclosing(suivre_flux(flux, tache.duree)) as recus:
@@ -12018,15 +12020,29 @@ def executer(tache: Tache, *, suivi: Suivi | None = None) -> Bilan:
     return courir(lambda: executer_async(tache, suivi=suivi))
 
 
+def _avertir(series: Iterable[BilanSerie]) -> None:
+    """Qui ne regarde que la table doit savoir qu'elle n'est pas entière ; un programme n'a souvent pas de journal."""
+    for serie in series:
+        if serie.etat != "complete":
+            warnings.warn(f"{serie.cle or serie.symbole} : {serie.message}", stacklevel=3)
+
+
 async def telecharger_async(**options: Any) -> pa.Table:
     """Télécharge une histoire ; options : les noms du YAML (`donnee`, `symbole`, `date_debut`…).
 
     `donnee` : « ohlcv » (d'office), « trades » (avec `trades_vers_ohlcv`, les bougies qui en sont faites), « funding »
     ou « open_interest ». Sans `sortie`, rien n'est écrit. Rend les lignes demandées, [date_debut, date_fin[, aux
     colonnes du contrat, triées par clé ; les fiches (intervalles prouvés, trous et leurs raisons) sont en JSON dans
-    `table.schema.metadata[b"fiche"]`. Lève ErreurDemande, ErreurSortie, ErreurDefinitive, ou ErreurTemporaire quand
-    les essais sont épuisés.
+    `table.schema.metadata[b"fiche"]`. S'il y manque quelque chose, ou un symbole, c'est dit par un avertissement
+    (`warnings`). Lève ErreurDemande, ErreurSortie, ErreurDefinitive, ou ErreurTemporaire quand les essais sont épuisés.
     """
+    table, series = await _telecharger(options)
+    _avertir(series)
+    return table
+
+
+async def _telecharger(options: Mapping[str, Any]) -> tuple[pa.Table, list[BilanSerie]]:
+    """La table demandée, et ce que chaque série a donné."""
     tache = construire(options)
     if tache.timeframes:
         raise ErreurDemande("Une table n'a qu'un timeframe", "Faites un appel par timeframe, ou employez `executer`.")
@@ -12036,7 +12052,7 @@ async def telecharger_async(**options: Any) -> pa.Table:
         if serie.etat == "echec":
             raise serie.erreur or ErreurTemporaire(serie.message)
     if puits is not None:
-        return _avec_fiches(puits.table(), tache.type_donnee, puits.fiches.values())
+        return _avec_fiches(puits.table(), tache.type_donnee, puits.fiches.values()), bilan.series
     sortie = bilan.sortie or Path()  # sans puits, `executer_async` l'a choisie
     fiches = {f.cle: f for f in lire_fiches(sortie, table=tache.table_choisie)}
     demandes = {serie.cle: serie.demande or (0, 0) for serie in bilan.series if serie.cle is not None}
@@ -12046,12 +12062,14 @@ async def telecharger_async(**options: Any) -> pa.Table:
         debut, fin = demandes.get(cle, (0, 0))
         morceaux += trancher([lignes], (cle.symbole, debut), (cle.symbole, fin))
     connues = [fiches[cle] for cle in demandes if cle in fiches]
-    return _avec_fiches(pa.concat_tables(morceaux), tache.type_donnee, connues)
+    return _avec_fiches(pa.concat_tables(morceaux), tache.type_donnee, connues), bilan.series
 
 
 def telecharger(**options: Any) -> pa.Table:
     """`telecharger_async`, pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà."""
-    return courir(lambda: telecharger_async(**options))
+    table, series = courir(lambda: _telecharger(options))
+    _avertir(series)  # d'ici : l'avertissement montre la ligne de qui appelle
+    return table
 
 
 # De bougies : mêmes options, mêmes rendus, mêmes erreurs.

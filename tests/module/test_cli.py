@@ -821,6 +821,21 @@ def test_la_simulation_se_passe_de_reseau_et_le_dit(
     assert list(dossier.iterdir()) == []
 
 
+@pytest.mark.parametrize("source", ["auto", "archives"])
+def test_la_simulation_sans_reseau_dit_que_les_archives_ne_se_chiffrent_pas(
+    cli: Callable[..., Fin], tmp_path: Path, source: str
+) -> None:
+    """Elle finissait en échec, là où sans `--source` elle sait répondre."""
+    rien = "http://127.0.0.1:1"
+    config = {"urls": {"api": {"public": rien, "sapi": rien, "fapiPublic": rien, "dapiPublic": rien}, "archives": rien}}
+    (tmp_path / "muet.json").write_text(json.dumps(config), encoding="utf-8")
+    muette = ("--config-ccxt", f"@{tmp_path / 'muet.json'}", "--symbole", "BTC/USDT", *HEURE_LUE, "--simulation")
+    seule, api = cli(*muette, "--source", source, exchange=None), cli(*muette, exchange=None)
+    assert (seule.code, seule.out) == (0, api.out)
+    assert "les archives ne se chiffrent pas" in seule.err
+    assert "archives" not in api.err
+
+
 @pytest.mark.parametrize("mots", [("--symbole", "BTCUSD"), ("--symbole", "BTC/USD", "--donnee", "trades")])
 def test_la_simulation_dit_quand_il_lui_faut_le_reseau(
     cli: Callable[..., Fin], muet: tuple[str, ...], mots: tuple[str, ...]
