@@ -5017,7 +5017,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "htx": Particularite(sans_limite=lambda _timeframe, marche: bool(marche.get("contract")), trades_par_page=2000),
     "bitfinex": Particularite(trades_par_page=10_000, carnet_sans_reprise=True, profondeurs=(25, 100)),
     # Dix niveaux d'office.
-    "derive": Particularite(profondeurs=(10, 20, 100)),
+    "derive": Particularite(profondeurs=(10, 20, 100), corrigee=True),
     "whitebit": Particularite(profondeurs=(10, 20, 50, 100)),
     "independentreserve": Particularite(carnet_sans_reprise=True),
     # Son flux ne dit que des écarts : la classe rend chacun pour un carnet entier.
@@ -5072,7 +5072,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     **dict.fromkeys(
         ("apex", "bingx", "bitopro", "blockchaincom", "coinbaseexchange", "cryptocom"), Particularite(corrigee=True)
     ),
-    **dict.fromkeys(("derive", "grvt", "luno", "onetrading", "upbit", "weex"), Particularite(corrigee=True)),
+    **dict.fromkeys(("grvt", "luno", "onetrading", "upbit", "weex"), Particularite(corrigee=True)),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
     "backpack": Particularite(
         limites=_contrats(1000),

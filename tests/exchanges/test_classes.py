@@ -5,6 +5,7 @@ La classe est la vraie, ses marchés sont donnés, la dernière couche est capt�
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
 import json
@@ -12,6 +13,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -497,6 +499,20 @@ def test_une_trame_de_mexc_en_protobuf_est_verifiee_une_fois_lue() -> None:
         await api.close()
 
     asyncio.run(essai())
+
+
+def test_un_exchange_n_a_qu_une_ligne_de_particularites() -> None:
+    """La seconde remplacerait la première, sans un mot."""
+    arbre = ast.parse(Path(module.__file__).read_text("utf-8"))
+    (table,) = [
+        n.value for n in ast.walk(arbre) if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == "PARTICULARITES"
+    ]
+    assert isinstance(table, ast.Dict)
+    noms: list[str] = []
+    for cle, valeur in zip(table.keys, table.values, strict=True):
+        assert isinstance(valeur, ast.Call)
+        noms += [ast.literal_eval(cle)] if cle else ast.literal_eval(valeur.args[0])
+    assert len(noms) == len(set(noms)) == len(module.PARTICULARITES)
 
 
 @pytest.mark.parametrize("nom", ["coincheck", "nado"])
