@@ -226,15 +226,17 @@ class _ModuleParesseux:
 
     def __init__(self, nom: str, usage: str = "Ce programme") -> None:
         self._nom, self._usage = nom, usage
+        self._module: Any = None  # d'une annexe qui a pris ce nom avant lui, chaque emploi passe par ici
 
     def __getattr__(self, attribut: str) -> Any:
         return getattr(self.charger(), attribut)
 
     def charger(self) -> Any:
         """L'importe, s'il ne l'est pas encore."""
-        module = importer(self._nom, self._usage)
-        globals().update({nom: module for nom, valeur in globals().items() if valeur is self})
-        return module
+        if self._module is None:
+            self._module = importer(self._nom, self._usage)
+            globals().update({nom: self._module for nom, valeur in globals().items() if valeur is self})
+        return self._module
 
 
 PAQUETS = {"yaml": "PyYAML", "dotenv": "python-dotenv"}  # ceux dont le nom n'est pas celui du module
