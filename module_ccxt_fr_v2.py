@@ -71,7 +71,9 @@ import re
 import stat
 import struct
 import sys
+import threading
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import (
     AsyncGenerator,
@@ -1716,14 +1718,15 @@ def _id_de(brut: Mapping[str, Any]) -> str | None:
 def _id_dit(brut: Mapping[str, Any]) -> str | None:
     """L'identifiant de l'exchange ; « 12-15 » pour des trades réunis, que l'autre voie (flux ou REST) donne un par un.
 
-    binance réunit en REST, de `f` à `l` ; okx dans son flux : `count` trades, dont `tradeId` est le dernier.
+    binance réunit en REST, de `f` à `l` (nuls chez mexc) ; okx dans son flux : `count` trades, dont `tradeId` est le
+    dernier. htx et bittrade disent `tradeId` dans leur flux, `trade-id` en REST ; leur `id` est celui d'un groupe.
     """
     info = brut.get("info")
     if isinstance(info, dict):
-        if "f" in info and {"a", "l"} <= info.keys():
+        if info.get("f") is not None and {"a", "l"} <= info.keys():
             return str(info["f"]) if info["f"] == info["l"] else f"{info['f']}-{info['l']}"
-        if "tradeId" in info and "id" in info:
-            return str(info["tradeId"])  # htx : `trade-id` en REST, que ccxt lit ; dans le flux, ccxt lit `id`
+        if "id" in info and (numero := info.get("tradeId", info.get("trade-id"))) is not None:
+            return str(numero)
         if "count" in info:
             dernier, nombre = str(info.get("tradeId")), str(info["count"])
             if dernier.isdecimal() and nombre.isdecimal() and 1 < int(nombre) <= int(dernier):
@@ -1731,15 +1734,19 @@ def _id_dit(brut: Mapping[str, Any]) -> str | None:
     return str(brut["id"]) if brut.get("id") not in (None, "") else None
 
 
+GROUPE_MAX = 1000  # trades réunis sous un même identifiant ; au-delà, ces deux nombres disent autre chose
+
+
 def rangs_de(identifiant: str | None) -> Intervalle | None:
-    """Le premier et le dernier numéro d'un identifiant (« 12 », « 12-15 ») ; None s'il n'est pas une séquence."""
+    """Le premier et le dernier numéro d'un identifiant (« 12 », « 12-15 ») ; None s'il n'est pas une séquence.
+
+    grvt numérote ses trades « 73808524-19 » : l'ordre, puis la part de cet ordre.
+    """
     premier, tiret, dernier = (identifiant or "").partition("-")
     if not premier.isdecimal() or (tiret and not dernier.isdecimal()):
         return None
-    return int(premier), int(dernier or premier)
-
-
-GROUPE_MAX = 1000  # trades réunis sous un même identifiant ; au-delà, ces deux nombres disent autre chose
+    debut, fin = int(premier), int(dernier or premier)
+    return (debut, fin) if 0 <= fin - debut < GROUPE_MAX else None
 
 
 class SuitesVues:
@@ -1990,7 +1997,7 @@ class Dedoublonneur:
         if len(self._connus) > self._capacite:  # par paquets : ce qu'on ôte en tête d'un dict reste à enjamber
             for oubliee in list(itertools.islice(self._connus, 1 + self._capacite // 8)):
                 del self._connus[oubliee]
-        if (rangs := rangs_de(cle)) and 0 < rangs[1] - rangs[0] < GROUPE_MAX:  # okx : le REST les redira un par un
+        if (rangs := rangs_de(cle)) and rangs[0] < rangs[1]:  # okx : le REST les redira un par un
             for numero in range(rangs[0], rangs[1] + 1):
                 self._numeros.retenir(numero, numero + 1)
         return True
@@ -4916,7 +4923,10 @@ class Particularite(NamedTuple):
     sujets_par_appel: int = 100  # symboles par appel groupé
     abonnements_par_s: float = 10.0  # au-delà, l'exchange coupe la connexion
     profondeurs: tuple[int, ...] = ()  # niveaux de carnet que l'exchange accepte ; vide : sa profondeur d'office
-    carnet_partiel: bool = False  # son flux dit tout ce qui change ; l'instantané du REST, les premiers niveaux
+    # son flux dit tout ce qui change, son instantané les premiers niveaux : à partir de tant, il peut en taire
+    carnet_partiel: int = 0
+    carnet_borne: bool = False  # ce flux ne dit que ce qui change parmi autant de niveaux
+    niveaux_de_l_instantane: int | None = None  # demandés là où la classe n'en dit pas le nombre
     canaux_faux: Collection[str] = ()  # flux que la classe lit de travers
     carnet_sans_reprise: bool = False  # d'une somme fausse, la classe referait un carnet des seules mises à jour
     trades_detail: Mapping[str, str] = MappingProxyType({})  # par nature : la méthode qui ne les réunit pas
@@ -4924,12 +4934,16 @@ class Particularite(NamedTuple):
     trades_par_page: int = 1000  # trades demandés à la fois ; un exchange qui refuse en rendra cent
     volume_inverse_en_contrats: bool = False  # les bougies inverses du WebSocket ne sont pas dans l'unité du REST
     trades_en_contrats: bool = True  # leur quantité ; sinon celle de l'exchange : en base, en cotation d'un inverse
+    trades_par_id: bool = False  # une page de trades réunis se demande par l'identifiant qui suit la précédente
     trades_a_confirmer: int = 0  # trades reçus entre deux relectures, là où les identifiants ne se suivent pas
 
-    def niveaux_a_demander(self, profondeur: int) -> int | None:
-        """Les niveaux de carnet à demander pour en rendre tant ; None : ceux que l'exchange donne d'office."""
-        voulus = profondeur * (NIVEAUX_DE_PLUS if self.carnet_partiel else 1)
-        return next((n for n in self.profondeurs if n >= voulus), None)
+    def niveaux_a_demander(self, profondeur: int, marche: Mapping[str, Any]) -> int | None:
+        """Les niveaux de carnet à demander pour en rendre tant ; None : ceux que l'exchange donne d'office.
+
+        Le plus qu'il ait, si ce n'est pas assez. Les options ont d'autres profondeurs (bybit).
+        """
+        voulus, offertes = profondeur * (NIVEAUX_DE_PLUS if self.carnet_partiel else 1), self.profondeurs
+        return None if marche.get("option") else next((n for n in offertes if n >= voulus), max(offertes, default=None))
 
 
 def genre_de(marche: Mapping[str, Any]) -> str:
@@ -4969,10 +4983,11 @@ PARTICULARITES: Mapping[str, Particularite] = {
             limites=_contrats(1000),
             unites=_contrats("base"),
             profondeurs=(100, 500, 1000),
-            carnet_partiel=True,
+            carnet_partiel=100,
             volume_inverse_en_contrats=True,
             abonnements_par_s=4.0,
             trades_detail=_DETAIL_BINANCE,
+            trades_par_id=True,
         ),
     ),
     # ccxt choisit entre `candles` (les 1440 dernières) et `history-candles` d'après l'horloge locale : une page
@@ -4989,21 +5004,31 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "bybit": Particularite(
         unites=_contrats("base"),
         sujets_par_appel=10,
-        profondeurs=(50, 200),
+        profondeurs=(50, 200, 1000),
         trades_a_confirmer=500,
     ),
     # Dix niveaux de carnet d'office.
     "kraken": Particularite(profondeurs=(10, 25, 100, 500, 1000)),
-    "gate": Particularite(unites=_contrats("contrats")),
+    # Carnets des contrats, et de gateeu : « only updates within are notified », sans un mot du niveau qui y entre, ni
+    # de celui qui en sort et change.
+    "gate": Particularite(unites=_contrats("contrats"), carnet_partiel=50, carnet_borne=True),
     # Ses carnets partent de cent niveaux, sans clés.
-    "kucoin": Particularite(carnet_partiel=True),
+    "kucoin": Particularite(carnet_partiel=100),
     # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
     # Ses trades : les derniers seulement, deux mille au plus.
     "htx": Particularite(sans_limite=lambda _timeframe, marche: bool(marche.get("contract")), trades_par_page=2000),
-    "bitfinex": Particularite(trades_par_page=10_000, carnet_sans_reprise=True),
+    "bitfinex": Particularite(trades_par_page=10_000, carnet_sans_reprise=True, profondeurs=(25, 100)),
+    "apex": Particularite(profondeurs=(25, 200), corrigee=True),
+    # Dix niveaux d'office.
+    "derive": Particularite(profondeurs=(10, 20, 100), corrigee=True),
+    "whitebit": Particularite(profondeurs=(10, 20, 50, 100)),
     "independentreserve": Particularite(carnet_sans_reprise=True),
     # Son flux ne dit que des écarts : la classe rend chacun pour un carnet entier.
     "coincheck": Particularite(canaux_faux=("orderbook",)),
+    # La classe rognerait à mille niveaux un carnet entier : ceux d'au-delà n'y reviendraient pas avec le prix.
+    **dict.fromkeys(("coinbaseinternational", "extended"), Particularite(options={"watchOrderBookLimit": 10**6})),
+    # La classe lit son carnet par REST, puis s'abonne : ce qui change entre les deux n'est dit nulle part.
+    "nado": Particularite(canaux_faux=("orderbook",)),
     # Hors spot, 90 jours au plus entre le début et la fin. Avec des clés, la classe demande d'abord, par une requête
     # signée, le genre du compte : les bougies sont publiques, et ne dépendent pas de lui.
     "bitget": Particularite(
@@ -5024,10 +5049,11 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "bithumb": Particularite(bornes=lambda _debut, fin, _timeframe: {"to": _a_seoul(fin + 1)}),
     # La classe écrit `fromIso` et `toIso`, que l'exchange ne lit pas.
     "dydx": Particularite(bornes=lambda debut, fin, _timeframe: {"fromISO": en_iso(debut), "toISO": en_iso(fin)}),
-    # La classe refuse une page qui a et son début et sa fin : le début suffit.
-    "cex": Particularite(bornes=lambda _debut, _fin, _timeframe: {}),
+    # La classe refuse une page qui a et son début et sa fin : le début suffit. Ses flux sont ceux d'une API d'avant :
+    # quantités en cent-millionièmes, trades nommés autrement qu'en REST, des trames de bougies où la classe bute.
+    "cex": Particularite(bornes=lambda _debut, _fin, _timeframe: {}, canaux_faux=("trades", "ohlcv")),
     "btcturk": Particularite(sans_limite=lambda timeframe, _marche: timeframe.code == "1y"),  # la classe la refuse
-    "lbank": Particularite(limites={"spot": 1999}),  # la classe demande une ligne de plus, 2000 au plus
+    "lbank": Particularite(limites={"spot": 1999}, corrigee=True),  # la classe demande une ligne de plus, 2000 au plus
     "revolutx": Particularite(until=True),
     # features dit 2000 pour les inverses, la classe en demande 1000. `1Y` est son `1y`. De ses dernières, l'exchange ne
     # sert que 5, 10, 50, 100, 500 ou 1000 : tout autre nombre est un refus (ccxt#26619).
@@ -5037,35 +5063,42 @@ PARTICULARITES: Mapping[str, Particularite] = {
         timeframes={"1Y": None, "1y": "31104000"},
     ),
     # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
-    "bitrue": Particularite(absents=_contrats(("2h", "4h"))),
+    # La classe multiplie les trades d'un contrat par sa taille.
+    "bitrue": Particularite(absents=_contrats(("2h", "4h")), trades_en_contrats=False),
     # Ce que la classe nomme 1w a un pas de trois jours (259 200 s). features ne dit rien des contrats, que la même
-    # demande sert.
-    "bitstamp": Particularite(limites=_contrats(1000), timeframes={"1w": None, "3d": "259200"}),
+    # demande sert. Le flux dit tout son carnet ; rien ne dit que l'instantané en ait tous les niveaux.
+    "bitstamp": Particularite(limites=_contrats(1000), timeframes={"1w": None, "3d": "259200"}, carnet_partiel=100),
     # La classe demande 480 minutes pour 4h, au comptant. Un contrat en sert mille.
     "zebpay": Particularite(limites=_contrats(1000), until=True, timeframes={"4h": 240}),
     # Un pas fixe de 28 jours n'est pas un mois.
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=True),
     **dict.fromkeys(
-        ("onetrading", "bitopro", "cryptocom", "luno", "coinbaseexchange", "upbit"),
-        Particularite(corrigee=True),
+        ("bingx", "bitopro", "blockchaincom", "coinbaseexchange", "cryptocom"), Particularite(corrigee=True)
     ),
+    **dict.fromkeys(("grvt", "luno", "onetrading", "upbit", "weex"), Particularite(corrigee=True)),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
     "backpack": Particularite(
         limites=_contrats(1000),
         timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"},
         corrigee=True,
-        carnet_partiel=True,
+        carnet_partiel=100,
     ),
-    "bitvavo": Particularite(trades_a_confirmer=500),  # des uuid, les mêmes en REST
+    # Ses trades ont des uuid, les mêmes en REST ; son carnet part de mille niveaux, par le flux.
+    "bitvavo": Particularite(trades_a_confirmer=500, carnet_partiel=1000),
     "toobit": Particularite(limites=_contrats(1000)),  # features ne dit que le comptant ; la demande est la même
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
     # Le volume des contrats. poloniex, deepcoin : prouvé par le chiffre d'affaires enregistré. mexc : 0,01 ETH.
     "poloniex": Particularite(unites=_contrats("contrats"), corrigee=True),
-    "deepcoin": Particularite(unites=_contrats("contrats")),
+    "deepcoin": Particularite(unites=_contrats("contrats"), corrigee=True),
     # features dit 1000, l'exchange rend 500. Au comptant, la classe demande 8h sans le nommer (interval=None).
+    # Elle nomme elle-même les trades sans identifiant : deux trades identiques avaient le même.
     "mexc": Particularite(
-        limites={"spot": 500}, absents={"spot": ("8h",)}, unites=_contrats("contrats"), carnet_partiel=True
+        limites={"spot": 500},
+        absents={"spot": ("8h",)},
+        unites=_contrats("contrats"),
+        carnet_partiel=100,
+        options={"useCcxtTradeId": False},
     ),
     # Un contrat inverse vaut un dollar : 319 499 en une heure.
     "krakenfutures": Particularite(unites={"inverse": "USD"}, corrigee=True),
@@ -5074,15 +5107,19 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "hibachi": Particularite(unites=_contrats("cotation")),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
     "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base")),
-    "xt": Particularite(trades_en_contrats=False),  # la classe multiplie elle-même par la taille du contrat
+    # La classe multiplie elle-même les trades par la taille du contrat. Son carnet part de cinquante niveaux, le plus
+    # que le REST serve d'un contrat.
+    "xt": Particularite(trades_en_contrats=False, carnet_partiel=50, niveaux_de_l_instantane=500),
 }
 
 # Leur classe ne voit pas une trame de carnet perdue, ou s'en remet mal : `annexes_ccxt_fr/carnets.py` la voit.
 CARNETS_NUMEROTES = frozenset({
-    "backpack", "bitget", "bittrade", "bitvavo", "blockchaincom", "blofin", "bybit", "deribit", "extended", "gate",
-    "gemini", "grvt", "hitbtc", "htx", "kraken", "krakenfutures", "kucoin", "lighter", "mexc", "poloniex", "weex",
-    "whitebit", "xt",
+    "apex", "backpack", "bitget", "bittrade", "bitvavo", "blockchaincom", "blofin", "bybit", "deribit", "extended",
+    "gate", "gemini", "grvt", "hitbtc", "htx", "kraken", "krakenfutures", "kucoin", "lighter", "mexc", "poloniex",
+    "weex", "whitebit", "xt",
 })  # fmt: skip
+# Elle raccorde mal le flux à l'instantané, ou demande des prix arrondis : sans cette annexe, le carnet serait faux.
+CARNETS_MAL_LUS = frozenset({"bitstamp", "deepcoin", "derive", "gate", "kucoin", "mexc", "p2b", "xt"})
 
 
 @dataclass(frozen=True)
@@ -5161,6 +5198,12 @@ class _Bruyante:
         if facteur == 0.000001 and (nanosecondes := self.safe_integer(donnees, cle)) is not None:
             return nanosecondes // 10**6
         return super().safe_integer_product(donnees, cle, facteur, defaut)  # type: ignore[misc]
+
+    def safe_trade(self, trade: Any, market: Any = None) -> Any:
+        """D'une quantité que la classe a déjà multipliée par la taille du contrat, ccxt fausserait le montant."""
+        if market and market.get("contract") and not self.particularite.trades_en_contrats:
+            market = {**market, "contractSize": 1}
+        return super().safe_trade(trade, market)  # type: ignore[misc]
 
     def on_json_response(self, corps: str) -> Any:
         """Un nombre non fini (NaN, 1e999) n'abîme que sa ligne : orjson, par qui ccxt lit, refuse tout le corps."""
@@ -5342,11 +5385,15 @@ def _classe(exchange: str) -> Any:
     particularite = PARTICULARITES.get(nom, Particularite())
     devant = [annexe("corrections", f"Lire {exchange} juste").CORRECTIONS[nom]] if particularite.corrigee else []
     # Sans elle, `controler_flux` dit que ces carnets ne se vérifient pas.
-    numerotes = not CARNETS_NUMEROTES.isdisjoint(lignee)
-    numeros = {"carnets": "Numerotee"} if numerotes else {}
-    for fichier, couche in (numeros | _COUCHES).items():
+    ajouts: dict[str, Any] = {
+        "particularite": particularite,
+        "carnets_numerotes": not CARNETS_NUMEROTES.isdisjoint(lignee),
+        "carnets_mal_lus": not CARNETS_MAL_LUS.isdisjoint(lignee),
+    }
+    if (ajouts["carnets_numerotes"] or ajouts["carnets_mal_lus"]) and (carnets := annexe_ou_rien("carnets")):
+        devant += carnets.couches(lignee)
+    for fichier, couche in _COUCHES.items():
         devant += [getattr(piece, couche)] if (piece := annexe_ou_rien(fichier)) else []
-    ajouts: dict[str, Any] = {"particularite": particularite, "carnets_numerotes": numerotes}
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
     if base.parse_ohlcvs is socle.parse_ohlcvs:  # btcturk a la sienne, qui lit des colonnes
         ajouts["parse_ohlcvs"] = _lire_toutes
@@ -6668,8 +6715,10 @@ class _Carnets(dict[str, Any]):
 class _Livraison:
     """Les lignes que ccxt vient de traiter, livrées ensemble quand il a fini les trames qui attendaient."""
 
-    def __init__(self, recevoir: Recevoir, signaler: Callable[[Exception], None]) -> None:
-        self._recevoir, self._signaler = recevoir, signaler
+    def __init__(
+        self, recevoir: Recevoir, signaler: Callable[[Exception], None], suivis: Container[str] = frozenset()
+    ) -> None:
+        self._recevoir, self._signaler, self._suivis = recevoir, signaler, suivis
         self._recues: dict[str, list[Any]] = {}  # par symbole, les lignes qui attendent
         self._caches: dict[str, Any] = {}
         self._recrites: dict[str, Sequence[Any]] = {}  # la dernière ligne lue d'une liste que la classe récrit
@@ -6686,10 +6735,14 @@ class _Livraison:
             return cache
         # ccxt récrit une bougie en place à chaque mise à jour ; et cent mille dictionnaires gardés éveillent sans cesse
         # le ramasse-miettes, dont le passage coûte plus que tout le reste
-        figer: Callable[[Any], Any] = _trade_recu if hasattr(cache, "_all_new_updates") else tuple
+        est_de_trades = hasattr(cache, "_all_new_updates")
 
         def entendre(ligne: Any) -> None:
-            self._garder(symbole, figer(ligne))
+            if est_de_trades:  # d'une trame à plusieurs marchés, coinbase et coincheck rangent tout sous le premier
+                dit = ligne.get("symbol")
+                self._garder(dit if dit in self._suivis else symbole, _trade_recu(ligne))
+            else:
+                self._garder(symbole, tuple(ligne))
 
         for ligne in cache:
             entendre(ligne)
@@ -6734,7 +6787,6 @@ class _Livraison:
         self._caches.clear()
 
 
-NIVEAUX_D_OFFICE = 100  # d'un instantané, si l'on n'en demande pas tant (kucoin)
 INSTANTANE_S = 5.0  # entre deux instantanés d'un même carnet, au moins
 INSTANTANE_TARDIF_S = 1.0
 
@@ -6748,28 +6800,56 @@ class _Instantanes:
     ses états se fondent en un ; s'il tarde, il en a manqué (`decaler`). ccxt#6546, cryptofeed#604.
     """
 
-    def __init__(self, api: Any, decaler: Callable[[str], None]) -> None:
-        self._api = api
+    def __init__(self, api: Any, propre: Particularite, decaler: Callable[[str], None]) -> None:
+        self._api, self._decaler = api, decaler
         self._pleins: dict[str, dict[str, tuple[int, float]]] = {}  # côté -> ses niveaux, et le prix du dernier
         self._attendus: dict[str, float] = {}  # depuis quand, de ceux qui ne sont pas encore venus
         self._prochains: dict[str, float] = {}  # pas d'autre instantané avant cet instant
-        lire, ouvrir = api.fetch_rest_order_book_safe, api.order_book
+        lire, ouvrir, appliquer = api.fetch_rest_order_book_safe, api.order_book, api.handle_book_delta
 
         async def lire_et_retenir(symbole: str, limite: int | None = None, params: Any = None) -> Any:
             try:
-                servi = await lire(symbole, limite, params or {})
+                servi = await lire(symbole, limite or propre.niveaux_de_l_instantane, params or {})
             finally:
-                self._prochains[symbole] = time.monotonic() + INSTANTANE_S
-                if self._attendus.pop(symbole, math.inf) + INSTANTANE_TARDIF_S < time.monotonic():
-                    decaler(symbole)
-            plein = limite or NIVEAUX_D_OFFICE
-            cotes = {cote: servi[cote] for cote in ("bids", "asks") if len(servi[cote]) >= plein}
-            self._pleins[symbole] = {cote: (len(niveaux), niveaux[-1][0]) for cote, niveaux in cotes.items()}
+                self._arriver(symbole)
+            self._retenir(symbole, servi, limite or propre.carnet_partiel)
             return servi
+
+        def appliquer_et_borner(carnet: Any, ecart: Any) -> None:
+            appliquer(carnet, ecart)
+            self._borner(carnet)
 
         # La classe rognerait le carnet à chaque lecture : le niveau qu'elle ôte n'y reviendrait pas avec le prix.
         api.order_book = lambda instantane=MappingProxyType({}), _profondeur=None: ouvrir(instantane)
         api.fetch_rest_order_book_safe = lire_et_retenir
+        if propre.carnet_borne:
+            api.handle_book_delta = appliquer_et_borner
+        if servir := getattr(api, "handle_order_book_snapshot", None):  # bitvavo, par le flux
+
+            def servir_et_retenir(client: Any, trame: Any) -> None:
+                servi = api.parse_order_book(trame["response"], symbole := api.safe_symbol(trame["response"]["market"]))
+                self._arriver(symbole)
+                self._retenir(symbole, servi, propre.carnet_partiel)
+                servir(client, trame)
+
+            api.handle_order_book_snapshot = servir_et_retenir
+
+    def _arriver(self, symbole: str) -> None:
+        """L'instantané est venu, ou a échoué."""
+        self._prochains[symbole] = time.monotonic() + INSTANTANE_S
+        if self._attendus.pop(symbole, math.inf) + INSTANTANE_TARDIF_S < time.monotonic():
+            self._decaler(symbole)
+
+    def _retenir(self, symbole: str, servi: Any, plein: int) -> None:
+        cotes = {cote: servi[cote] for cote in ("bids", "asks") if len(servi[cote]) >= plein}
+        self._pleins[symbole] = {cote: (len(niveaux), niveaux[-1][0]) for cote, niveaux in cotes.items()}
+
+    def _borner(self, carnet: Any) -> None:
+        """Du niveau que de plus proches ont poussé hors de ceux dont le flux parle, rien n'est plus su."""
+        pleins = self._pleins.get(carnet["symbol"], {})
+        for cote, (nombre, dernier) in pleins.items():
+            if len(carnet[cote]) >= nombre:
+                pleins[cote] = nombre, (max if cote == "bids" else min)(dernier, carnet[cote][nombre - 1][0])
 
     def connu(self, symbole: str, carnet: Any, profondeur: int) -> Any:
         """Ce qu'on sait du carnet ; vide tant qu'un côté est tout entier au-delà."""
@@ -6790,10 +6870,12 @@ class _Instantanes:
         self._attendus[symbole] = time.monotonic()
         self._api.orderbooks[symbole] = self._api.order_book()
         journal.debug("%s : le prix sort de l'instantané du carnet, qui repart d'un autre.", symbole)
-        cle = f"orderbook::{symbole}"
+        cle, demande = f"orderbook::{symbole}", f"watchingOrderBookSnapshot@{self._api.market_id(symbole)}"
         for client in self._api.clients.values():
-            if abonnement := client.subscriptions.get(cle):
-                self._api.spawn(self._api.fetch_order_book_snapshot, client, None, {**abonnement, "symbol": symbole})
+            for nom, abonnement in client.subscriptions.items():
+                if isinstance(abonnement, dict) and abonnement.pop(demande, None) is None and nom == cle:  # binance
+                    de_lui = {**abonnement, "symbol": symbole}
+                    self._api.spawn(self._api.fetch_order_book_snapshot, client, None, de_lui)
 
 
 REPRISE_DE_CARNET_S = 10.0  # un carnet décalé repart d'un instantané : okx le doit d'abord à un désabonnement acquitté
@@ -6820,11 +6902,12 @@ class Ecoute:
         self.canal, self.series = CANAUX[canal], {serie.cle.symbole: serie for serie in series}
         self._nom, self._recevoir, self._connexion = canal, recevoir, connexion
         self._coupure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._livraison = _Livraison(recevoir, self._signaler)
+        self._livraison = _Livraison(recevoir, self._signaler, self.series)
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self._carnet_ote = False
-        self._instantanes = _Instantanes(self.api, decaler) if connexion.particularite.carnet_partiel else None
+        propre = connexion.particularite
+        self._instantanes = _Instantanes(self.api, propre, decaler) if propre.carnet_partiel else None
         self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
         self.api.ssl_context = connexion.api.ssl_context  # en relire les certificats prend 30 ms, et un Mo par écoute
         passer_marches(connexion.api, self.api)
@@ -6900,7 +6983,7 @@ class Ecoute:
         if self._nom == "ticker":
             return demande, params
         if self._nom == "orderbook":
-            return demande, self._connexion.particularite.niveaux_a_demander(paquet[0].limite), params
+            return demande, self._connexion.particularite.niveaux_a_demander(paquet[0].limite, paquet[0].marche), params
         if self._nom == "trades":
             return demande, None, None, params
         couples = [[serie.cle.symbole, serie.timeframe.code] for serie in paquet]
@@ -6992,7 +7075,7 @@ class Ecoute:
         """Ce qu'un appel rend : les carnets ; d'une classe qui ne range pas où l'on écoute, c'est tout ce qu'on a."""
         if self._nom == "orderbook":
             for symbole in [demande] if isinstance(demande, str) else demande:
-                self._lire_carnet(symbole, self.api.orderbooks.get(symbole))
+                self._lire_carnet(symbole, self._carnet_range(symbole))
             if (symbole := str(rendu.get("symbol") or demande)) not in self.api.orderbooks:
                 self._lire_carnet(symbole, rendu)  # bitopro
         elif self._nom == "ticker":
@@ -7023,9 +7106,16 @@ class Ecoute:
     def _relire_les_carnets(self, demande: str | list[str]) -> None:
         """Celui qui a changé entre deux appels n'est annoncé par aucun : c'est peut-être le dernier d'une rafale."""
         for symbole in ([demande] if isinstance(demande, str) else demande) if self._nom == "orderbook" else ():
-            carnet = self.api.orderbooks.get(symbole)
+            carnet = self._carnet_range(symbole)
             if carnet is not None and (carnet.get("timestamp"), carnet.get("nonce")) != (None, None):
                 self._lire_carnet(symbole, carnet)
+
+    def _carnet_range(self, symbole: str) -> Any:
+        """Le carnet d'un marché, que coinbase donne sous un autre nom : celui de BTC-USDC est celui de BTC-USD."""
+        if symbole in self.api.orderbooks or symbole not in self.series:
+            return self.api.orderbooks.get(symbole)
+        autre = (self.series[symbole].marche.get("info") or {}).get("alias")
+        return self.api.orderbooks.get(self.api.safe_symbol(autre)) if autre else None
 
     def _lire_carnet(self, symbole: str, carnet: Any) -> None:
         if carnet is None:
@@ -8344,7 +8434,7 @@ class RelectureTrades:
             bord = page[-1].timestamp // self._grain_ms * self._grain_ms
             instant = max((trade.timestamp for trade in page if trade.timestamp < bord), default=instant)
         nouvelle: tuple[int | None, Mapping[str, Any]] = instant, {}
-        if isinstance(info, Mapping) and {"a", "f", "l"} <= info.keys():
+        if self._connexion.particularite.trades_par_id and isinstance(info, Mapping) and "a" in info:
             nouvelle = None, {"fromId": int(info["a"]) + 1}
         elif curseur := curseur_en_ns(info):
             nouvelle = None, {"since": curseur}
@@ -10059,7 +10149,8 @@ class FilCarnet(FilInstantanes):
 
     async def a_bouge(self) -> bool:
         """Un carnet REST peut différer d'un niveau lointain : seul le meilleur prix décide."""
-        quoi, limite = f"Carnet de {self.cle}", self.connexion.particularite.niveaux_a_demander(1)
+        quoi = f"Carnet de {self.cle}"
+        limite = self.connexion.particularite.niveaux_a_demander(1, self.serie.marche)
         servi = await self.connexion.appeler(quoi, "fetch_order_book", self.cle.symbole, limite)
         vu, neuf = self._contenu, self._lire(servi)
         return vu is None or neuf is None or [cote[:1] for cote in vu[1:]] != [cote[:1] for cote in neuf[1:]]
@@ -10865,6 +10956,8 @@ class Tache:
             ("silence", self.stream, "--stream"),
             ("profondeur", carnet, "--stream orderbook"),
             ("sqlite_table", base, "--format sqlite"),
+            ("sandbox", not self.hors_ligne, "un vrai exchange"),
+            ("proxy", not self.hors_ligne, "un vrai exchange"),
         ):
             if nom in donnees and not sert:
                 yield nom, ou
@@ -11315,7 +11408,10 @@ def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env"
     """Les réglages de connexion d'une tâche ; `config` passe sous `config_ccxt`."""
     reglages = {champ.name: getattr(tache, champ.name) for champ in fields(Reglages) if hasattr(tache, champ.name)}
     reglages["config_ccxt"] = fondre_dicts(config, tache.config_ccxt)
-    if not tache.hors_ligne:
+    if tache.hors_ligne:  # ce qui mènerait ailleurs est laissé : d'un lot, ces options valent pour le vrai exchange
+        locale = {nom: v for nom, v in tache.config_ccxt.items() if nom != "hostname" and "prox" not in nom.lower()}
+        reglages |= {"config_ccxt": fondre_dicts(locale, config), "sandbox": False, "proxy": None}
+    else:
         reglages |= {"identifiants": lire_identifiants(tache.exchange, env), "secrets": secrets_connus(env)}
     return Reglages(**reglages)
 
@@ -11377,6 +11473,11 @@ def controler_flux(connexion: Connexion, tache: Tache) -> None:
             f"{tache.exchange} n'offre pas le flux « {tache.stream} »",
             f"Il offre : {', '.join(offerts)}." if offerts else "Il n'a aucun flux : ôtez --stream.",
         )
+    if tache.stream == "orderbook" and connexion.api.carnets_mal_lus:
+        annexe("carnets", f"Suivre les carnets de {tache.exchange}")
+    au_plus = max(connexion.particularite.profondeurs, default=tache.profondeur)
+    if tache.stream == "orderbook" and tache.profondeur > au_plus:
+        journal.warning("%s ne sert que %d niveaux de carnet, moins que --profondeur.", tache.exchange, au_plus)
     if tache.stream == "orderbook" and connexion.api.carnets_numerotes and annexe_ou_rien("carnets") is None:
         journal.warning(
             "Sans le dossier « annexes_ccxt_fr », livré à côté du module, une trame de carnet que %s perdrait ne se "
@@ -11907,6 +12008,7 @@ async def suivre(**options: Any) -> AsyncGenerator[Lot]:
     async with ouvrir_tache(tache) as connexion:
         await connexion.preparer(tache.demandes)
         series = resoudre_series(connexion, tache, bilan)
+        _avertir(bilan.series)
         canal = choisir_canal(connexion, tache, series)
         flux = Flux(connexion, canal, [ouvrir_fil(connexion, tache, canal, s, Fiche(s.cle)) for s in series])
         async with contextlib.aclosing(suivre_flux(flux, tache.duree)) as recus:
@@ -11928,15 +12030,29 @@ def executer(tache: Tache, *, suivi: Suivi | None = None) -> Bilan:
     return courir(lambda: executer_async(tache, suivi=suivi))
 
 
+def _avertir(series: Iterable[BilanSerie]) -> None:
+    """Qui ne regarde que la table doit savoir qu'elle n'est pas entière ; un programme n'a souvent pas de journal."""
+    for serie in series:
+        if serie.etat != "complete":
+            warnings.warn(f"{serie.cle or serie.symbole} : {serie.message}", stacklevel=3)
+
+
 async def telecharger_async(**options: Any) -> pa.Table:
     """Télécharge une histoire ; options : les noms du YAML (`donnee`, `symbole`, `date_debut`…).
 
     `donnee` : « ohlcv » (d'office), « trades » (avec `trades_vers_ohlcv`, les bougies qui en sont faites), « funding »
     ou « open_interest ». Sans `sortie`, rien n'est écrit. Rend les lignes demandées, [date_debut, date_fin[, aux
     colonnes du contrat, triées par clé ; les fiches (intervalles prouvés, trous et leurs raisons) sont en JSON dans
-    `table.schema.metadata[b"fiche"]`. Lève ErreurDemande, ErreurSortie, ErreurDefinitive, ou ErreurTemporaire quand
-    les essais sont épuisés.
+    `table.schema.metadata[b"fiche"]`. S'il y manque quelque chose, ou un symbole, c'est dit par un avertissement
+    (`warnings`). Lève ErreurDemande, ErreurSortie, ErreurDefinitive, ou ErreurTemporaire quand les essais sont épuisés.
     """
+    table, series = await _telecharger(options)
+    _avertir(series)
+    return table
+
+
+async def _telecharger(options: Mapping[str, Any]) -> tuple[pa.Table, list[BilanSerie]]:
+    """La table demandée, et ce que chaque série a donné."""
     tache = construire(options)
     if tache.timeframes:
         raise ErreurDemande("Une table n'a qu'un timeframe", "Faites un appel par timeframe, ou employez `executer`.")
@@ -11946,7 +12062,7 @@ async def telecharger_async(**options: Any) -> pa.Table:
         if serie.etat == "echec":
             raise serie.erreur or ErreurTemporaire(serie.message)
     if puits is not None:
-        return _avec_fiches(puits.table(), tache.type_donnee, puits.fiches.values())
+        return _avec_fiches(puits.table(), tache.type_donnee, puits.fiches.values()), bilan.series
     sortie = bilan.sortie or Path()  # sans puits, `executer_async` l'a choisie
     fiches = {f.cle: f for f in lire_fiches(sortie, table=tache.table_choisie)}
     demandes = {serie.cle: serie.demande or (0, 0) for serie in bilan.series if serie.cle is not None}
@@ -11956,12 +12072,14 @@ async def telecharger_async(**options: Any) -> pa.Table:
         debut, fin = demandes.get(cle, (0, 0))
         morceaux += trancher([lignes], (cle.symbole, debut), (cle.symbole, fin))
     connues = [fiches[cle] for cle in demandes if cle in fiches]
-    return _avec_fiches(pa.concat_tables(morceaux), tache.type_donnee, connues)
+    return _avec_fiches(pa.concat_tables(morceaux), tache.type_donnee, connues), bilan.series
 
 
 def telecharger(**options: Any) -> pa.Table:
     """`telecharger_async`, pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà."""
-    return courir(lambda: telecharger_async(**options))
+    table, series = courir(lambda: _telecharger(options))
+    _avertir(series)  # d'ici : l'avertissement montre la ligne de qui appelle
+    return table
 
 
 # De bougies : mêmes options, mêmes rendus, mêmes erreurs.
@@ -12273,16 +12391,32 @@ def preparer_terminal() -> None:
 
 
 def obtenir(demander: Callable[[], T]) -> T | int:
-    """Ce qui est demandé, ou le code de sortie : aide affichée, demande refusée (et dite), Ctrl-C."""
+    """Ce qui est demandé, ou le code de sortie : aide affichée, demande refusée (et dite), Ctrl-C, SIGTERM."""
     try:
-        return demander()
-    except SystemExit as sortie:  # --help, --version
+        with _fin_demandee():
+            return demander()
+    except SystemExit as sortie:  # --help, --version, SIGTERM
         return int(sortie.code or 0)
     except KeyboardInterrupt:  # avant que l'exécution ne garde les signaux, ou après
         return CODE_SIGINT
     except ErreurCollecte as refus:
         journal.error("%s", refus.complet())
         return refus.code_sortie
+
+
+@contextlib.contextmanager
+def _fin_demandee() -> Iterator[None]:
+    """Hors de l'exécution, qui les garde, les signaux finissent aussi par leur code : d'office, SIGTERM tue (-15)."""
+    if threading.current_thread() is not threading.main_thread():  # un autre fil ne garde aucun signal
+        yield
+        return
+    numeros = (signal.SIGINT, signal.SIGTERM)
+    anciens = {numero: signal.signal(numero, lambda recu, _: sys.exit(128 + recu)) for numero in numeros}
+    try:
+        yield
+    finally:
+        for numero, ancien in anciens.items():
+            signal.signal(numero, ancien)
 
 
 BILAN, RAPPORT = ("bilans", "--bilan"), ("rapport", "Une page --rapport")
@@ -12301,6 +12435,7 @@ def _mener(mots: Sequence[str]) -> int:
         return CODE_SUCCES
     tache, execution = lire_arguments(mots)
     installer_journal(execution.journal)
+    dire_les_repetitions(mots)
     for nom, ou in () if execution.lister or execution.verifier else tache.sans_objet():
         journal.warning("« %s » ne sert qu'avec %s.", drapeau(nom), ou)
     for demande, lue in ((execution.bilan, BILAN), (execution.rapport, RAPPORT)):
@@ -12316,6 +12451,14 @@ def _mener(mots: Sequence[str]) -> int:
 
 
 CompteRendu: TypeAlias = "Bilan | BilanLot"
+
+
+def dire_les_repetitions(mots: Sequence[str]) -> None:
+    """D'une option donnée deux fois, la dernière l'emporte ; de deux symboles, ce serait en taire un."""
+    vus = collections.Counter(mot.partition("=")[0].replace("--symboles", "--symbols") for mot in mots)
+    for nom in (nom for nom, fois in vus.items() if fois > 1 and nom.startswith("--")):
+        plusieurs = " ; plusieurs symboles : --symbols A,B" if nom.startswith("--symbol") else ""
+        journal.warning("« %s » est donné plusieurs fois : seul le dernier compte%s.", nom, plusieurs)
 
 
 def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu, *, flux: bool = False) -> None:

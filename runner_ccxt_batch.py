@@ -146,6 +146,7 @@ def mener(mots: Sequence[str]) -> int:
     """Fait ce que disent ces mots, et rend le code de sortie ; ErreurDemande si le plan ou eux sont fautifs."""
     demande = lot.lire_arguments_lot(mots, collecte.nom_du_programme("runner_ccxt_batch.py"))
     collecte.installer_journal(demande.journal)
+    collecte.dire_les_repetitions(mots)
     plan = lot.plan_demande(demande)
     collecte.installer_journal(demande.journal, [tache.journal for tache in plan.taches if tache.journal])
     return conduire(demande, plan)

@@ -1,19 +1,22 @@
-"""Les numéros des trames de carnet, là où la classe ccxt ne les lit pas : il en manquerait une sans que rien le dise.
+"""Les trames de carnet que la classe ccxt perd sans le dire : numéros non lus, instantané mal raccordé.
 
-Le module s'en passe quand il est copié seul : il avertit qu'une trame perdue ne s'y verrait pas.
+Copié seul, le module se passe des numéros : il avertit qu'une trame perdue ne s'y verrait pas. Sans ce qu'elle corrige,
+il ne suit pas les carnets de ces exchanges.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 import zlib
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from module_ccxt_fr_v2 import importer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 Numeros: TypeAlias = Iterator[tuple[str, Any, Any]]
 """D'une trame : le sujet d'une suite, le numéro de celle d'avant (None : un carnet entier), et le sien (0 : elle n'en
@@ -36,6 +39,12 @@ def _bitvavo(trame: Mapping[str, Any]) -> Numeros:
 def _bybit(trame: Mapping[str, Any]) -> Numeros:
     numero = int(trame["data"]["u"])
     if trame["topic"].startswith("orderbook."):
+        yield trame["topic"], None if trame["type"] == "snapshot" else numero - 1, numero
+
+
+def _apex(trame: Mapping[str, Any]) -> Numeros:
+    numero = int(trame["data"]["u"])
+    if trame["topic"].startswith("orderBook"):
         yield trame["topic"], None if trame["type"] == "snapshot" else numero - 1, numero
 
 
@@ -158,6 +167,7 @@ def _extended(trame: Mapping[str, Any]) -> Numeros:
 
 # Ajouter un exchange : une fonction et une ligne ici, et son nom dans `CARNETS_NUMEROTES`.
 NUMEROS: Mapping[str, Callable[[Mapping[str, Any]], Numeros]] = {
+    "apex": _apex,
     "backpack": _backpack,
     "bitget": _bitget,
     "bittrade": _bittrade,
@@ -274,3 +284,147 @@ class Numerotee:
         """Une trame de mexc au comptant, dont l'adresse n'a reçu que des octets."""
         client.suites.verifier(trame)
         return super().handle_protobuf_message(client, trame)  # type: ignore[misc]
+
+
+# --- Ce qui raccorde le flux à l'instantané, ou demande les vrais prix : à mettre devant la classe ccxt.
+
+
+def _perimee(carnet: Any, numero: Any) -> bool:
+    """D'une trame que le carnet contient déjà : rejouée, elle le ferait reculer."""
+    return carnet is not None and None not in (carnet["nonce"], numero) and numero <= carnet["nonce"]
+
+
+class Bitstamp:
+    """Sans trame gardée du même instant que l'instantané, la classe les oublierait toutes ; elle date à la seconde."""
+
+    def get_cache_index(self, carnet: Any, gardees: Any) -> int:
+        """Le rang de la première trame qui suit l'instantané ; -1 s'il est trop ancien."""
+        rang: int = super().get_cache_index(carnet, gardees)  # type: ignore[misc]  # la classe ccxt est dessous
+        suivent = (i for i, trame in enumerate(gardees) if int(trame["microtimestamp"]) > carnet["nonce"])
+        return rang if rang < 0 else next(suivent, len(gardees))
+
+    def handle_book_delta(self, carnet: Any, trame: Any) -> None:
+        """Une trame."""
+        super().handle_book_delta(carnet, trame)  # type: ignore[misc]
+        carnet["timestamp"] = carnet["nonce"] // 1000
+        carnet["datetime"] = self.iso8601(carnet["timestamp"])  # type: ignore[attr-defined]
+
+
+class Gate:
+    """D'un contrat, la classe date l'instantané à la seconde : il précéderait l'état d'avant."""
+
+    def parse_order_book(self, carnet: Any, symbole: Any, instant: Any = None, *autres: Any) -> Any:
+        """Un carnet."""
+        with contextlib.suppress(AttributeError, TypeError, ValueError):
+            precis = int(1000 * float(carnet.get("current")))
+            instant = precis if 0 <= precis - instant < 1000 else instant
+        return super().parse_order_book(carnet, symbole, instant, *autres)  # type: ignore[misc]
+
+
+class Kucoin:
+    """D'un contrat, la classe rejouerait les trames que l'instantané contient déjà."""
+
+    def handle_order_book(self, client: Any, trame: Any) -> None:
+        """Une trame."""
+        if "sequence" in (dits := trame.get("data") or {}):
+            dits["sequenceEnd"] = dits["sequence"]
+        super().handle_order_book(client, trame)  # type: ignore[misc]
+
+
+class Mexc:
+    """Au comptant, la classe ne lit que la première version d'une trame : elle perd celle qui chevauche l'instantané.
+
+    Celles qu'elle garde n'ont pas d'heure.
+    """
+
+    def handle_order_book(self, client: Any, trame: Any) -> None:
+        """Une trame."""
+        api: Any = self
+        dits = api.safe_dict_n(trame, ["data", "publicAggreDepths"], {})
+        dits["version"] = dits.get("version") or dits.get("toVersion")
+        dits["instant"] = trame.get("sendTime", trame.get("ts"))
+        if not _perimee(api.orderbooks.get(api.safe_symbol(trame.get("symbol"))), api.safe_integer(dits, "version")):
+            super().handle_order_book(client, trame)  # type: ignore[misc]
+
+    def handle_book_delta(self, carnet: Any, dits: Any) -> None:
+        """Une trame, gardée ou non."""
+        api: Any = self
+        super().handle_book_delta(carnet, dits)  # type: ignore[misc]
+        carnet["timestamp"] = api.safe_integer(dits, "instant")
+        carnet["datetime"] = api.iso8601(carnet["timestamp"])
+
+
+class Xt:
+    """La classe rejouerait les trames que l'instantané contient déjà ; celles qu'elle garde n'ont pas d'heure."""
+
+    def handle_order_book(self, client: Any, trame: Any) -> None:
+        """Une trame."""
+        api: Any = self
+        dits = api.safe_dict(trame, "data", {})
+        symbole = api.safe_symbol(dits.get("s"), None, None, "contract" if "fu" in dits else "spot")
+        if not _perimee(api.orderbooks.get(symbole), api.safe_integer_2(dits, "i", "u")):
+            super().handle_order_book(client, trame)  # type: ignore[misc]
+
+    def handle_book_delta(self, carnet: Any, dits: Any) -> None:
+        """Une trame gardée."""
+        api: Any = self
+        super().handle_book_delta(carnet, dits)  # type: ignore[misc]
+        carnet["timestamp"] = api.safe_integer(dits, "t")
+        carnet["datetime"] = api.iso8601(carnet["timestamp"])
+
+
+class Deepcoin:
+    """De deux trames de la même ms, la classe n'applique que la première ; d'un carnet entier redit, que les ajouts."""
+
+    def order_book(self, instantane: Any = MappingProxyType({}), _profondeur: Any = None) -> Any:
+        """Un carnet : l'exchange en tient soixante niveaux, sans toujours dire lequel en sort."""
+        return super().order_book(instantane, 60)  # type: ignore[misc]
+
+    def handle_order_book(self, client: Any, trame: Any) -> None:
+        """Une trame : de sorte « f », un carnet entier, qu'il arrive à l'exchange de redire en cours de route."""
+        api: Any = self
+        dits = api.safe_dict(api.safe_dict(api.safe_list(trame, "r", []), 0, {}), "d", {})
+        carnet = api.orderbooks.get(api.safe_symbol(dits.get("I"), None, "/"))
+        if carnet is not None and trame.get("t") == "f":
+            carnet["timestamp"] = None
+        super().handle_order_book(client, trame)  # type: ignore[misc]
+
+    def handle_order_book_message(self, client: Any, trame: Any, carnet: Any) -> None:
+        """Une trame ; de celles que la classe a gardées, l'instantané peut contenir celle de la même ms."""
+        if not carnet.cache and carnet["timestamp"] == trame.get("mt"):
+            carnet["timestamp"] -= 1
+        super().handle_order_book_message(client, trame, carnet)  # type: ignore[misc]
+        carnet.limit()
+
+
+class Derive:
+    """La classe demande des prix réunis par dix ; il est des groupes d'un."""
+
+    async def watch_public(self, sujet: str, demande: Any, abonnement: Any) -> Any:
+        """Un abonnement."""
+        vrai = re.sub(r"^(orderbook\..+)\.10\.(\d+)$", r"\1.1.\2", sujet)
+        params = {**demande["params"], "channels": [vrai]}
+        return await super().watch_public(vrai, {**demande, "params": params}, abonnement)  # type: ignore[misc]
+
+
+class P2b:
+    """La classe demande des prix réunis par 0,001, souvent plus que le pas du marché ; « 0 » les laisse entiers."""
+
+    async def subscribe(self, nom: str, sujet: str, demande: Any, params: Any = MappingProxyType({})) -> Any:
+        """Un abonnement."""
+        entiere = [*demande[:2], params.get("interval", "0")] if nom == "depth.subscribe" else demande
+        return await super().subscribe(nom, sujet, entiere, dict(params))  # type: ignore[misc]
+
+
+# Ajouter un exchange : une classe et une ligne ici, et son nom dans `CARNETS_MAL_LUS`.
+CORRIGES: Mapping[str, type] = {
+    "bitstamp": Bitstamp, "deepcoin": Deepcoin, "derive": Derive, "gate": Gate, "kucoin": Kucoin, "mexc": Mexc,
+    "p2b": P2b, "xt": Xt,
+}  # fmt: skip
+
+
+def couches(lignee: Iterable[str]) -> list[type]:
+    """Ce qui se met devant une classe de cette lignée."""
+    noms = dict.fromkeys(lignee)
+    numerotee = [Numerotee] if not {*NUMEROS, *SOMMES}.isdisjoint(noms) else []
+    return [*(CORRIGES[nom] for nom in noms if nom in CORRIGES), *numerotee]

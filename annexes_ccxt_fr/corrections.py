@@ -5,6 +5,8 @@ Le module ne s'en passe pas : sans elle, des lignes de ces exchanges seraient fa
 
 from __future__ import annotations
 
+import collections
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from module_ccxt_fr_v2 import HEURE_MS, Timeframe, en_iso
@@ -57,22 +59,46 @@ class Onetrading:
             lue[0] = pas.plancher(self.parse8601(ligne.get("time")))  # type: ignore[attr-defined]
         return lue
 
+    def handle_ohlcv(self, client: Any, trame: Any) -> None:
+        """Une bougie du flux, que ccxt date de sa dernière ms."""
+        api: Any = self
+        trame = {**trame, "time": api.iso8601(api.parse_ohlcv(trame)[0])}
+        super().handle_ohlcv(client, trame)  # type: ignore[misc]
+
 
 class Bitopro:
-    """La classe invente des bougies plates, jusqu'avant la cotation."""
+    """La classe invente des bougies plates, jusqu'avant la cotation, et prend pour neufs des trades redits."""
 
     @staticmethod
     def insert_missing_candles(bougies: Any, *_args: Any) -> Any:
         """Les bougies, telles quelles."""
         return bougies
 
+    def handle_trade(self, client: Any, trame: Any) -> None:
+        """Chaque trame redit tous les derniers trades, sans identifiant (« pushed full data when updated »)."""
+        lignes = trame.get("data") or []
+        contenus = [tuple(ligne.get(nom) for nom in ("timestamp", "price", "amount", "isBuyer")) for ligne in lignes]
+        dites: dict[Any, Any] = vars(self).setdefault("trades_dits", {})
+        avant, maintenant = dites.get(trame.get("pair")), collections.Counter(contenus)
+        if avant and maintenant and not avant & maintenant:
+            raise ValueError("aucun des trades de la trame d'avant : il en manque peut-être")
+        dites[trame.get("pair")] = maintenant
+        neufs = maintenant - (avant or collections.Counter())
+        restent = [neufs.subtract([contenu]) or neufs[contenu] >= 0 for contenu in contenus]
+        data = [ligne for ligne, reste in zip(lignes, restent, strict=True) if reste]
+        super().handle_trade(client, {**trame, "data": data})  # type: ignore[misc]
+
 
 class Backpack:
-    """Un trade du flux, que ccxt date de son envoi (`E`) : `T` est l'instant de la transaction, celui du REST."""
+    """Ce que ccxt date mal d'une trame."""
 
     def parse_ws_trade(self, trade: Any, market: Any = None) -> Any:
-        """Un trade."""
+        """Un trade, qu'il date de son envoi (`E`) : `T` est l'instant de la transaction, celui du REST."""
         return super().parse_ws_trade({**trade, "E": trade.get("T") or trade.get("E")}, market)  # type: ignore[misc]
+
+    def parse_ws_ohlcv(self, bougie: Any, market: Any = None) -> Any:
+        """Une bougie, qu'il date de sa fin (`T`)."""
+        return super().parse_ws_ohlcv({**bougie, "T": bougie.get("t")}, market)  # type: ignore[misc]
 
 
 class Poloniex:
@@ -93,11 +119,34 @@ class Upbit:
         return super().parse_trade({**trade, **date}, market)  # type: ignore[misc]
 
 
+def _en_pour_cent(ticker: Any, nom: str) -> Any:
+    """Ce rapport, que la classe rend pour un pourcentage ; ccxt en tirait ensuite l'ouverture et l'écart."""
+    rapport = ticker.get(nom)
+    return {**ticker, nom: str(100 * Decimal(str(rapport)))} if rapport else ticker
+
+
+class Apex:
+    """De `price24hPcnt`, -0,0194 est une baisse de deux pour cent."""
+
+    def parse_ticker(self, ticker: Any, market: Any = None) -> Any:
+        """Un ticker ; les mises à jour se fondent dans sa trame, laissée telle quelle."""
+        lu = super().parse_ticker(_en_pour_cent(ticker, "price24hPcnt"), market)  # type: ignore[misc]
+        return {**lu, "info": ticker}
+
+
 class Cryptocom:
-    """D'une mise à jour, la classe ne lit pas l'instant : le carnet garderait celui de son premier état."""
+    """D'un ticker, `c` est un rapport : 0,0583, de 28 768 à 30 446."""
+
+    def parse_ticker(self, ticker: Any, market: Any = None) -> Any:
+        """Un ticker du REST."""
+        return super().parse_ticker(_en_pour_cent(ticker, "c"), market)  # type: ignore[misc]
+
+    def parse_ws_ticker(self, ticker: Any, market: Any = None) -> Any:
+        """Un ticker du flux."""
+        return super().parse_ws_ticker(_en_pour_cent(ticker, "c"), market)  # type: ignore[misc]
 
     def handle_order_book(self, client: Any, trame: Any) -> None:
-        """Une trame de carnet."""
+        """Une trame de carnet, dont la classe ne lit pas l'instant : il garderait celui de son premier état."""
         api: Any = self
         carnet = api.orderbooks.get(api.safe_symbol(trame.get("instrument_name")))
         lot = api.safe_dict(api.safe_list(trame, "data", []), 0, {})
@@ -108,12 +157,118 @@ class Cryptocom:
 
 
 class Krakenfutures:
-    """D'un trade REST, la classe tait la quantité."""
+    """D'un trade REST, la classe tait la quantité ; d'un ticker du flux, elle prend un pourcentage pour un écart."""
 
     def parse_trade(self, trade: Any, market: Any = None) -> Any:
         """Un trade."""
         lu = super().parse_trade(trade, market)  # type: ignore[misc]
         return lu if lu["amount"] is not None else {**lu, "amount": lu["info"].get("quantity")}
+
+    def parse_ws_ticker(self, ticker: Any, market: Any = None) -> Any:
+        """`change` est en pour cent, et le volume d'un inverse en dollars, comme en REST."""
+        api: Any = self
+        inverse = api.safe_market(ticker.get("product_id"), market)["inverse"]
+        tu = {"change": None} | ({"volume": None} if inverse else {})
+        lu = super().parse_ws_ticker({**ticker, **tu}, market)  # type: ignore[misc]
+        return {**api.safe_ticker({**lu, "percentage": ticker.get("change")}), "info": ticker}
+
+
+class Lbank:
+    """Ses trames sont datées à l'heure de Shanghai, sans le dire : ccxt les met huit heures trop tard.
+
+    D'un trade dont la ligne est celle du teneur (« sell_maker »), la classe rend en REST le sens du teneur.
+    """
+
+    def handle_message(self, client: Any, trame: Any) -> None:
+        """Une trame, son fuseau dit."""
+        if isinstance(trame, dict):
+            trame = _a_shanghai(trame, "TS")
+            for nom, date in (("trade", "TS"), ("kbar", "t")):
+                if isinstance(trame.get(nom), dict):
+                    trame = {**trame, nom: _a_shanghai(trame[nom], date)}
+        super().handle_message(client, trame)  # type: ignore[misc]
+
+    def parse_trade(self, trade: Any, market: Any = None) -> Any:
+        """Un trade du REST."""
+        lu = super().parse_trade(trade, market)  # type: ignore[misc]
+        du_preneur = {"buy": "sell", "sell": "buy"} if str(trade.get("type")).endswith("_maker") else {}
+        return {**lu, "side": du_preneur.get(lu["side"], lu["side"])}
+
+
+def _a_shanghai(dit: Any, nom: str) -> Any:
+    date = dit.get(nom)
+    return {**dit, nom: f"{date}+08:00"} if isinstance(date, str) and "+" not in date else dit
+
+
+class Deepcoin:
+    """D'une trame, la classe ne lit que la première ligne ; d'un trade, elle prend l'instant pour le montant."""
+
+    def handle_trades(self, client: Any, trame: Any) -> None:
+        """Tous ses trades."""
+        for ligne in trame.get("r") or ():
+            super().handle_trades(client, {**trame, "r": [ligne]})  # type: ignore[misc]
+
+    def handle_ohlcv(self, client: Any, trame: Any) -> None:
+        """Toutes ses bougies."""
+        for ligne in trame.get("r") or ():
+            super().handle_ohlcv(client, {**trame, "r": [ligne]})  # type: ignore[misc]
+
+    def parse_ws_trade(self, trade: Any, market: Any = None) -> Any:
+        """Un trade public : `T` y est l'instant, et rien n'y est le montant."""
+        dit = {"TT": trade.get("T"), **{nom: valeur for nom, valeur in trade.items() if nom != "T"}}
+        return super().parse_ws_trade(dit, market)  # type: ignore[misc]
+
+
+class Derive:
+    """La classe attend un dictionnaire là où l'exchange envoie une liste : elle n'en rend pas un trade."""
+
+    def handle_trade(self, client: Any, trame: Any) -> None:
+        """Les trades, par le preneur seul, comme en REST : le teneur y a la même ligne, de l'autre sens."""
+        params = trame.get("params") or {}
+        data = params.get("data")
+        if isinstance(data, list):
+            preneurs = [trade for trade in data if trade.get("liquidity_role") != "maker"]
+            trame = {**trame, "params": {**params, "data": dict(enumerate(preneurs))}}
+        super().handle_trade(client, trame)  # type: ignore[misc]
+
+
+class Blockchaincom:
+    """D'un ticker mis à jour, la classe prend le prix de référence pour le dernier prix."""
+
+    def parse_ws_updated_ticker(self, ticker: Any, avant: Any = None, market: Any = None) -> Any:
+        """Ce qui a changé, sur le ticker d'avant."""
+        api: Any = self
+        return api.parse_ticker({**((avant or {}).get("info") or {}), **ticker}, market)
+
+
+class Weex:
+    """Un ticker, que ccxt date de la fin de ses vingt-quatre heures (`C`), la même pendant des minutes."""
+
+    def handle_ticker(self, client: Any, trame: Any) -> None:
+        """`E` est l'instant de l'état."""
+        data = [{**ticker, "C": trame.get("E")} for ticker in trame.get("d") or ()]
+        super().handle_ticker(client, {**trame, "d": data})  # type: ignore[misc]
+
+
+class Bingx:
+    """Un ticker, que ccxt date du dernier trade (`C`), quand ses prix d'achat et de vente changent sans lui."""
+
+    def handle_ticker(self, client: Any, trame: Any) -> None:
+        """`E` est l'instant de l'état."""
+        data = trame.get("data") or {}
+        super().handle_ticker(client, {**trame, "data": {**data, "C": data.get("E")}})  # type: ignore[misc]
+
+
+class Grvt:
+    """D'un ticker, la classe ne compte que les achats dans le volume."""
+
+    def parse_ticker(self, ticker: Any, market: Any = None) -> Any:
+        """Achats et ventes."""
+        sommes: dict[str, str | None] = {}
+        for unite in "bq":
+            cotes = [ticker.get(f"{sens}_volume_24h_{unite}") for sens in ("buy", "sell")]
+            sommes[f"buy_volume_24h_{unite}"] = None if None in cotes else str(sum(map(Decimal, cotes)))
+        return {**super().parse_ticker({**ticker, **sommes}, market), "info": ticker}  # type: ignore[misc]
 
 
 def _du_rest(api: Any, methode: str) -> Any:
@@ -153,4 +308,12 @@ CORRECTIONS: Mapping[str, type] = {
     "krakenfutures": Krakenfutures,
     "luno": Luno,
     "coinbaseexchange": Coinbaseexchange,
+    "apex": Apex,
+    "lbank": Lbank,
+    "deepcoin": Deepcoin,
+    "derive": Derive,
+    "blockchaincom": Blockchaincom,
+    "weex": Weex,
+    "bingx": Bingx,
+    "grvt": Grvt,
 }

@@ -80,6 +80,7 @@ from module_ccxt_fr_v2 import (
     genre_de,
     habiller,
     instants_de,
+    intervalles_de,
     journal,
     manquants,
     oter,
@@ -413,6 +414,9 @@ def _moins_les_trous(couverts: Sequence[Intervalle], trous: Sequence[Trou]) -> l
     return oter(couverts, (trou[:2] for trou in trous if trou.raison in (ECHEC, HORS_FENETRE_API)))
 
 
+VIDES_PROCHES = 60  # en bougies : relire ce qui sépare deux vides coûte alors moins que les demander à part
+
+
 class BougiesDesTrades:
     """La source des bougies faites de l'histoire des trades : mêmes bougies, là où celles de l'exchange s'arrêtent."""
 
@@ -435,7 +439,14 @@ class BougiesDesTrades:
         """Fixe l'ancre et les bornes ; ce que les bougies de l'exchange ne servent plus est à lire dans les trades."""
         await self._bougies.preparer()
         self.demande = self._bougies.demande
-        return reste_a_lire(self.demande, self.fiche, ailleurs=True)
+        reste = reste_a_lire(self.demande, self.fiche, ailleurs=True)
+        return unir(reste, self._a_reporter()) if self._reporter else reste
+
+    def _a_reporter(self) -> list[Intervalle]:
+        """Les minutes sans trade d'un fichier fait sans elles, à relire : elles deviennent des bougies plates."""
+        vides = intervalles_de(self.fiche.trous, SANS_TRANSACTION)
+        proches = unir((debut, self._bougies.timeframe.avancer(fin, VIDES_PROCHES)) for debut, fin in vides)
+        return croiser([self.demande], proches)
 
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des intervalles, dans l'ordre."""

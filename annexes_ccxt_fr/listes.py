@@ -74,7 +74,8 @@ NOTES = {
     "plus longue est un trou de trades ; ses bougies se relisent. Au comptant, ses tickers n'ont ni bid ni ask",
     "binance": "volume 0 aux prix mark et index",
     "gate": "refuse au-delà de 10 000 bougies en arrière",
-    "hyperliquid": "garde les 5 000 dernières bougies de chaque timeframe ; 1w et 1M peuvent répondre une erreur",
+    "hyperliquid": "garde les 5 000 dernières bougies de chaque timeframe ; 1w et 1M peuvent répondre une erreur ; "
+    "de ses tickers, le dernier prix est le milieu du carnet, et bid et ask les prix d'un gros ordre (impactPxs)",
     "kraken": "ses 720 dernières bougies, quel que soit le début demandé ; ses semaines ouvrent le jeudi et sont "
     "gardées ainsi, l'ancre est dans la fiche",
     "okx": "pas de volume aux prix mark et index ; peut réunir plusieurs trades sous un seul identifiant",

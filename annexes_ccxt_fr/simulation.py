@@ -70,7 +70,7 @@ class Estimation:
     duree_s: float
     octets: int
     plans: Mapping[str, Devis] = field(default_factory=dict)  # par source, quand il y a le choix
-    choix: str = API
+    choix: str = API  # vide : l'exchange muet, rien ne se compare
     si_plus_jeune: int = 0  # requêtes de plus si le marché, dont la cotation est inconnue, est né après le début
     d_office: str = ""  # ce que prendrait `auto`, là où ce n'est pas le moins cher
     evenements: int = 0  # des trades dont les bougies seraient faites
@@ -102,7 +102,7 @@ async def simuler_async(
             estimations += siennes
         return bilan, estimations
     async with ouvrir_tache(_presser(tache), contexte) as connexion:
-        await _preparer(connexion, tache, dites)
+        muet = await _preparer(connexion, tache, dites)
         bilan.requetes = connexion.requetes  # ce que la tâche demandera aussi
         series = resoudre_series(connexion, tache, bilan)
         ecrivain = ouvrir_ecrivain(tache, series, bilan, contexte.sorties)
@@ -114,7 +114,10 @@ async def simuler_async(
         for serie in series:
             fiche = fiches.get(serie.cle) or Fiche(serie.cle)
             estimee = await _estimer(connexion, tache, serie, fiche)
-            choisie = await _comparer_les_sources(connexion, tache, serie, fiche, estimee)
+            if muet:  # d'un marché supposé, le nom des fichiers n'est pas connu
+                choisie = replace(estimee, choix="")
+            else:
+                choisie = await _comparer_les_sources(connexion, tache, serie, fiche, estimee)
             estimations.append(replace(choisie, sortie=bilan.sortie))
         return bilan, estimations
 
@@ -126,22 +129,26 @@ def _presser(tache: Tache) -> Tache:
     return replace(tache, essais=ESSAIS, timeout=min(tache.timeout, TIMEOUT_MS))
 
 
-async def _preparer(connexion: Connexion, tache: Tache, dites: set[str]) -> None:
-    """Les marchés et l'heure de l'exchange ; à défaut, ce que disent les symboles, quand ils en disent assez."""
+async def _preparer(connexion: Connexion, tache: Tache, dites: set[str]) -> bool:
+    """Les marchés et l'heure de l'exchange ; à défaut, ce que disent les symboles, quand ils en disent assez : vrai."""
     try:
         await connexion.preparer(tache.demandes)
     except ErreurTemporaire as erreur:
         marches = [_marche_suppose(symbole, tache) for symbole in tache.demandes]
-        if tache.donnee != OHLCV.nom or tache.source != API or None in marches:
+        if tache.donnee != OHLCV.nom or None in marches:
             raise
         connexion.api.markets = {marche["symbol"]: marche for marche in marches if marche}
         phrase = (
             f"{erreur}. La simulation s'en passe : d'après le disque et ce que ccxt sait de {tache.exchange}, à "
             "l'heure d'ici ; ni les symboles ni leur cotation ne sont vérifiés."
         )
+        if tache.source != API:
+            phrase += " Sans les marchés, les archives ne se chiffrent pas : ceci est ce que coûterait l'API."
         if phrase not in dites:
             dites.add(phrase)
             journal.warning("%s", phrase)
+        return True
+    return False
 
 
 def _marche_suppose(symbole: str, tache: Tache) -> dict[str, Any] | None:
@@ -351,6 +358,8 @@ async def commande_simuler(tache: Tache) -> list[str]:
 
 def _dire_les_plans(estimation: Estimation, tache: Tache) -> list[str]:
     """Ce que coûterait chaque source, et celle que prendrait `auto`."""
+    if not estimation.choix:
+        return []
     if tache.source != API and tache.donnee not in (OHLCV.nom, TRADES.nom):
         return [f"  « {tache.donnee} » n'est pas chiffré par les archives : ceci est ce que coûterait l'API."]
     if not estimation.plans:

@@ -386,6 +386,27 @@ def test_les_minutes_vides_sont_plates_sur_demande(figee: Bourse) -> None:
     assert json.loads(pleine.schema.metadata[b"fiche"])["series"][0]["trous"] == []
 
 
+@pytest.mark.parametrize("nom", ["b.csv", "b.sqlite"])
+def test_reporter_remplit_un_fichier_fait_en_omettant(figee: Bourse, tmp_path: Path, nom: str) -> None:
+    """Les minutes sans trade, prouvées, n'étaient plus jamais demandées : ni bougies plates, ni un mot, code 0."""
+    omise, neuve = tmp_path / nom, tmp_path / f"neuve_{nom}"
+    arguments, plates = ("--symbole", "BTC/USD", *BOUGIES), ("--bougies-vides", "reporter")
+    assert telecharger(figee, omise, BORNES, *arguments, exchange="kraken") == 0
+    assert fiche(omise).trous
+    for sortie in (neuve, omise):
+        assert telecharger(figee, sortie, BORNES, *arguments, *plates, exchange="kraken") == 0
+        assert m.lire(sortie).equals(m.lire(neuve))
+        assert (fiche(sortie).couverts, fiche(sortie).trous) == ([BORNES], [])
+    avant, demandes = empreinte(omise), len(figee.requetes)
+    assert telecharger(figee, omise, BORNES, *arguments, *plates, exchange="kraken") == 0
+    assert nom.endswith("sqlite") or empreinte(omise) == avant
+    assert not [r for r in figee.requetes[demandes:] if "rades" in r.chemin]
+    # Les bougies de l'exchange, qui n'en rend pas pour ces minutes, n'y changent rien.
+    assert telecharger(figee, omise, BORNES, "--symbole", "BTC/USD", "--relecture", "300", exchange="kraken") == 0
+    assert m.lire(omise).equals(m.lire(neuve))
+    assert m.verifier(omise).code == 0
+
+
 @pytest.mark.parametrize("sortie", ["b_{timeframe}.csv", "b.sqlite"])
 def test_plusieurs_timeframes_en_une_passe(figee: Bourse, tmp_path: Path, sortie: str) -> None:
     """Les trades ne sont lus qu'une fois ; chaque timeframe est ce qu'il serait seul, et reprend pour lui-même."""

@@ -70,6 +70,24 @@ def test_1_hors_ligne_un_contrat_a_terme_est_cote_quelle_que_soit_la_date(exchan
 # --- §2 Les symboles --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "mots",
+    [
+        ("--sandbox",),
+        ("--proxy", "http://127.0.0.1:9"),
+        ("--config-ccxt", '{"urls": {"api": {"public": "http://127.0.0.1:9/x"}}}'),
+        ("--config-ccxt", '{"httpsProxy": "http://127.0.0.1:9", "hostname": "ailleurs.invalid"}'),
+    ],
+)
+def test_2_hors_ligne_rien_ne_mene_ailleurs(mots: tuple[str, ...], tmp_path: Path) -> None:
+    """Le banc d'essai, un proxy, une adresse sont ceux du vrai exchange : sans réseau, l'embarqué répond à sa place."""
+    sortie = tmp_path / "bougies.csv"
+    demande = ("--hors-ligne", "--symbole", "BTC/USDT", "--date-debut", "2024-01-01", "--date-fin", "2024-01-01T01:00")
+    assert module.principal([*demande, "--sortie", str(sortie), "--essais", "1", *mots]) == 0
+    assert [fiche.origine for fiche in module.lire_fiches(sortie)] == ["hors_ligne"]
+    assert module.lire(sortie).num_rows == 60
+
+
 def test_2_un_symbole_d_un_autre_type_de_marche_est_dit_tel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Au comptant, demandé en swap : le conseil nomme son type, et non le même symbole."""
     with Bourse(limites=False).en_fil() as bourse:
@@ -382,6 +400,8 @@ PROMESSES: dict[str, tuple[str, ...]] = {
         "test_11_un_exchange_muet_de_bout_en_bout_finit",
     ),
     "2 la bougie courante, sur demande": ("test_la_bougie_courante_n_est_gardee_que_si_on_la_demande",),
+    "2 hors ligne, sans réseau": ("test_2_hors_ligne_rien_ne_mene_ailleurs",),
+    "2 une option donnée deux fois": ("test_une_option_donnee_deux_fois_se_dit",),
     "2 flush, profondeur, durée d'un flux": (
         "test_le_tampon_d_un_flux_s_ecrit_plein_ou_vieux_de_cinq_secondes",
         "test_les_carnets_ecrits_sont_entiers_et_jamais_croises",

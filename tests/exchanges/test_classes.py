@@ -5,6 +5,7 @@ La classe est la vraie, ses marchés sont donnés, la dernière couche est capt�
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
 import json
@@ -12,6 +13,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -448,8 +450,9 @@ TRAMES_DE_CARNET: dict[str, tuple[str, Callable[..., dict[str, Any]], bool]] = {
 
 
 def test_le_module_sait_de_qui_l_annexe_lit_les_carnets() -> None:
-    """Copié seul, il refuse ceux-là, et ceux-là seulement."""
+    """Copié seul, il avertit de ceux qui ne se vérifient pas, refuse ceux qui seraient faux, et ceux-là seulement."""
     assert carnets.NUMEROS.keys() | carnets.SOMMES.keys() == module.CARNETS_NUMEROTES
+    assert carnets.CORRIGES.keys() == module.CARNETS_MAL_LUS
     assert {nom for nom, *_ in TRAMES_DE_CARNET.values()} == carnets.NUMEROS.keys()
 
 
@@ -498,14 +501,29 @@ def test_une_trame_de_mexc_en_protobuf_est_verifiee_une_fois_lue() -> None:
     asyncio.run(essai())
 
 
-def test_un_flux_que_la_classe_lit_de_travers_est_refuse() -> None:
-    """Coincheck n'envoie que des écarts de carnet ; la classe rendrait chacun pour un carnet entier."""
-    connexion = Banc("coincheck", "spot").connexion
+def test_un_exchange_n_a_qu_une_ligne_de_particularites() -> None:
+    """La seconde remplacerait la première, sans un mot."""
+    arbre = ast.parse(Path(module.__file__).read_text("utf-8"))
+    (table,) = [
+        n.value for n in ast.walk(arbre) if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == "PARTICULARITES"
+    ]
+    assert isinstance(table, ast.Dict)
+    noms: list[str] = []
+    for cle, valeur in zip(table.keys, table.values, strict=True):
+        assert isinstance(valeur, ast.Call)
+        noms += [ast.literal_eval(cle)] if cle else ast.literal_eval(valeur.args[0])
+    assert len(noms) == len(set(noms)) == len(module.PARTICULARITES)
+
+
+@pytest.mark.parametrize("nom", ["coincheck", "nado"])
+def test_un_flux_que_la_classe_lit_de_travers_est_refuse(nom: str) -> None:
+    """Coincheck n'envoie que des écarts, que la classe rendrait pour des carnets ; de nado, elle en manque au début."""
+    connexion = Banc(nom, "spot").connexion
     assert connexion.api.has["watchOrderBook"]
-    assert connexion.canaux_offerts() == ["trades"]
+    assert "orderbook" not in connexion.canaux_offerts()
     with pytest.raises(module.ErreurDemande, match="n'offre pas le flux « orderbook »"):
         module.controler_flux(
-            connexion, module.construire({"exchange": "coincheck", "symbole": "BTC/JPY", "stream": "orderbook"})
+            connexion, module.construire({"exchange": nom, "symbole": "AAA/BBB", "stream": "orderbook"})
         )
 
 

@@ -501,7 +501,7 @@ def test_un_carnet_fait_d_un_instantane_n_est_rendu_que_jusqu_ou_il_est_su(monke
     """Le prix va jusqu'à des ordres posés plus loin que l'instantané de kucoin, dont aucune trame n'a rien dit."""
     immobiliser_les_ordres(monkeypatch, FLUX["kucoin"])
     monkeypatch.setattr(FLUX["kucoin"], "niveaux_rest", 20)  # cent ; le marché n'irait pas si loin en dix minutes
-    monkeypatch.setattr(m, "NIVEAUX_D_OFFICE", 20)
+    monkeypatch.setattr(m._classe("kucoin"), "particularite", m.PARTICULARITES["kucoin"]._replace(carnet_partiel=20))
     releves = jouer(8.0, rien, [Cas("kucoin", "carnet")], vide=0.0, acceleration=120.0)
     for base in BASES:
         releve = releves["kucoin", "carnet", base]

@@ -141,6 +141,21 @@ def test_un_echec_apres_essais_est_une_exception(bourse: Bourse, options: dict[s
         module.telecharger_ohlcv(**options, essais=1)
 
 
+def test_une_table_incomplete_avertit(bourse: Bourse, options: dict[str, Any]) -> None:
+    """Ce que la commande dit par son code 3 : qui ne regarde que la table ne le saurait pas.."""
+    kraken = {**options, "exchange": "kraken", "symbole": "BTC/USD", "config_ccxt": bourse.config_ccxt("kraken")}
+    with pytest.warns(UserWarning, match=r"BTC/USD 1m .*hors_fenetre_api") as dits:
+        assert module.telecharger(**kraken).num_rows == 0
+    assert dits[0].filename == __file__
+
+    async def emploi() -> Any:
+        return await module.telecharger_async(**{**options, "symbole": None, "symbols": ["BTC/USDT", "BTCC/USDT"]})
+
+    with pytest.warns(UserWarning, match=r"BTCC/USDT : Symbole inconnu.*BTC/USDT") as dits:
+        assert asyncio.run(emploi()).num_rows == 60
+    assert dits[0].filename == __file__
+
+
 def test_l_exchange_s_ouvre_et_se_ferme(bourse: Bourse) -> None:
     """L'instance ccxt est rendue utilisable ; sa session est fermée à la sortie."""
 

@@ -280,6 +280,16 @@ def test_une_option_sans_objet_se_dit(cli: Callable[..., Fin], option: str, vale
     assert "ne sert qu'avec" not in cli("--verifier", "a.csv", option, valeur, exchange=None).err
 
 
+def test_une_option_donnee_deux_fois_se_dit(cli: Callable[..., Fin]) -> None:
+    """La dernière l'emporte, comme partout ; de deux symboles, l'un serait oublié en silence, code 0."""
+    fin = cli("--symbole", "BTC/USDT", *HEURE_LUE, "--sortie", "a.csv", "--symbole", "ETH/USDT")
+    assert "« --symbole » est donné plusieurs fois : seul le dernier compte" in fin.err
+    assert "--symbols A,B" in fin.err
+    fin = cli("--symbols", "BTC/USDT", *HEURE_LUE, "--sortie", "b.csv", "--symboles", "ETH/USDT")
+    assert "« --symbols » est donné plusieurs fois" in fin.err
+    assert "plusieurs fois" not in cli("--symbole", "ETH/USDT", *HEURE_LUE, "--sortie", "a.csv").err
+
+
 def test_un_debut_relatif_s_ecrit_en_deux_mots(cli: Callable[..., Fin]) -> None:
     """`--date-debut -2h`, sans `=` ni guillemets : de deux heures avant à la dernière bougie close.
 
@@ -503,6 +513,19 @@ def test_un_lien_n_est_pas_remplace(cli: Callable[..., Fin], dossier: Path, opti
     assert fin.code == 0, fin.err
     assert (dossier / "lien").is_symlink()
     assert (dossier / "visee").stat().st_size > 500
+
+
+@pytest.mark.parametrize("nom", ["donnees/binance_spot_BTC-USDT_1m.csv", "a.csv.fiche.json", "conf.json"])
+def test_un_bilan_ne_remplace_qu_un_bilan(cli: Callable[..., Fin], dossier: Path, nom: str) -> None:
+    """Le nom d'office d'une sortie, une fiche, une configuration : rien ne disait que c'en était, et c'était perdu."""
+    (dossier / "conf.json").write_text('{"timeout": 3000}')
+    demande = ("--symbole", "BTC/USDT", *HEURE_LUE, *(("--sortie", "a.csv") if nom.startswith("a.") else ()))
+    for _ in range(2):
+        assert cli(*demande, "--bilan", "b.json").code == 0
+    avant = (dossier / nom).read_bytes()
+    fin = cli(*demande, "--bilan", nom)
+    assert (fin.code, (dossier / nom).read_bytes()) == (1, avant)
+    assert f"« {nom} » n'est pas un compte rendu : il n'est pas remplacé" in fin.err
 
 
 # Plusieurs symboles
@@ -811,6 +834,21 @@ def test_la_simulation_se_passe_de_reseau_et_le_dit(
     assert list(dossier.iterdir()) == []
 
 
+@pytest.mark.parametrize("source", ["auto", "archives"])
+def test_la_simulation_sans_reseau_dit_que_les_archives_ne_se_chiffrent_pas(
+    cli: Callable[..., Fin], tmp_path: Path, source: str
+) -> None:
+    """Elle finissait en échec, là où sans `--source` elle sait répondre."""
+    rien = "http://127.0.0.1:1"
+    config = {"urls": {"api": {"public": rien, "sapi": rien, "fapiPublic": rien, "dapiPublic": rien}, "archives": rien}}
+    (tmp_path / "muet.json").write_text(json.dumps(config), encoding="utf-8")
+    muette = ("--config-ccxt", f"@{tmp_path / 'muet.json'}", "--symbole", "BTC/USDT", *HEURE_LUE, "--simulation")
+    seule, api = cli(*muette, "--source", source, exchange=None), cli(*muette, exchange=None)
+    assert (seule.code, seule.out) == (0, api.out)
+    assert "les archives ne se chiffrent pas" in seule.err
+    assert "archives" not in api.err
+
+
 @pytest.mark.parametrize("mots", [("--symbole", "BTCUSD"), ("--symbole", "BTC/USD", "--donnee", "trades")])
 def test_la_simulation_dit_quand_il_lui_faut_le_reseau(
     cli: Callable[..., Fin], muet: tuple[str, ...], mots: tuple[str, ...]
@@ -957,6 +995,24 @@ def test_un_signal_arrete_proprement(
     assert module.principal(list(mots)) == 0
     assert len(lignes_lues(nom)) == 30 * 1440
     assert bourse.compter("klines") - avant <= 44 - len(recues) // 1000 + 3
+
+
+@pytest.mark.parametrize(
+    ("programme", "ou"), [("module_ccxt_fr_v2", "lire_arguments"), ("runner_ccxt_batch", "lot.lire_arguments_lot")]
+)
+@pytest.mark.parametrize(("numero", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_un_signal_d_avant_l_execution_finit_par_son_code(
+    numero: signal.Signals, code: int, programme: str, ou: str
+) -> None:
+    """Dans la première demi-seconde, l'exécution ne garde pas encore les signaux : SIGTERM tuait, -15."""
+    suite = f"""
+import signal, sys
+import {programme} as programme
+programme.{ou} = lambda *_: signal.raise_signal({int(numero)})
+sys.exit(programme.principal([]))
+"""
+    fini = subprocess.run([sys.executable, "-c", suite], cwd=MODULE.parent, capture_output=True, text=True, check=False)
+    assert (fini.returncode, fini.stdout, fini.stderr) == (code, "", "")
 
 
 def test_un_signal_pendant_une_reponse_muette(

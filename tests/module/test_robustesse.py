@@ -166,10 +166,8 @@ def test_une_configuration_que_ccxt_ne_peut_digerer(
     config: dict[str, Any], bourse: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Code 2, une phrase qui nomme la clé, aucune requête, aucune attente."""
-    arguments = commande(bourse, tmp_path / "a.csv", UNE_HEURE)
-    reglages = m.fondre_dicts(json.loads(arguments[arguments.index("--config-ccxt") + 1]), config)
     with moins_de(5):
-        assert m.principal([*arguments, "--config-ccxt", json.dumps(reglages)]) == 2
+        assert m.principal(commande(bourse, tmp_path / "a.csv", UNE_HEURE, config=config)) == 2
     erreurs = capsys.readouterr().err
     assert f"config_ccxt : « {next(iter(config))} » ne convient pas à binance" in erreurs
     assert len(erreurs.splitlines()) == 1

@@ -773,7 +773,9 @@ class FluxPhemex(FluxTiers):
 
 
 class FluxLbank(FluxTiers):
-    """Des trades sans identifiant, un par trame."""
+    """Des trades sans identifiant, un par trame ; tout y est daté à l'heure de Shanghai, sans le dire."""
+
+    decalage_ms: ClassVar[int] = 8 * 3_600_000
 
     def demander(self, session: Session, demande: Objet) -> None:
         """`pair` : un marché."""
@@ -786,24 +788,26 @@ class FluxLbank(FluxTiers):
         bougies = demande["subscribe"] == "kbar"
         self.abonner(session, "bougies" if bougies else "trades", trouves, "1min")
 
-    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:  # noqa: ARG002
+    def trades(self, abonnement: Abonnement, trades: list[Trade], maintenant_ms: int) -> list[object]:
         """Un par trame."""
         simulateur = self.rest_de(abonnement)
         return [
             self._trame(abonnement, "trade", {
                 "volume": float(simulateur.quantite(t)), "price": float(simulateur.prix(t.prix)), "direction": t.sens,
-                "TS": en_iso(t.ts)})
+                "TS": en_iso(t.ts + self.decalage_ms)}, maintenant_ms)
             for t in trades
         ]  # fmt: skip
 
-    def une_bougie(self, abonnement: Abonnement, chandelle: Chandelle, maintenant_ms: int) -> object:  # noqa: ARG002
+    def une_bougie(self, abonnement: Abonnement, chandelle: Chandelle, maintenant_ms: int) -> object:
         """Des nombres."""
         valeurs = dict(zip("ohlcv", map(float, self.textes(abonnement, chandelle.bougie)), strict=True))
-        return self._trame(abonnement, "kbar", {"slot": "1min", "t": en_iso(chandelle.bougie.ts), **valeurs})
+        debut = en_iso(chandelle.bougie.ts + self.decalage_ms)
+        return self._trame(abonnement, "kbar", {"slot": "1min", "t": debut, **valeurs}, maintenant_ms)
 
-    @staticmethod
-    def _trame(abonnement: Abonnement, canal: str, donnees: object) -> Objet:
-        return {canal: donnees, "type": canal, "pair": f"{abonnement.instrument.base.lower()}_usdt", "SERVER": "V2"}
+    def _trame(self, abonnement: Abonnement, canal: str, donnees: object, maintenant_ms: int) -> Objet:
+        pair = f"{abonnement.instrument.base.lower()}_usdt"
+        envoi = en_iso(maintenant_ms + self.decalage_ms)
+        return {canal: donnees, "type": canal, "pair": pair, "SERVER": "V2", "TS": envoi}
 
 
 class FluxUpbit(FluxTiers):

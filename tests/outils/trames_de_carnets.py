@@ -207,6 +207,12 @@ def _bybit(numero: int, *, entier: bool = False) -> Objet:
             "data": {"s": "AAABBB", "b": b, "a": a, "u": numero, "seq": 100 * numero}}  # fmt: skip
 
 
+def _apex(numero: int, *, entier: bool = False) -> Objet:
+    b, a = _cotes(numero, entier=entier)
+    return {"topic": "orderBook25.H.AAABBB", "type": "snapshot" if entier else "delta", "ts": (INSTANT + numero) * 1000,
+            "data": {"s": "AAABBB", "b": b, "a": a, "u": numero}}  # fmt: skip
+
+
 def _backpack(numero: int, *, entier: bool = False) -> Objet:
     b, a = _cotes(numero, entier=entier)
     micros = str((INSTANT + numero) * 1000)
@@ -225,7 +231,8 @@ def _krakenfutures(numero: int, *, entier: bool = False) -> Objet:
 # --- Ce que le serveur répond, et par où la classe entre
 
 
-def _rien(_message: Any) -> list[Any]:
+def rien(_message: Any) -> list[Any]:
+    """Le flux suit sans un mot."""
     return []
 
 
@@ -239,20 +246,27 @@ class Exchange:
     genre: str = "spot"
     entier: bool = True  # le flux commence par un carnet entier ; sinon, le REST le sert
     remplace: bool = True  # chaque trame ôte l'acheteur d'avant
-    repondre: Callable[[Any], list[Any]] = _rien
+    repondre: Callable[[Any], list[Any]] = rien
     rest: Callable[[int], Any] | None = None  # le carnet REST, à ce numéro
     chemins: dict[str, Any] = field(default_factory=dict)  # d'autres réponses REST
     comprime: bool = False
+    en_octets: bool = False  # ce qu'un protobuf décodé donne
     groupe: bool = False
     attend: int = 0  # trames que la classe garde avant de demander le carnet
+    latence_s: float = 0.0  # du carnet REST
+    pas_s: float = 0.03  # entre deux trames
+    marche: Objet = field(default_factory=dict)  # ce que ccxt dit d'autre du sien
+    voisin: Objet = field(default_factory=dict)  # un autre marché
 
 
-def _ack_gate(message: Any) -> list[Any]:
+def ack_gate(message: Any) -> list[Any]:
+    """L'abonnement de gate."""
     return [{"time": 1, "id": message["id"], "channel": message["channel"], "event": "subscribe",
              "payload": message["payload"], "result": {"status": "success"}}]  # fmt: skip
 
 
-def _ack_kucoin(message: Any) -> list[Any]:
+def ack_kucoin(message: Any) -> list[Any]:
+    """L'abonnement de kucoin."""
     return [{"id": message["id"], "type": "ack"}] if message["type"] == "subscribe" else []
 
 
@@ -271,7 +285,8 @@ def _ack_bitvavo(message: Any) -> list[Any]:
     return [{"action": "getBook", "response": {"market": "AAA-BBB", "nonce": PREMIER, "bids": b, "asks": a}}]
 
 
-def _ack_mexc(message: Any) -> list[Any]:
+def ack_mexc(message: Any) -> list[Any]:
+    """L'abonnement de mexc."""
     return [{"channel": "rs.sub.depth", "data": "success", "ts": INSTANT}] if message["method"] == "sub.depth" else []
 
 
@@ -292,17 +307,21 @@ def _carnet_rest(achats: str, ventes: str, **autres: Any) -> Callable[[int], Obj
     return rediger
 
 
-_JETON = {"/api/v1/bullet-public": {"code": "200000", "data": {"token": "jeton", "instanceServers": [
-    {"endpoint": "{ws}/ws", "protocol": "websocket", "encrypt": False, "pingInterval": 18000,
-     "pingTimeout": 10000}]}}}  # fmt: skip
+def jeton_kucoin() -> Objet:
+    """Ce que kucoin répond avant le flux : où il est."""
+    return {"/api/v1/bullet-public": {"code": "200000", "data": {"token": "jeton", "instanceServers": [
+        {"endpoint": "{ws}/ws", "protocol": "websocket", "encrypt": False, "pingInterval": 18000,
+         "pingTimeout": 10000}]}}}  # fmt: skip
+
+
 EXCHANGES = [
-    Exchange("gate", _gate, "AAA_BBB", repondre=_ack_gate),
-    Exchange("kucoin", _kucoin, "AAA-BBB", entier=False, repondre=_ack_kucoin, attend=5, chemins=_JETON,
+    Exchange("gate", _gate, "AAA_BBB", repondre=ack_gate),
+    Exchange("kucoin", _kucoin, "AAA-BBB", entier=False, repondre=ack_kucoin, attend=5, chemins=jeton_kucoin(),
              rest=lambda n: {"code": "200000", "data": _carnet_rest("bids", "asks", sequence=str(10 * n), time=1)(n)}),
-    Exchange("kucoin", _kucoin_swap, "AAABBBM", "swap.linear", entier=False, remplace=False, attend=5, chemins=_JETON,
-             repondre=_ack_kucoin,
+    Exchange("kucoin", _kucoin_swap, "AAABBBM", "swap.linear", entier=False, remplace=False, attend=5,
+             chemins=jeton_kucoin(), repondre=ack_kucoin,
              rest=lambda n: {"code": "200000", "data": _carnet_rest("bids", "asks", sequence=n, ts=1)(n)}),
-    Exchange("mexc", _mexc_swap, "AAA_BBB", "swap.linear", entier=False, repondre=_ack_mexc, attend=25,
+    Exchange("mexc", _mexc_swap, "AAA_BBB", "swap.linear", entier=False, repondre=ack_mexc, attend=25,
              rest=lambda n: {"success": True, "code": 0, "data": {
                  **_carnet_rest("bids", "asks")(n), "version": 10 * n, "timestamp": INSTANT}}),
     Exchange("bittrade", _bittrade, "aaabbb", entier=False, repondre=_ack_huobi, comprime=True),
@@ -327,6 +346,7 @@ EXCHANGES = [
     Exchange("deribit", _deribit, "AAA-BBB", "swap.linear"),
     Exchange("bitvavo", _bitvavo, "AAA-BBB", entier=False, repondre=_ack_bitvavo),
     Exchange("bybit", _bybit, "AAABBB"),
+    Exchange("apex", _apex, "AAABBB", "swap.linear", marche={"id2": "AAABBB"}),
     Exchange("backpack", _backpack, "AAA_BBB", entier=False, attend=10,
              rest=_carnet_rest("bids", "asks", lastUpdateId=lambda n: str(10 * n), timestamp=INSTANT * 1000)),
     Exchange("krakenfutures", _krakenfutures, "PF_AAABBB", "swap.linear", remplace=False, repondre=_ack_krakenfutures),
@@ -360,8 +380,13 @@ class Serveur:
                 return web.json_response(json.loads(json.dumps(reponse).replace("{ws}", self.base)))
         if self.exchange.rest is None:
             raise web.HTTPNotFound
-        # Celui d'il y a peu : ce que la classe a gardé depuis se joue par-dessus.
-        return web.json_response(self.exchange.rest(max(self.envoyees, default=PREMIER) - 1))
+        await asyncio.sleep(self.exchange.latence_s)
+        return web.json_response(self.exchange.rest(self.dernier))
+
+    @property
+    def dernier(self) -> int:
+        """Le numéro d'il y a peu : ce que la classe a gardé depuis se joue par-dessus un carnet REST."""
+        return max(self.envoyees, default=PREMIER) - 1
 
     async def _servir(self, requete: web.Request) -> web.WebSocketResponse:
         ws = web.WebSocketResponse(autoping=True)
@@ -376,7 +401,7 @@ class Serveur:
                 continue
             self.demandes += 1
             for reponse in self.exchange.repondre(lu):
-                await self._ecrire(ws, reponse)
+                await self._ecrire(ws, reponse(self) if callable(reponse) else reponse)
             envoi = envoi or asyncio.ensure_future(self._envoyer(ws))
         if envoi is not None:
             envoi.cancel()
@@ -385,7 +410,11 @@ class Serveur:
 
     async def _ecrire(self, ws: web.WebSocketResponse, objet: Any) -> None:
         texte = json.dumps(objet)
-        await (ws.send_bytes(gzip.compress(texte.encode())) if self.exchange.comprime else ws.send_str(texte))
+        if self.exchange.comprime or self.exchange.en_octets:
+            octets = texte.encode()
+            await ws.send_bytes(gzip.compress(octets) if self.exchange.comprime else octets)
+        else:
+            await ws.send_str(texte)
 
     async def _envoyer(self, ws: web.WebSocketResponse) -> None:
         await asyncio.sleep(0.02)
@@ -393,7 +422,7 @@ class Serveur:
             for numero, trame in self.trames:
                 await self._ecrire(ws, trame)
                 self.envoyees.append(numero)
-                await asyncio.sleep(0.03)
+                await asyncio.sleep(self.exchange.pas_s)
         self.tout_envoye.set()
 
 
@@ -414,29 +443,40 @@ class Ecoutee:
 
     serveur: Serveur
     etats: list[tuple[list[float], list[float]]] = field(default_factory=list)
+    carnets: list[Objet] = field(default_factory=list)  # ce qui en fut lu : instant, nonce, et cinq niveaux par côté
     erreur: m.ErreurCollecte | None = None
 
 
-async def ecouter(exchange: Exchange, trames: Iterable[tuple[int, Objet]]) -> Ecoutee:
-    """Une écoute du module, jusqu'à ce qu'elle finisse, ou que tout soit envoyé et reçu."""
+async def ecouter(
+    exchange: Exchange, trames: Iterable[tuple[int, Objet]], profondeur: int = 0, **propre: Any
+) -> Ecoutee:
+    """Une écoute du module, jusqu'à ce qu'elle finisse, ou que tout soit envoyé et reçu.
+
+    `propre` : ce qui change, pour l'essai, des particularités de l'exchange.
+    """
     ecoutee = Ecoutee(Serveur(exchange, trames))
     async with _servir(ecoutee.serveur) as base:
         genre = exchange.genre
         propres = {"id": exchange.marche_id, "lowercaseId": exchange.marche_id.lower(), "stock": False}
-        marche = marche_de(genre) | propres
+        marche = marche_de(genre) | propres | exchange.marche
         reglages = m.Reglages(
             exchange.nom, type_marche=genre.partition(".")[0],
             config_ccxt={"enableRateLimit": False, "timeout_on_exit": 0},
         )  # fmt: skip
         connexion = m.Connexion(reglages)
-        connexion.api.set_markets([marche], {})
+        connexion.api.set_markets([marche, *([marche | exchange.voisin] if exchange.voisin else [])], {})
+        connexion.particularite = connexion.particularite._replace(**propre)
 
         def recevoir(_symbole: str, carnets: Any, _recu: int) -> None:
             for carnet in carnets:
                 ecoutee.etats.append(tuple([n[0] for n in carnet[cote][:5]] for cote in ("bids", "asks")))  # type: ignore[arg-type]
+                cotes = {cote: [tuple(n[:2]) for n in carnet[cote][:5]] for cote in ("bids", "asks")}
+                ecoutee.carnets.append({"nonce": carnet["nonce"], "timestamp": carnet["timestamp"], **cotes})
 
         cle = m.CleSerie(exchange.nom, str(marche["symbol"]))
-        ecoute = m.Ecoute(connexion, "orderbook", [m.Serie(cle, marche, m.Timeframe.lire("1m"), 0)], recevoir)
+        ecoute = m.Ecoute(connexion, "orderbook", [m.Serie(cle, marche, m.Timeframe.lire("1m"), profondeur)], recevoir)
+        if exchange.en_octets:
+            ecoute.api.decode_proto_msg = json.loads
         ecoute.api.urls = _diriger(ecoute.api.urls, base)
         suivi = asyncio.ensure_future(ecoute.suivre(groupe=exchange.groupe))
         try:

@@ -1,0 +1,213 @@
+"""Trades, bougies et tickers : ce que chaque vraie classe ccxt.pro tire de ses trames, contre un oracle.
+
+Un trade est le même au flux et en REST, ou une relecture le doublerait ; une bougie est datée de son ouverture ; d'un
+ticker, chaque colonne dite est celle de l'état.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import web
+from ecoute_rejouee import Rejoue, connexion_a, ecouter, lire_trades
+from trames_de_flux import BOUGIES, FORMES, FORMES_DE_BOUGIES, FORMES_DE_TICKERS, INSTANT, TICKER, TRADES, Forme, K, T
+
+import module_ccxt_fr_v2 as m
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+SYMBOLE = "AAA/BBB"
+
+
+@pytest.fixture(autouse=True)
+def _avec_cles(monkeypatch: pytest.MonkeyPatch) -> None:
+    for nom in ("COINBASEEXCHANGE",):
+        monkeypatch.setenv(f"{nom}_API_KEY", "cle")
+
+
+def attendus(grain_ms: int) -> list[tuple[Any, ...]]:
+    """Les trades de l'oracle, à ce grain."""
+    return [(t.ms // grain_ms * grain_ms, t.sens, float(t.prix), float(t.quantite), float(t.cout)) for t in TRADES]
+
+
+def lus(trades: Iterable[m.Trade], grain_ms: int = 1) -> list[tuple[Any, ...]]:
+    """De même, de ceux qui furent reçus."""
+    return [(t.timestamp // grain_ms * grain_ms, t.side, t.price, t.amount, pytest.approx(t.cost)) for t in trades]
+
+
+@pytest.mark.parametrize("forme", FORMES, ids=lambda forme: forme.exchange.titre)
+def test_un_trade_est_le_meme_au_flux_et_en_rest(forme: Forme) -> None:
+    """Instant, sens, prix, quantité, montant ; et une relecture n'en double aucun, ni n'en tait un jumeau."""
+    (recus,) = _recus(forme.exchange, list(map(forme.flux, TRADES))).values()
+    assert lus(recus) == attendus(forme.grain_ms)
+    memoire = m.Dedoublonneur()
+    assert len(memoire.nouveaux(recus)) == len(TRADES)
+    if forme.rest is not None:
+        relus = asyncio.run(lire_trades(forme.exchange, forme.rest(TRADES)))
+        assert lus(relus) == attendus(max(forme.grain_ms, forme.grain_rest_ms))
+        assert memoire.nouveaux(relus, relecture=True) == []
+
+
+def ids(trades: Iterable[m.Trade]) -> list[str]:
+    """Leurs identifiants."""
+    return [trade.id or "" for trade in trades]
+
+
+@pytest.mark.parametrize(("exchange", "trame"), FORMES_DE_BOUGIES, ids=lambda v: getattr(v, "titre", ""))
+def test_une_bougie_est_datee_de_son_ouverture(exchange: Rejoue, trame: Callable[[Any], Any]) -> None:
+    """Et ses valeurs sont dans leurs colonnes."""
+    ecoutee = asyncio.run(ecouter(exchange, list(map(trame, BOUGIES)), "ohlcv"))
+    assert ecoutee.erreur is None
+    (recues,) = ecoutee.recues.values()
+    assert recues == [b.attendue for b in BOUGIES]
+
+
+@pytest.mark.parametrize(("exchange", "trames", "dits"), FORMES_DE_TICKERS, ids=lambda v: getattr(v, "titre", ""))
+def test_un_ticker_ne_dit_que_son_etat(exchange: Rejoue, trames: list[Any], dits: str) -> None:
+    """Aucune colonne fausse ; celles que l'exchange dit y sont, et son instant s'il le dit."""
+    ecoutee = asyncio.run(ecouter(exchange, trames, "ticker"))
+    assert ecoutee.erreur is None
+    (recus,) = ecoutee.recues.values()
+    assert recus[-1]["timestamp"] in (None, K)
+    lues = m.FilTicker._lire(m.FilTicker, recus[-1])  # type: ignore[arg-type]
+    assert lues is not None
+    colonnes = {champ: v for champ, v in zip(m.FilTicker._CHAMPS, lues, strict=True) if v is not None}
+    assert colonnes == pytest.approx({champ: TICKER[champ] for champ in colonnes})
+    assert set(dits.split()) <= colonnes.keys()
+
+
+# --- Ce qu'une trame porte de plus qu'un trade
+
+
+def _forme(nom: str) -> Forme:
+    return next(forme for forme in FORMES if forme.exchange.nom == nom)
+
+
+def _recus(exchange: Rejoue, trames: list[Any]) -> dict[str, list[m.Trade]]:
+    ecoutee = asyncio.run(ecouter(exchange, trames, "trades"))
+    assert ecoutee.erreur is None
+    return ecoutee.recues
+
+
+def test_tous_les_trades_d_une_trame_sont_recus() -> None:
+    """Deepcoin en met plusieurs, dont sa classe ne lit que le premier."""
+    forme = _forme("deepcoin")
+    trame = forme.flux(TRADES[0])
+    trame["r"] = [ligne for trade in TRADES for ligne in forme.flux(trade)["r"]]
+    assert lus(_recus(forme.exchange, [trame])[SYMBOLE]) == attendus(1000)
+
+
+def test_un_trade_dit_par_ses_deux_cotes_est_celui_du_preneur() -> None:
+    """Derive a deux lignes par trade ; le REST n'en garde que celle du preneur."""
+    forme = _forme("derive")
+    trames = []
+    for trade in TRADES:
+        trame, teneur = forme.flux(trade), forme.flux(trade)["params"]["data"][0]
+        (preneur,) = trame["params"]["data"]
+        preneur["liquidity_role"] = "taker"
+        trame["params"]["data"] = [{**teneur, "direction": "sell", "liquidity_role": "maker"}, preneur]
+        trames.append(trame)
+    (recus,) = _recus(forme.exchange, trames).values()
+    assert lus(recus) == attendus(1)
+
+
+def _coinbase(marches: Iterable[str]) -> Any:
+    return {"channel": "market_trades", "client_id": "", "timestamp": "2023-11-14T22:13:20Z", "sequence_num": 0,
+            "events": [{"type": "update", "trades": [
+                {"trade_id": str(rang), "product_id": marche, "price": "100.5", "size": "0.25", "side": "BUY",
+                 "time": "2023-11-14T22:13:20.123Z"} for rang, marche in enumerate(marches)]}]}  # fmt: skip
+
+
+def _coincheck(marches: Iterable[str]) -> Any:
+    return [[str(INSTANT // 1000), str(rang), marche, "100.5", "0.25", "buy", "1", "2"]
+            for rang, marche in enumerate(marches)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("nom", "trame", "marches"), [
+    ("coinbase", _coinbase, ("AAA-BBB", "CCC-BBB", "AAA-BBB")),
+    ("coincheck", _coincheck, ("aaa_bbb", "ccc_bbb", "aaa_bbb")),
+])  # fmt: skip
+def test_d_une_trame_a_deux_marches_chacun_a_ses_trades(
+    nom: str, trame: Callable[[Iterable[str]], Any], marches: tuple[str, ...]
+) -> None:
+    """La classe range tout sous le premier."""
+    recus = _recus(Rejoue(nom, marches[0], deux_marches=True, groupe=nom == "coinbase"), [trame(marches)])
+    numeros = {symbole: sorted(ids(trades)) for symbole, trades in recus.items()}
+    assert numeros == {"AAA/BBB": ["0", "2"], "CCC/BBB": ["1"]}
+
+
+def _bitopro(trades: Iterable[T]) -> Any:
+    return {"event": "TRADE", "timestamp": INSTANT, "datetime": "", "pair": "AAA_BBB", "data": [
+        {"timestamp": t.s, "price": t.prix, "amount": t.quantite, "isBuyer": t.achat} for t in trades]}  # fmt: skip
+
+
+def test_des_trades_redits_a_chaque_trame_ne_sont_pas_d_autres_trades() -> None:
+    """Bitopro renvoie tous ses derniers trades, sans identifiant : chacun compte une fois, ses jumeaux aussi."""
+    exchange = Rejoue("bitopro", "aaa_bbb", envoie_d_abord=True)
+    plus_tard = TRADES[2]._replace(ms=INSTANT + 9_000, prix="99")
+    suite = [*TRADES, TRADES[2], plus_tard]  # un jumeau de plus
+    trames = [_bitopro(reversed(suite[max(0, fin - 4) : fin])) for fin in (1, 1, 3, 4, 4, 5)]
+    (recus,) = _recus(exchange, trames).values()
+    assert [(t.timestamp, t.price) for t in recus] == [(t.s * 1000, float(t.prix)) for t in suite]
+
+
+def test_une_trame_qui_ne_redit_rien_de_la_precedente_coupe() -> None:
+    """Bitopro : entre les deux, des trades ont pu passer."""
+    exchange = Rejoue("bitopro", "aaa_bbb", envoie_d_abord=True)
+    trames = [_bitopro(TRADES[:2]), _bitopro(TRADES[2:])]
+    ecoutee = asyncio.run(ecouter(exchange, trames, "trades"))
+    assert ecoutee.erreur is not None
+    assert len(ecoutee.recues[SYMBOLE]) == 2
+
+
+# --- Ce que le REST en redit
+
+
+@pytest.mark.parametrize(("identifiant", "rangs"), [
+    ("12", (12, 12)), ("12-15", (12, 15)), ("73808524-19", None), ("1728630559823-0", None), ("15-12", None),
+    ("12-90000", None), ("a-b", None),
+])  # fmt: skip
+def test_un_identifiant_a_deux_nombres_n_est_un_groupe_que_s_ils_se_suivent(identifiant: str, rangs: Any) -> None:
+    """Grvt et cex y mettent autre chose : un trade y passait pour antérieur au bord d'une coupure, et se perdait."""
+    assert m.rangs_de(identifiant) == rangs
+
+
+def test_un_groupe_nul_n_est_pas_un_identifiant() -> None:
+    """Mexc, au comptant, en REST : tous ses trades s'appelaient « None »."""
+    brut = {"timestamp": 1, "price": 2.0, "amount": 3.0, "id": None, "info": {"a": None, "f": None, "l": None}}
+    trade = m.trade_de(brut, None)
+    assert trade is not None
+    assert trade.id is None
+
+
+def test_des_trades_reunis_se_relisent_par_date_la_ou_la_classe_tait_leur_identifiant() -> None:
+    """Aster : sans `since`, sa classe demande les derniers, et l'entre-deux passait pour relu."""
+    tous = [T(INSTANT + 250 * rang, 1000 + rang, rang % 3 > 0, "100.5", "0.25") for rang in range(2600)]
+
+    def reuni(t: T) -> dict[str, Any]:
+        return {"a": t.id - 7, "p": t.prix, "q": t.quantite, "f": t.id, "l": t.id, "T": t.ms, "m": not t.achat}
+
+    async def repondre(requete: web.Request) -> web.Response:
+        demande = requete.query
+        if requete.path.endswith("aggTrades"):
+            page = [t for t in tous if t.ms >= int(demande.get("startTime", 0))][:1000]
+            return web.json_response([reuni(t) for t in page])
+        return web.json_response([
+            {"id": t.id, "price": t.prix, "qty": t.quantite, "time": t.ms, "isBuyerMaker": not t.achat}
+            for t in tous[-1000:]
+        ])
+
+    async def relire() -> tuple[list[str], m.Relu]:
+        async with connexion_a(Rejoue("aster", "AAABBB", "swap.linear"), repondre) as (connexion, series, _):
+            bords = [m.Trade(t.ms, str(t.id), t.sens, 100.5, 0.25) for t in (tous[0], tous[2500])]
+            memoire = m.Dedoublonneur()
+            memoire.nouveaux(bords)
+            relecture = m.RelectureTrades(connexion, series[0], m.Lacune(bords[0], bords[1]), memoire)
+            return [trade.id or "" async for page in relecture.pages() for trade in page], relecture.resultat()
+
+    relus, resultat = asyncio.run(relire())
+    assert relus == [str(t.id) for t in tous[1:2500]]
+    assert resultat.complet

@@ -1,0 +1,171 @@
+"""Un serveur local qui envoie des trames à une vraie classe ccxt.pro, et ce que l'écoute du module en reçoit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import WSMsgType, web
+from marche_simule import marche_de
+
+import module_ccxt_fr_v2 as m
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+Objet = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Rejoue:
+    """Un exchange à rejouer : sa classe, son marché, et ce que son serveur répond."""
+
+    nom: str
+    marche_id: str
+    genre: str = "spot"
+    repondre: Callable[[Any], list[Any]] = lambda _demande: []
+    chemins: dict[str, Any] = field(default_factory=dict)  # des réponses REST
+    comprime: bool = False
+    envoie_d_abord: bool = False  # l'adresse vaut abonnement : rien n'est demandé
+    marche: dict[str, Any] = field(default_factory=dict)  # ce que la classe lit d'autre de son marché
+    deux_marches: bool = False  # un second, de même forme : AAA y devient CCC
+    groupe: bool = False
+
+    @property
+    def titre(self) -> str:
+        """Ce qui le désigne dans un test."""
+        return f"{self.nom}_{self.genre.partition('.')[0]}"
+
+    def marches(self) -> list[Objet]:
+        """Ses marchés, dans la forme de ccxt."""
+        ids = {"id": self.marche_id, "lowercaseId": self.marche_id.lower(), "stock": False}
+        premier = marche_de(self.genre) | ids | self.marche
+        second = json.loads(json.dumps(premier).replace("AAA", "CCC").replace("aaa", "ccc"))
+        return [premier, second] if self.deux_marches else [premier]
+
+
+@dataclass
+class Ecoutee:
+    """Ce qu'une écoute a reçu, par symbole, et l'erreur qui l'a finie."""
+
+    recues: dict[str, list[Any]] = field(default_factory=dict)
+    erreur: m.ErreurCollecte | None = None
+
+
+class _Serveur:
+    def __init__(self, exchange: Rejoue, trames: list[Any], page: Any) -> None:
+        self.exchange, self._trames, self._page = exchange, trames, page
+        self.tout_envoye = asyncio.Event()
+        self.base = ""
+
+    async def repondre(self, requete: web.Request) -> web.StreamResponse:
+        """Le flux, ou une page du REST."""
+        if requete.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._suivre(requete)
+        chemins = self.exchange.chemins.items()
+        corps = next((reponse for chemin, reponse in chemins if chemin in requete.path), self._page)
+        return web.json_response(json.loads(json.dumps(corps).replace("{ws}", self.base.replace("http", "ws", 1))))
+
+    async def _suivre(self, requete: web.Request) -> web.WebSocketResponse:
+        ws = web.WebSocketResponse()
+        await ws.prepare(requete)
+        envoi = asyncio.ensure_future(self._envoyer(ws)) if self.exchange.envoie_d_abord else None
+        async for message in ws:
+            if message.type != WSMsgType.TEXT or "ping" in message.data or "pong" in message.data:
+                continue
+            for reponse in self.exchange.repondre(json.loads(message.data)):
+                await self._ecrire(ws, reponse)
+            envoi = envoi or asyncio.ensure_future(self._envoyer(ws))
+        if envoi is not None:
+            envoi.cancel()
+            await asyncio.gather(envoi, return_exceptions=True)
+        return ws
+
+    async def _ecrire(self, ws: web.WebSocketResponse, objet: Any) -> None:
+        texte = json.dumps(objet)
+        await (ws.send_bytes(gzip.compress(texte.encode())) if self.exchange.comprime else ws.send_str(texte))
+
+    async def _envoyer(self, ws: web.WebSocketResponse) -> None:
+        await asyncio.sleep(0.02)
+        with contextlib.suppress(ConnectionError):
+            for trame in self._trames:
+                await self._ecrire(ws, trame)
+                await asyncio.sleep(0)
+        self.tout_envoye.set()
+
+
+def _diriger(objet: Any, http: str) -> Any:
+    """Ces adresses, menées au serveur ; le reste tel quel."""
+    if isinstance(objet, dict):
+        return {nom: _diriger(valeur, http) for nom, valeur in objet.items()}
+    if not isinstance(objet, str) or "://" not in objet:
+        return objet
+    genre, _, suite = objet.partition("://")
+    chemin = "/" + suite.partition("/")[2]
+    fin = chemin if objet.endswith("/") else chemin.rstrip("/")  # grvt colle son chemin à l'adresse
+    return (http if genre.startswith("http") else http.replace("http", "ws", 1)) + fin
+
+
+@contextlib.asynccontextmanager
+async def connexion_a(
+    exchange: Rejoue, repondre: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> AsyncIterator[tuple[m.Connexion, list[m.Serie], str]]:
+    """Une connexion du module à ce serveur-là, les séries de ses marchés, et son adresse."""
+    application = web.Application()
+    application.router.add_route("*", "/{reste:.*}", repondre)
+    coureur = web.AppRunner(application, shutdown_timeout=0.1)
+    await coureur.setup()
+    await web.TCPSite(coureur, "127.0.0.1", 0).start()
+    base = f"http://127.0.0.1:{coureur.addresses[0][1]}"
+    config = {"enableRateLimit": False, "timeout_on_exit": 0}
+    connexion = m.Connexion(m.Reglages(exchange.nom, type_marche=exchange.genre.partition(".")[0], config_ccxt=config))
+    connexion.api.set_markets(exchange.marches(), {})
+    connexion.api.urls = _diriger(connexion.api.urls, base)
+    series = [
+        m.Serie(m.CleSerie(exchange.nom, symbole), marche, m.Timeframe.lire("1m"), 0)
+        for symbole, marche in connexion.api.markets.items()
+    ]
+    try:
+        yield connexion, series, base
+    finally:
+        await connexion.fermer()
+        await coureur.cleanup()
+
+
+async def ecouter(exchange: Rejoue, trames: list[Any], canal: str) -> Ecoutee:
+    """Une écoute du module, jusqu'à ce qu'elle finisse, ou que tout soit envoyé et reçu."""
+    ecoutee, serveur = Ecoutee(), _Serveur(exchange, trames, {})
+    async with connexion_a(exchange, serveur.repondre) as (connexion, series, base):
+        serveur.base = base
+
+        def recevoir(symbole: str, donnees: Any, _recu: int) -> None:
+            ecoutee.recues.setdefault(symbole, []).extend(donnees)
+
+        ecoute = m.Ecoute(connexion, canal, series, recevoir)
+        ecoute.api.urls = _diriger(ecoute.api.urls, base)
+        suivi = asyncio.ensure_future(ecoute.suivre(groupe=exchange.groupe))
+        envoi = asyncio.ensure_future(serveur.tout_envoye.wait())
+        try:
+            await asyncio.wait([suivi, envoi], return_when=asyncio.FIRST_COMPLETED, timeout=20)
+            await asyncio.wait([suivi], timeout=0.2)
+            if suivi.done() and isinstance(erreur := suivi.exception(), m.ErreurCollecte):
+                ecoutee.erreur = erreur
+        finally:
+            for tache in (suivi, envoi):
+                tache.cancel()
+            await asyncio.gather(suivi, envoi, return_exceptions=True)
+            ecoute.fermer()
+    return ecoutee
+
+
+async def lire_trades(exchange: Rejoue, page: Any) -> list[m.Trade]:
+    """Les trades que le module lit de cette réponse du REST."""
+    serveur = _Serveur(exchange, [], page)
+    async with connexion_a(exchange, serveur.repondre) as (connexion, series, base):
+        serveur.base = base
+        brutes = await connexion.lire_trades(series[0], None, {}, essais=1)
+        return [trade for brut in brutes if (trade := m.trade_de(brut, None))]
