@@ -458,8 +458,8 @@ class Examen:
 
 
 def courante(fiche: Fiche) -> Intervalle:
-    """La bougie, en cours peut-être, qui suit le prouvé : elle est gardée sur demande."""
-    fin = max((fin for _, fin in fiche.couverts), default=0)
+    """La bougie, en cours peut-être, qui suit le prouvé, ou le trou qui le finit : elle est gardée sur demande."""
+    fin = max((fin for _, fin in fiche.dits()), default=0)
     return fin, grille(fiche).avancer(fin, 1)
 
 

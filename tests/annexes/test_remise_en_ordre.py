@@ -340,6 +340,22 @@ def test_ce_qui_est_ote_est_garde_a_cote(
     assert sum(une["symbole"] == "ZZZ/USDT" for une in m.lire(cote).to_pylist()) == 60
 
 
+@pytest.mark.parametrize("format_", EXTENSIONS)
+def test_la_bougie_courante_qui_suit_un_manque_n_en_est_pas_un(format_: str, tmp_path: Path) -> None:
+    """Gardée sur demande, elle suit le prouvé, ou le trou qui le finit : réparer la disait dans un trou, code 4."""
+    chemin, debut = tmp_path / f"s{EXTENSIONS[format_]}", HEURE_BOURSE - HEURE
+    with Bourse(maintenant_ms=HEURE_BOURSE, acceleration=0.0, limites=False).en_fil() as figee:
+        mots = ("--date-debut", str(debut), "--inclure-bougie-courante")
+        assert m.principal(commande(figee, chemin, None, *mots)) == 0
+        originale = m.lire(chemin)
+        rangees = originale.to_pylist()
+        del rangees[-2]
+        recrire(chemin, m.OHLCV, rangees)
+        assert m.principal([*commande(figee, None)[:4], "--verifier", str(chemin), "--reparer"]) == 0
+    est_rendue(chemin, originale)
+    assert m.lire_fiches(chemin)[0].trous == []
+
+
 def test_un_titre_abime_n_emporte_pas_les_lignes(sain: Callable[[str, str], Path], bourse: Bourse) -> None:
     """Aucune n'est redemandée : la fiche dit qu'elles sont à nous."""
     chemin = sain("ohlcv", "csv")
