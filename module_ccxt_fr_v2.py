@@ -5070,7 +5070,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Un pas fixe de 28 jours n'est pas un mois.
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=True),
     **dict.fromkeys(
-        ("apex", "bingx", "bitopro", "blockchaincom", "coinbaseexchange", "cryptocom"), Particularite(corrigee=True)
+        ("apex", "bingx", "bitopro", "blockchaincom", "coinbase", "coinbaseexchange", "cryptocom"),
+        Particularite(corrigee=True),
     ),
     **dict.fromkeys(("grvt", "luno", "onetrading", "upbit", "weex"), Particularite(corrigee=True)),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
