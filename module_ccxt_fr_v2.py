@@ -228,15 +228,17 @@ class _ModuleParesseux:
 
     def __init__(self, nom: str, usage: str = "Ce programme") -> None:
         self._nom, self._usage = nom, usage
+        self._module: Any = None  # d'une annexe qui a pris ce nom avant lui, chaque emploi passe par ici
 
     def __getattr__(self, attribut: str) -> Any:
         return getattr(self.charger(), attribut)
 
     def charger(self) -> Any:
         """L'importe, s'il ne l'est pas encore."""
-        module = importer(self._nom, self._usage)
-        globals().update({nom: module for nom, valeur in globals().items() if valeur is self})
-        return module
+        if self._module is None:
+            self._module = importer(self._nom, self._usage)
+            globals().update({nom: self._module for nom, valeur in globals().items() if valeur is self})
+        return self._module
 
 
 PAQUETS = {"yaml": "PyYAML", "dotenv": "python-dotenv"}  # ceux dont le nom n'est pas celui du module
@@ -5016,6 +5018,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Ses trades : les derniers seulement, deux mille au plus.
     "htx": Particularite(sans_limite=lambda _timeframe, marche: bool(marche.get("contract")), trades_par_page=2000),
     "bitfinex": Particularite(trades_par_page=10_000, carnet_sans_reprise=True, profondeurs=(25, 100)),
+    "apex": Particularite(profondeurs=(25, 200), corrigee=True),
     # Dix niveaux d'office.
     "derive": Particularite(profondeurs=(10, 20, 100), corrigee=True),
     "whitebit": Particularite(profondeurs=(10, 20, 50, 100)),
@@ -5070,8 +5073,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Un pas fixe de 28 jours n'est pas un mois.
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=True),
     **dict.fromkeys(
-        ("apex", "bingx", "bitopro", "blockchaincom", "coinbase", "coinbaseexchange", "cryptocom"),
-        Particularite(corrigee=True),
+        ("bingx", "bitopro", "blockchaincom", "coinbase", "coinbaseexchange", "cryptocom"), Particularite(corrigee=True)
     ),
     **dict.fromkeys(("grvt", "luno", "onetrading", "upbit", "weex"), Particularite(corrigee=True)),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
@@ -5112,9 +5114,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
 
 # Leur classe ne voit pas une trame de carnet perdue, ou s'en remet mal : `annexes_ccxt_fr/carnets.py` la voit.
 CARNETS_NUMEROTES = frozenset({
-    "backpack", "bitget", "bittrade", "bitvavo", "blockchaincom", "blofin", "bybit", "deribit", "extended", "gate",
-    "gemini", "grvt", "hitbtc", "htx", "kraken", "krakenfutures", "kucoin", "lighter", "mexc", "poloniex", "weex",
-    "whitebit", "xt",
+    "apex", "backpack", "bitget", "bittrade", "bitvavo", "blockchaincom", "blofin", "bybit", "deribit", "extended",
+    "gate", "gemini", "grvt", "hitbtc", "htx", "kraken", "krakenfutures", "kucoin", "lighter", "mexc", "poloniex",
+    "weex", "whitebit", "xt",
 })  # fmt: skip
 # Elle raccorde mal le flux à l'instantané, ou demande des prix arrondis : sans cette annexe, le carnet serait faux.
 CARNETS_MAL_LUS = frozenset({"bitstamp", "deepcoin", "derive", "gate", "kucoin", "mexc", "p2b", "xt"})
@@ -7073,7 +7075,7 @@ class Ecoute:
         """Ce qu'un appel rend : les carnets ; d'une classe qui ne range pas où l'on écoute, c'est tout ce qu'on a."""
         if self._nom == "orderbook":
             for symbole in [demande] if isinstance(demande, str) else demande:
-                self._lire_carnet(symbole, self.api.orderbooks.get(symbole))
+                self._lire_carnet(symbole, self._carnet_range(symbole))
             if (symbole := str(rendu.get("symbol") or demande)) not in self.api.orderbooks:
                 self._lire_carnet(symbole, rendu)  # bitopro
         elif self._nom == "ticker":
@@ -7104,9 +7106,16 @@ class Ecoute:
     def _relire_les_carnets(self, demande: str | list[str]) -> None:
         """Celui qui a changé entre deux appels n'est annoncé par aucun : c'est peut-être le dernier d'une rafale."""
         for symbole in ([demande] if isinstance(demande, str) else demande) if self._nom == "orderbook" else ():
-            carnet = self.api.orderbooks.get(symbole)
+            carnet = self._carnet_range(symbole)
             if carnet is not None and (carnet.get("timestamp"), carnet.get("nonce")) != (None, None):
                 self._lire_carnet(symbole, carnet)
+
+    def _carnet_range(self, symbole: str) -> Any:
+        """Le carnet d'un marché, que coinbase donne sous un autre nom : celui de BTC-USDC est celui de BTC-USD."""
+        if symbole in self.api.orderbooks or symbole not in self.series:
+            return self.api.orderbooks.get(symbole)
+        autre = (self.series[symbole].marche.get("info") or {}).get("alias")
+        return self.api.orderbooks.get(self.api.safe_symbol(autre)) if autre else None
 
     def _lire_carnet(self, symbole: str, carnet: Any) -> None:
         if carnet is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from module_ccxt_fr_v2 import (
@@ -15,6 +16,7 @@ from module_ccxt_fr_v2 import (
     duree_lisible,
     ecrire_atomique,
     en_iso,
+    en_lisant,
     journal,
     nombre_de,
     taille_lisible,
@@ -90,9 +92,24 @@ def ecrire_bilan(chemin: Path, bilan: CompteRendu) -> int:
     return ecrire_compte_rendu(chemin, json.dumps(bilan.en_dict(), ensure_ascii=False, indent=2) + "\n", bilan)
 
 
+# Ce par quoi commencent un bilan, des métriques.
+MARQUE = re.compile(rb'\s*({\s*"outil": ?"module_ccxt_fr_v2 [^"]*",\s*"(exchange|lot)"|# (HELP|TYPE) ccxt_fr_)')
+
+
+def _controler(chemin: Path) -> None:
+    """ErreurSortie si ce qui est là n'en est pas un : ce peut être une fiche, ou la sortie, sous son nom d'office."""
+    if not chemin.is_file():
+        return
+    with en_lisant(chemin), chemin.open("rb") as fichier:
+        debut = fichier.read(200)
+    if debut.strip() and not MARQUE.match(debut):
+        raise ErreurSortie(f"« {chemin} » n'est pas un compte rendu : il n'est pas remplacé", "Donnez un autre nom.")
+
+
 def ecrire_compte_rendu(chemin: Path, texte: str, bilan: CompteRendu) -> int:
     """Écrit, d'un coup, le texte qui rend compte d'un bilan ; rend le code de sortie."""
     try:
+        _controler(chemin)
         # Un argument qui n'était pas de l'UTF-8 porte des demi-codets : écrits \\udcXX, ils restent du JSON.
         ecrire_atomique(chemin, lambda fichier: fichier.write(texte.encode(errors="backslashreplace")))
     except ErreurSortie as refus:

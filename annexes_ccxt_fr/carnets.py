@@ -42,6 +42,12 @@ def _bybit(trame: Mapping[str, Any]) -> Numeros:
         yield trame["topic"], None if trame["type"] == "snapshot" else numero - 1, numero
 
 
+def _apex(trame: Mapping[str, Any]) -> Numeros:
+    numero = int(trame["data"]["u"])
+    if trame["topic"].startswith("orderBook"):
+        yield trame["topic"], None if trame["type"] == "snapshot" else numero - 1, numero
+
+
 def _backpack(trame: Mapping[str, Any]) -> Numeros:
     if trame["stream"].startswith("depth."):
         yield trame["stream"], int(trame["data"]["U"]) - 1, trame["data"]["u"]
@@ -161,6 +167,7 @@ def _extended(trame: Mapping[str, Any]) -> Numeros:
 
 # Ajouter un exchange : une fonction et une ligne ici, et son nom dans `CARNETS_NUMEROTES`.
 NUMEROS: Mapping[str, Callable[[Mapping[str, Any]], Numeros]] = {
+    "apex": _apex,
     "backpack": _backpack,
     "bitget": _bitget,
     "bittrade": _bittrade,

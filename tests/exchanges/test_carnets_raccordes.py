@@ -108,6 +108,7 @@ def test_deux_trames_de_deepcoin_de_la_meme_ms_comptent_toutes_deux() -> None:
     ("p2b", "AAA_BBB", 20, {"method": "depth.subscribe", "params": ["AAA_BBB", 100, "0"]}),
     ("whitebit", "AAA_BBB", 20, {"method": "depth_subscribe", "params": ["AAA_BBB", 20, "0", True]}),
     ("kraken", "AAABBB", 2000, {"method": "subscribe", "params": {"channel": "book", "depth": 1000}}),
+    ("apex", "AAA-BBB", 100, {"op": "subscribe", "args": ["orderBook200.H.AAABBB"]}),
     ("bybit", "AAABBB", 500, {"op": "subscribe", "args": ["orderbook.1000.AAABBB"]}),
 ])  # fmt: skip
 def test_les_prix_d_un_carnet_et_sa_profondeur_sont_ceux_demandes(
@@ -120,8 +121,8 @@ def test_les_prix_d_un_carnet_et_sa_profondeur_sont_ceux_demandes(
         recues.append(message)
         return []
 
-    exchange = Exchange(nom, lambda _numero: {}, identifiant, "swap.linear" if nom == "derive" else "spot",
-                        repondre=retenir)  # fmt: skip
+    genre = "swap.linear" if nom in {"apex", "derive"} else "spot"
+    exchange = Exchange(nom, lambda _numero: {}, identifiant, genre, repondre=retenir, marche={"id2": "AAABBB"})
     asyncio.run(ecouter(exchange, [], profondeur=profondeur))
     (demande,) = recues
     partie = {cle: demande[cle] for cle in attendue}
@@ -135,3 +136,23 @@ def test_les_options_de_bybit_ont_leur_profondeur() -> None:
     propre = m.PARTICULARITES["bybit"]
     assert propre.niveaux_a_demander(20, {"option": False}) == 50
     assert propre.niveaux_a_demander(20, {"option": True}) is None
+
+
+@pytest.mark.parametrize("groupe", [False, True])
+def test_un_carnet_que_l_exchange_donne_sous_un_autre_nom_est_lu(groupe: bool) -> None:
+    """De BTC-USDC, coinbase envoie BTC-USD, dont c'est le carnet."""
+    niveaux = (("bid", 90), ("offer", 110))
+    trames = [
+        (numero, {"channel": "l2_data", "client_id": "", "timestamp": m.en_iso(INSTANT + numero),
+                  "sequence_num": numero, "events": [{
+                      "type": "snapshot" if numero == 0 else "update", "product_id": "AAA-USD", "updates": [
+                          {"side": cote, "event_time": "", "price_level": str(prix), "new_quantity": str(1 + numero)}
+                          for cote, prix in niveaux]}]})
+        for numero in range(4)
+    ]  # fmt: skip
+    exchange = Exchange("coinbase", lambda _numero: {}, "AAA-USDC", groupe=groupe,
+                        marche={"symbol": "AAA/USDC", "quote": "USDC", "info": {"alias": "AAA-USD"}},
+                        voisin={"id": "AAA-USD", "symbol": "AAA/USD", "quote": "USD", "info": {}})  # fmt: skip
+    ecoutee = asyncio.run(ecouter(exchange, trames))
+    assert ecoutee.erreur is None
+    assert [(carnet["bids"], carnet["asks"]) for carnet in ecoutee.carnets][-1] == ([(90.0, 4.0)], [(110.0, 4.0)])

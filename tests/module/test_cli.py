@@ -515,6 +515,19 @@ def test_un_lien_n_est_pas_remplace(cli: Callable[..., Fin], dossier: Path, opti
     assert (dossier / "visee").stat().st_size > 500
 
 
+@pytest.mark.parametrize("nom", ["donnees/binance_spot_BTC-USDT_1m.csv", "a.csv.fiche.json", "conf.json"])
+def test_un_bilan_ne_remplace_qu_un_bilan(cli: Callable[..., Fin], dossier: Path, nom: str) -> None:
+    """Le nom d'office d'une sortie, une fiche, une configuration : rien ne disait que c'en était, et c'était perdu."""
+    (dossier / "conf.json").write_text('{"timeout": 3000}')
+    demande = ("--symbole", "BTC/USDT", *HEURE_LUE, *(("--sortie", "a.csv") if nom.startswith("a.") else ()))
+    for _ in range(2):
+        assert cli(*demande, "--bilan", "b.json").code == 0
+    avant = (dossier / nom).read_bytes()
+    fin = cli(*demande, "--bilan", nom)
+    assert (fin.code, (dossier / nom).read_bytes()) == (1, avant)
+    assert f"« {nom} » n'est pas un compte rendu : il n'est pas remplacé" in fin.err
+
+
 # Plusieurs symboles
 
 

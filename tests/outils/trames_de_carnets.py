@@ -207,6 +207,12 @@ def _bybit(numero: int, *, entier: bool = False) -> Objet:
             "data": {"s": "AAABBB", "b": b, "a": a, "u": numero, "seq": 100 * numero}}  # fmt: skip
 
 
+def _apex(numero: int, *, entier: bool = False) -> Objet:
+    b, a = _cotes(numero, entier=entier)
+    return {"topic": "orderBook25.H.AAABBB", "type": "snapshot" if entier else "delta", "ts": (INSTANT + numero) * 1000,
+            "data": {"s": "AAABBB", "b": b, "a": a, "u": numero}}  # fmt: skip
+
+
 def _backpack(numero: int, *, entier: bool = False) -> Objet:
     b, a = _cotes(numero, entier=entier)
     micros = str((INSTANT + numero) * 1000)
@@ -249,6 +255,8 @@ class Exchange:
     attend: int = 0  # trames que la classe garde avant de demander le carnet
     latence_s: float = 0.0  # du carnet REST
     pas_s: float = 0.03  # entre deux trames
+    marche: Objet = field(default_factory=dict)  # ce que ccxt dit d'autre du sien
+    voisin: Objet = field(default_factory=dict)  # un autre marché
 
 
 def ack_gate(message: Any) -> list[Any]:
@@ -338,6 +346,7 @@ EXCHANGES = [
     Exchange("deribit", _deribit, "AAA-BBB", "swap.linear"),
     Exchange("bitvavo", _bitvavo, "AAA-BBB", entier=False, repondre=_ack_bitvavo),
     Exchange("bybit", _bybit, "AAABBB"),
+    Exchange("apex", _apex, "AAABBB", "swap.linear", marche={"id2": "AAABBB"}),
     Exchange("backpack", _backpack, "AAA_BBB", entier=False, attend=10,
              rest=_carnet_rest("bids", "asks", lastUpdateId=lambda n: str(10 * n), timestamp=INSTANT * 1000)),
     Exchange("krakenfutures", _krakenfutures, "PF_AAABBB", "swap.linear", remplace=False, repondre=_ack_krakenfutures),
@@ -449,13 +458,13 @@ async def ecouter(
     async with _servir(ecoutee.serveur) as base:
         genre = exchange.genre
         propres = {"id": exchange.marche_id, "lowercaseId": exchange.marche_id.lower(), "stock": False}
-        marche = marche_de(genre) | propres
+        marche = marche_de(genre) | propres | exchange.marche
         reglages = m.Reglages(
             exchange.nom, type_marche=genre.partition(".")[0],
             config_ccxt={"enableRateLimit": False, "timeout_on_exit": 0},
         )  # fmt: skip
         connexion = m.Connexion(reglages)
-        connexion.api.set_markets([marche], {})
+        connexion.api.set_markets([marche, *([marche | exchange.voisin] if exchange.voisin else [])], {})
         connexion.particularite = connexion.particularite._replace(**propre)
 
         def recevoir(_symbole: str, carnets: Any, _recu: int) -> None:
