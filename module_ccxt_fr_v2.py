@@ -7958,10 +7958,10 @@ def borner(plage: Plage, timeframe: Timeframe, limite: int, heure_ms: int, fiche
     # Ce qui peut ouvrir au-delà de la fin n'est pas demandé.
     fin = close if plage.fin is None else min(close, timeframe.plafond(plage.fin - timeframe.jeu_ms))
     if plage.debut is not None:
-        return timeframe.plafond(plage.debut), fin
-    if fiche.couverts:
-        return fiche.couverts[0][0], fin
-    return timeframe.avancer(fin, -limite), fin
+        debut = timeframe.plafond(plage.debut)
+    else:
+        debut = fiche.couverts[0][0] if fiche.couverts else timeframe.avancer(fin, -limite)
+    return min(debut, fin), fin  # rien ne s'est encore clos depuis le début : un intervalle vide, et non à l'envers
 
 
 def reste_a_lire(demande: Intervalle, fiche: Fiche, *, ailleurs: bool = False) -> list[Intervalle]:
