@@ -5061,6 +5061,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
         limites={"inverse": 1000},
         sans_limite=lambda _timeframe, marche: not marche.get("linear"),
         timeframes={"1Y": None, "1y": "31104000"},
+        corrigee=True,
     ),
     # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
     # La classe multiplie les trades d'un contrat par sa taille.

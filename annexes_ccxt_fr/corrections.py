@@ -288,6 +288,16 @@ class Coinbase:
         return demandes or [produit]
 
 
+class Phemex:
+    """Le ticker d'un inverse, dont la classe divise les contrats du volume comme une monnaie (par 10 ** 8)."""
+
+    def parse_swap_ticker(self, ticker: Any, market: Any = None) -> Any:
+        """Le volume tel que le REST le dit."""
+        api: Any = self
+        lu = super().parse_swap_ticker(ticker, market)  # type: ignore[misc]
+        return api.safe_ticker({**lu, "vwap": None, "baseVolume": ticker.get("volume")})
+
+
 class Grvt:
     """D'un ticker, la classe ne compte que les achats dans le volume."""
 
@@ -346,4 +356,5 @@ CORRECTIONS: Mapping[str, type] = {
     "bingx": Bingx,
     "grvt": Grvt,
     "coinbase": Coinbase,
+    "phemex": Phemex,
 }
