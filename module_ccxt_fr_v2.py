@@ -228,15 +228,17 @@ class _ModuleParesseux:
 
     def __init__(self, nom: str, usage: str = "Ce programme") -> None:
         self._nom, self._usage = nom, usage
+        self._module: Any = None  # d'une annexe qui a pris ce nom avant lui, chaque emploi passe par ici
 
     def __getattr__(self, attribut: str) -> Any:
         return getattr(self.charger(), attribut)
 
     def charger(self) -> Any:
         """L'importe, s'il ne l'est pas encore."""
-        module = importer(self._nom, self._usage)
-        globals().update({nom: module for nom, valeur in globals().items() if valeur is self})
-        return module
+        if self._module is None:
+            self._module = importer(self._nom, self._usage)
+            globals().update({nom: self._module for nom, valeur in globals().items() if valeur is self})
+        return self._module
 
 
 PAQUETS = {"yaml": "PyYAML", "dotenv": "python-dotenv"}  # ceux dont le nom n'est pas celui du module
@@ -5071,7 +5073,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Un pas fixe de 28 jours n'est pas un mois.
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=True),
     **dict.fromkeys(
-        ("bingx", "bitopro", "blockchaincom", "coinbaseexchange", "cryptocom"), Particularite(corrigee=True)
+        ("bingx", "bitopro", "blockchaincom", "coinbase", "coinbaseexchange", "cryptocom"), Particularite(corrigee=True)
     ),
     **dict.fromkeys(("grvt", "luno", "onetrading", "upbit", "weex"), Particularite(corrigee=True)),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
@@ -7956,10 +7958,10 @@ def borner(plage: Plage, timeframe: Timeframe, limite: int, heure_ms: int, fiche
     # Ce qui peut ouvrir au-delà de la fin n'est pas demandé.
     fin = close if plage.fin is None else min(close, timeframe.plafond(plage.fin - timeframe.jeu_ms))
     if plage.debut is not None:
-        return timeframe.plafond(plage.debut), fin
-    if fiche.couverts:
-        return fiche.couverts[0][0], fin
-    return timeframe.avancer(fin, -limite), fin
+        debut = timeframe.plafond(plage.debut)
+    else:
+        debut = fiche.couverts[0][0] if fiche.couverts else timeframe.avancer(fin, -limite)
+    return min(debut, fin), fin  # rien ne s'est encore clos depuis le début : un intervalle vide, et non à l'envers
 
 
 def reste_a_lire(demande: Intervalle, fiche: Fiche, *, ailleurs: bool = False) -> list[Intervalle]:

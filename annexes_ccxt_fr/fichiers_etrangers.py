@@ -30,6 +30,7 @@ else:
 
 TETE_REGARDEE = 1 << 16
 TITRE_DIT = 200  # caractères
+INDEX_DE_PANDAS = ("__index_level_0__", "", "Unnamed: 0")  # en Arrow (d'une table filtrée) ; en CSV, et relu
 
 
 def pas_le_notre(decrit: Format, chemin: Path, donnee: TypeDonnee, contenu: str) -> PasLeNotre:
@@ -43,6 +44,9 @@ def pas_le_notre(decrit: Format, chemin: Path, donnee: TypeDonnee, contenu: str)
 def dire_colonnes(noms: Sequence[str], detail: str = "") -> str:
     """Ce que tiennent des colonnes : un de nos types, par son nom, ou elles-mêmes."""
     donnee = type_des_colonnes(noms)
+    sans_index = [nom for nom in noms if nom not in INDEX_DE_PANDAS]
+    if len(sans_index) < len(noms) and type_des_colonnes(sans_index):
+        return "ses lignes et l'index de pandas, une colonne de plus : récrivez-le sans (index=False)"
     return f"des lignes de type {donnee.nom}" if donnee else f"les colonnes « {detail or ', '.join(noms)} »"
 
 

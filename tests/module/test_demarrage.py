@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from attente import PLAFOND_S
 
+import module_ccxt_fr_v2 as m
+
 RACINE = Path(__file__).resolve().parents[2]
 
 
@@ -70,6 +72,21 @@ def test_chaque_acces_rend_le_paquet_ordinaire(acces: str) -> None:
     vu, genre, meme = dans_un_processus(code)
     assert vu[0] in ("ccxt.okx", "ccxt.pro.okx")
     assert (vu[1], genre, meme) == (True, "module", True)
+
+
+def test_un_module_remis_a_plus_tard_ne_s_importe_qu_une_fois(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Une annexe qui en a pris le nom avant lui (`pc` de `controle.py`) ne le recherche pas à chaque emploi."""
+    importes: list[str] = []
+
+    def importer(nom: str, _usage: str) -> Any:
+        importes.append(nom)
+        return json
+
+    monkeypatch.setattr(m, "importer", importer)
+    plus_tard = m._ModuleParesseux("json")
+    assert not importes
+    assert plus_tard.loads(plus_tard.dumps([1])) == [1]
+    assert importes == ["json"]
 
 
 def test_ccxt_deja_importe_reste_tel_quel() -> None:

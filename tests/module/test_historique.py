@@ -892,6 +892,16 @@ def test_la_bougie_en_cours_se_demande() -> None:
     assert borner(plage, timeframe, 10, MAINTENANT, Fiche(CLE))[1] == timeframe.avancer(MAINTENANT, 1)
 
 
+def test_un_debut_que_rien_n_a_suivi_n_est_pas_demande_a_l_envers() -> None:
+    """Dix minutes en arrière, en 1h : « de 22:00Z à 21:00Z », disaient la ligne finale et le bilan."""
+    timeframe, fiche = Timeframe.lire("1h"), Fiche(CLE)
+    close = timeframe.plancher(MAINTENANT)
+    assert borner(Plage(close + 1, None), timeframe, 10, MAINTENANT, fiche) == (close, close)
+    fiche.noter([(close - 5 * HEURE_MS, close)], [])
+    avant = close - 10 * HEURE_MS
+    assert borner(Plage(None, avant), timeframe, 10, MAINTENANT, fiche) == (avant, avant)
+
+
 def test_sans_debut_ni_fin_la_page_la_plus_recente() -> None:
     """Rien demandé, rien sur le disque : une page ; quelque chose sur le disque : depuis là."""
     timeframe, fiche = Timeframe.lire("1h"), Fiche(CLE)

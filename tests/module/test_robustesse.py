@@ -563,6 +563,25 @@ def test_un_fichier_recrit_par_un_autre_outil_est_admis(
     assert len(lignes(sortie)) == 2 * len(juste)
 
 
+@pytest.mark.parametrize("suffixe", [".csv", ".parquet", ".feather"])
+def test_l_index_de_pandas_est_nomme(
+    suffixe: str, bourse: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Une table filtrée puis récrite par pandas a, d'office, une colonne de plus : refusée, intacte, avec que faire."""
+    sortie = tmp_path / f"a{suffixe}"
+    assert telecharger(bourse, sortie, UNE_HEURE) == 0
+    if suffixe == ".csv":
+        sortie.write_text("".join(f"{n or ''},{ligne}\n" for n, ligne in enumerate(sortie.read_text().splitlines())))
+    else:
+        indexee = m.lire(sortie).append_column("__index_level_0__", pa.array(range(60))).replace_schema_metadata({})
+        (pq.write_table if suffixe == ".parquet" else feather.write_feather)(indexee, sortie)
+    avant = sortie.read_bytes()
+    assert telecharger(bourse, sortie, UNE_HEURE) == 2
+    assert "l'index de pandas" in (dit := capsys.readouterr().err)
+    assert "index=False" in dit
+    assert sortie.read_bytes() == avant
+
+
 def test_un_feather_v1_est_nomme_et_laisse(bourse: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sortie = tmp_path / "a.feather"
     sortie.write_bytes(b"FEA1" + bytes(60) + b"FEA1")
