@@ -6828,9 +6828,9 @@ class _Instantanes:
         if servir := getattr(api, "handle_order_book_snapshot", None):  # bitvavo, par le flux
 
             def servir_et_retenir(client: Any, trame: Any) -> None:
-                servi = api.parse_order_book(trame["response"], symbole := api.safe_symbol(trame["response"]["market"]))
-                self._arriver(symbole)
-                self._retenir(symbole, servi, propre.carnet_partiel)
+                if servi := trame.get("response"):  # sinon, un refus
+                    self._arriver(symbole := api.safe_symbol(servi["market"]))
+                    self._retenir(symbole, api.parse_order_book(servi, symbole), propre.carnet_partiel)
                 servir(client, trame)
 
             api.handle_order_book_snapshot = servir_et_retenir
