@@ -5061,6 +5061,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
         limites={"inverse": 1000},
         sans_limite=lambda _timeframe, marche: not marche.get("linear"),
         timeframes={"1Y": None, "1y": "31104000"},
+        corrigee=True,
     ),
     # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
     # La classe multiplie les trades d'un contrat par sa taille.
@@ -5073,7 +5074,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Un pas fixe de 28 jours n'est pas un mois.
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=True),
     **dict.fromkeys(
-        ("bingx", "bitopro", "blockchaincom", "coinbaseexchange", "cryptocom"), Particularite(corrigee=True)
+        ("bingx", "bitopro", "blockchaincom", "coinbase", "coinbaseexchange", "cryptocom"), Particularite(corrigee=True)
     ),
     **dict.fromkeys(("grvt", "luno", "onetrading", "upbit", "weex"), Particularite(corrigee=True)),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
@@ -6827,9 +6828,9 @@ class _Instantanes:
         if servir := getattr(api, "handle_order_book_snapshot", None):  # bitvavo, par le flux
 
             def servir_et_retenir(client: Any, trame: Any) -> None:
-                servi = api.parse_order_book(trame["response"], symbole := api.safe_symbol(trame["response"]["market"]))
-                self._arriver(symbole)
-                self._retenir(symbole, servi, propre.carnet_partiel)
+                if servi := trame.get("response"):  # sinon, un refus
+                    self._arriver(symbole := api.safe_symbol(servi["market"]))
+                    self._retenir(symbole, api.parse_order_book(servi, symbole), propre.carnet_partiel)
                 servir(client, trame)
 
             api.handle_order_book_snapshot = servir_et_retenir

@@ -310,6 +310,18 @@ class Bitstamp:
         carnet["datetime"] = self.iso8601(carnet["timestamp"])  # type: ignore[attr-defined]
 
 
+class Bitvavo:
+    """La classe ne voit pas qu'il manque des trames entre l'instantané et la première qu'elle a gardée."""
+
+    def handle_order_book_message(self, client: Any, trame: Any, carnet: Any) -> Any:
+        """Une trame, gardée ou non."""
+        api: Any = self
+        numero, vu = api.safe_integer(trame, "nonce"), carnet["nonce"]
+        if None not in (numero, vu) and numero > vu + 1:
+            _dire_perdue(f"carnet {trame.get('market')} : trame {vu + 1} perdue, l'instantané est trop ancien")
+        return super().handle_order_book_message(client, trame, carnet)  # type: ignore[misc]
+
+
 class Gate:
     """D'un contrat, la classe date l'instantané à la seconde : il précéderait l'état d'avant."""
 
@@ -416,10 +428,10 @@ class P2b:
         return await super().subscribe(nom, sujet, entiere, dict(params))  # type: ignore[misc]
 
 
-# Ajouter un exchange : une classe et une ligne ici, et son nom dans `CARNETS_MAL_LUS`.
+# Ajouter un exchange : une classe et une ligne ici, et son nom dans `CARNETS_MAL_LUS` s'il serait faux sans elle.
 CORRIGES: Mapping[str, type] = {
-    "bitstamp": Bitstamp, "deepcoin": Deepcoin, "derive": Derive, "gate": Gate, "kucoin": Kucoin, "mexc": Mexc,
-    "p2b": P2b, "xt": Xt,
+    "bitstamp": Bitstamp, "bitvavo": Bitvavo, "deepcoin": Deepcoin, "derive": Derive, "gate": Gate, "kucoin": Kucoin,
+    "mexc": Mexc, "p2b": P2b, "xt": Xt,
 }  # fmt: skip
 
 

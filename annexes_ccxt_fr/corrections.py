@@ -259,6 +259,45 @@ class Bingx:
         super().handle_ticker(client, {**trame, "data": {**data, "C": data.get("E")}})  # type: ignore[misc]
 
 
+class Coinbase:
+    """Le flux nomme X-USD ce qu'on lui demande par X-USDC, son alias ; la classe range tout sous X-USD."""
+
+    def handle_message(self, client: Any, trame: Any) -> None:
+        """Une trame par marché demandé qu'elle dit : lui, ou ses alias."""
+        listes = {"market_trades": "trades", "ticker": "tickers", "ticker_batch": "tickers", "l2_data": ""}
+        canal = trame.get("channel")
+        if canal not in listes:
+            super().handle_message(client, trame)  # type: ignore[misc]
+            return
+        parts: dict[Any, list[Any]] = collections.defaultdict(list)
+        for evenement in trame.get("events") or ():
+            siennes: dict[Any, list[Any]] = collections.defaultdict(list)
+            for ligne in evenement.get(listes[canal]) or () if listes[canal] else [evenement]:
+                for produit in self._demandes(client, canal.replace("l2_data", "level2"), ligne.get("product_id")):
+                    siennes[produit].append({**ligne, "product_id": produit})
+            for produit, lignes in siennes.items():
+                parts[produit] += [{**evenement, listes[canal]: lignes}] if listes[canal] else lignes
+        for evenements in parts.values():
+            super().handle_message(client, {**trame, "events": evenements})  # type: ignore[misc]
+
+    def _demandes(self, client: Any, canal: str, produit: Any) -> list[Any]:
+        """Sous quels marchés ranger une ligne de celui-là."""
+        api: Any = self
+        alias = (api.safe_market(produit).get("info") or {}).get("alias_to") or []
+        demandes = [nom for nom in (produit, *alias) if f"{canal}::{api.safe_symbol(nom)}" in client.subscriptions]
+        return demandes or [produit]
+
+
+class Phemex:
+    """Le ticker d'un inverse, dont la classe divise les contrats du volume comme une monnaie (par 10 ** 8)."""
+
+    def parse_swap_ticker(self, ticker: Any, market: Any = None) -> Any:
+        """Le volume tel que le REST le dit."""
+        api: Any = self
+        lu = super().parse_swap_ticker(ticker, market)  # type: ignore[misc]
+        return api.safe_ticker({**lu, "vwap": None, "baseVolume": ticker.get("volume")})
+
+
 class Grvt:
     """D'un ticker, la classe ne compte que les achats dans le volume."""
 
@@ -316,4 +355,6 @@ CORRECTIONS: Mapping[str, type] = {
     "weex": Weex,
     "bingx": Bingx,
     "grvt": Grvt,
+    "coinbase": Coinbase,
+    "phemex": Phemex,
 }

@@ -78,11 +78,16 @@ NOTES = {
     "de ses tickers, le dernier prix est le milieu du carnet, et bid et ask les prix d'un gros ordre (impactPxs)",
     "kraken": "ses 720 dernières bougies, quel que soit le début demandé ; ses semaines ouvrent le jeudi et sont "
     "gardées ainsi, l'ancre est dans la fiche",
+    **dict.fromkeys(
+        ("upbit", "bithumb"),
+        "d'un ticker, l'ouverture et les extrêmes sont de la journée, les volumes de vingt-quatre heures",
+    ),
+    "pacifica": "de ses tickers, le dernier prix est le milieu du carnet",
     "okx": "pas de volume aux prix mark et index ; peut réunir plusieurs trades sous un seul identifiant",
     "luno": "des clés sont nécessaires",
     "modetrade": "des clés sont nécessaires",
     "woofipro": "des clés sont nécessaires",
-    "cex": "demande `--params '{\"dataType\": \"bestAsk\"}'` (ou `bestBid`)",
+    "cex": 'demande `--params \'{"dataType": "bestAsk"}\'` (ou `bestBid`)',
 }
 
 

@@ -274,7 +274,7 @@ def test_une_classe_derivee_a_les_particularites_de_sa_mere() -> None:
     """Un exchange qui n'est que l'autre nom d'un autre (okxus, gateeu) en a les mêmes traits."""
     for derivee, mere in (("okxus", "okx"), ("myokx", "okx"), ("gateeu", "gate"), ("binanceusdm", "binance")):
         assert module.Connexion(module.Reglages(derivee)).particularite == module.PARTICULARITES[mere]
-    assert module.Connexion(module.Reglages("coinbase")).particularite == module.Particularite()
+    assert module.Connexion(module.Reglages("gemini")).particularite == module.Particularite()
 
 
 # --- Tous les identifiants de ccxt ---

@@ -139,6 +139,48 @@ def test_d_une_trame_a_deux_marches_chacun_a_ses_trades(
     assert numeros == {"AAA/BBB": ["0", "2"], "CCC/BBB": ["1"]}
 
 
+class _CoinbaseAlias(Rejoue):
+    """AAA-USDC y est un autre nom d'AAA-USD ; BBB-USDC, un autre marché que BBB-USD."""
+
+    def marches(self) -> list[dict[str, Any]]:
+        """Les quatre."""
+        modele = super().marches()[0]
+        return [
+            modele | {"id": f"{base}-{cote}", "symbol": f"{base}/{cote}", "quote": cote, "quoteId": cote,
+                      "info": {"alias_to": ["AAA-USDC"] if (base, cote) == ("AAA", "USD") else []}}
+            for base in ("AAA", "BBB") for cote in ("USD", "USDC")
+        ]  # fmt: skip
+
+
+def _tickers_de_coinbase(marches: Iterable[str]) -> Any:
+    return {"channel": "ticker_batch", "client_id": "", "timestamp": "2023-11-14T22:13:20Z", "sequence_num": 0,
+            "events": [{"type": "update", "tickers": [
+                {"type": "ticker", "product_id": marche, "price": str(100 + rang)}
+                for rang, marche in enumerate(marches)]}]}  # fmt: skip
+
+
+@pytest.mark.parametrize(("suivis", "dits", "rangs"), [
+    (("AAA/USDC",), ("AAA-USD",) * 3, ([0, 1, 2],)),
+    (("AAA/USD", "AAA/USDC"), ("AAA-USD",) * 3, ([0, 1, 2], [0, 1, 2])),
+    (("BBB/USD", "BBB/USDC"), ("BBB-USDC", "BBB-USD", "BBB-USD"), ([1, 2], [0])),
+])  # fmt: skip
+@pytest.mark.parametrize(("canal", "trame"), [("trades", _coinbase), ("ticker", _tickers_de_coinbase)])
+def test_un_marche_a_les_lignes_de_son_alias_et_d_aucun_autre(
+    canal: Any, trame: Callable[[Iterable[str]], Any], suivis: tuple[str, ...], dits: tuple[str, ...], rangs: Any
+) -> None:
+    """Coinbase nomme AAA-USD ce qu'on lui demande par AAA-USDC ; de BBB, chacun le sien."""
+    exchange = _CoinbaseAlias("coinbase", "AAA-USD", groupe=True)
+    ecoutee = asyncio.run(ecouter(exchange, [trame(dits)], canal, suivis))
+    assert ecoutee.erreur is None
+    for symbole, attendus_ici in zip(suivis, rangs, strict=True):
+        recues = ecoutee.recues[symbole]
+        if canal == "trades":
+            assert sorted(int(trade.id) for trade in recues) == attendus_ici
+        else:
+            assert {ticker["symbol"] for ticker in recues} == {symbole}
+            assert recues[-1]["last"] == 100 + attendus_ici[-1]
+
+
 def _bitopro(trades: Iterable[T]) -> Any:
     return {"event": "TRADE", "timestamp": INSTANT, "datetime": "", "pair": "AAA_BBB", "data": [
         {"timestamp": t.s, "price": t.prix, "amount": t.quantite, "isBuyer": t.achat} for t in trades]}  # fmt: skip

@@ -124,14 +124,17 @@ class Raccord:
     propre: Objet = field(default_factory=dict)  # ce que l'essai change de ses particularités
 
     def exchange(self, decalage: int) -> Exchange:
-        """Celui que joue le serveur ; l'instantané est à tant de versions de l'avant-dernière trame envoyée."""
+        """Celui que joue le serveur ; l'instantané est à tant de versions de l'avant-dernière trame envoyée.
+
+        Par le flux, à tant de la dernière : bitvavo y dit l'état qui la suit.
+        """
 
         def instantane(numero: int) -> Any:
             return self.rest(self.fin(numero) + decalage)
 
         def repondre(message: Any) -> list[Any]:
             def repondre_a_temps(serveur: Serveur) -> Any:
-                return instantane(serveur.dernier)
+                return instantane(serveur.dernier + 1)
 
             return [repondre_a_temps if une is SUR_DEMANDE else une for une in self.repondre(message)]
 

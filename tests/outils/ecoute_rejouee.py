@@ -15,7 +15,7 @@ from marche_simule import marche_de
 import module_ccxt_fr_v2 as m
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 Objet = dict[str, Any]
 
@@ -136,8 +136,8 @@ async def connexion_a(
         await coureur.cleanup()
 
 
-async def ecouter(exchange: Rejoue, trames: list[Any], canal: str) -> Ecoutee:
-    """Une écoute du module, jusqu'à ce qu'elle finisse, ou que tout soit envoyé et reçu."""
+async def ecouter(exchange: Rejoue, trames: list[Any], canal: str, suivis: Iterable[str] = ()) -> Ecoutee:
+    """Une écoute de ces marchés (tous, sinon), jusqu'à ce qu'elle finisse, ou que tout soit envoyé et reçu."""
     ecoutee, serveur = Ecoutee(), _Serveur(exchange, trames, {})
     async with connexion_a(exchange, serveur.repondre) as (connexion, series, base):
         serveur.base = base
@@ -145,7 +145,8 @@ async def ecouter(exchange: Rejoue, trames: list[Any], canal: str) -> Ecoutee:
         def recevoir(symbole: str, donnees: Any, _recu: int) -> None:
             ecoutee.recues.setdefault(symbole, []).extend(donnees)
 
-        ecoute = m.Ecoute(connexion, canal, series, recevoir)
+        demandees = [serie for serie in series if not suivis or serie.cle.symbole in suivis]
+        ecoute = m.Ecoute(connexion, canal, demandees, recevoir)
         ecoute.api.urls = _diriger(ecoute.api.urls, base)
         suivi = asyncio.ensure_future(ecoute.suivre(groupe=exchange.groupe))
         envoi = asyncio.ensure_future(serveur.tout_envoye.wait())

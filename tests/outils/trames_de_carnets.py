@@ -11,7 +11,7 @@ import contextlib
 import gzip
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import WSMsgType, web
 from marche_simule import marche_de
@@ -353,7 +353,16 @@ EXCHANGES = [
 ]  # fmt: skip
 
 
-def nom_de(exchange: Exchange) -> str:
+class Nomme(Protocol):
+    """Ce qui est d'un exchange, et d'un genre de marché."""
+
+    @property
+    def nom(self) -> str: ...  # noqa: D102
+    @property
+    def genre(self) -> str: ...  # noqa: D102
+
+
+def nom_de(exchange: Nomme) -> str:
     """Ce qui le désigne dans un test."""
     return f"{exchange.nom}_{exchange.genre.partition('.')[0]}"
 

@@ -735,6 +735,41 @@ FORMES_DE_TICKERS: list[tuple[Rejoue, list[Any], str]] = [
         "channel": "markets_summary.AAA-BBB-PERP", "data": _dit(
             "last_traded_price=last bid=bid ask=ask volume_24h=quoteVolume", symbol="AAA-BBB-PERP", oracle_price="1",
             mark_price="1", total_volume="9", created_at=K, price_change_rate_24h=str(2.5 / 98))}}], "bid ask last"),
+    (Rejoue("bitget", "AAABBB"), [{"action": "snapshot", "arg": {
+        "instType": "SPOT", "channel": "ticker", "instId": "AAABBB"}, "data": [_dit(
+            "lastPr=last open24h=open high24h=high low24h=low bidPr=bid askPr=ask bidSz=bidVolume askSz=askVolume "
+            "baseVolume=baseVolume quoteVolume=quoteVolume", instId="AAABBB", change24h=str(2.5 / 98), openUtc="99",
+            ts=str(K))], "ts": K + 3}], "bid ask last open high low baseVolume quoteVolume percentage"),
+    (Rejoue("bybit", "AAABBB", "swap.linear"), [
+        {"topic": "tickers.AAABBB", "type": "snapshot", "ts": K - 1000, "cs": 1, "data": _dit(
+            "prevPrice24h=open highPrice24h=high lowPrice24h=low turnover24h=quoteVolume volume24h=baseVolume "
+            "ask1Price=ask ask1Size=askVolume", symbol="AAABBB", lastPrice="99", price24hPcnt="0.01", bid1Price="98",
+            bid1Size="9", openInterestValue="1", markPrice="100.4")},
+        {"topic": "tickers.AAABBB", "type": "delta", "ts": K, "cs": 2, "data": _dit(
+            "lastPrice=last bid1Price=bid bid1Size=bidVolume", symbol="AAABBB", price24hPcnt=str(2.5 / 98))}],
+     "bid ask last open high low baseVolume quoteVolume percentage"),
+    (Rejoue("gate", "AAA_BBB"), [{"time": K // 1000, "time_ms": K, "channel": "spot.tickers", "event": "update",
+        "result": _dit("last=last lowest_ask=ask highest_bid=bid base_volume=baseVolume quote_volume=quoteVolume "
+                       "high_24h=high low_24h=low change_percentage=percentage", currency_pair="AAA_BBB")}],
+     "bid ask last high low baseVolume quoteVolume percentage"),
+    (Rejoue("kraken", "AAABBB", marche={"info": {"wsname": "AAA/BBB"}}), [{"channel": "ticker", "type": "snapshot",
+        "data": [_dit("bid=bid bid_qty=bidVolume ask=ask ask_qty=askVolume last=last volume=baseVolume vwap=vwap "
+                      "low=low high=high change=change change_pct=percentage", float, symbol="AAA/BBB")]}],
+     "bid ask last high low baseVolume quoteVolume vwap change percentage"),
+    (Rejoue("okx", "AAA-BBB"), [{"arg": {"channel": "tickers", "instId": "AAA-BBB"}, "data": [_dit(
+        "last=last askPx=ask askSz=askVolume bidPx=bid bidSz=bidVolume open24h=open high24h=high low24h=low "
+        "volCcy24h=quoteVolume vol24h=baseVolume", instType="SPOT", instId="AAA-BBB", lastSz="1", sodUtc0="99",
+        sodUtc8="99", ts=str(K))]}], "bid ask last open high low baseVolume quoteVolume"),
+    (Rejoue("phemex", "sAAABBB", marche={"priceScale": 8, "valueScale": 4, "ratioScale": 8}), [{
+        "spot_market24h": _dit(
+            "askEp=ask bidEp=bid highEp=high lastEp=last lowEp=low openEp=open turnoverEv=quoteVolume",
+            lambda v: int(v * 10**8), symbol="sAAABBB", volumeEv=12_000_000),
+        "timestamp": K * 10**6}], "bid ask last open high low baseVolume quoteVolume"),
+    (Rejoue("phemex", "AAABBB", "swap.inverse", marche={"priceScale": 4, "valueScale": 8, "ratioScale": 8}), [{
+        "market24h": _dit("close=close high=high low=low open=open", lambda v: int(v * 10**4), symbol="AAABBB",
+                          volume=1200, turnover=120_600 * 10**8, fundingRate=1, indexPrice=1, markPrice=1,
+                          openInterest=1, predFundingRate=1),
+        "timestamp": K * 10**6}], "last open high low baseVolume"),
     (Rejoue("poloniex", "AAA_BBB"), [{"channel": "ticker", "data": [_dit(
         "open=open high=high low=low close=close quantity=baseVolume amount=quoteVolume", symbol="AAA_BBB",
         startTime=1, tradeCount=1, dailyChange=str(2.5 / 98), markPrice="1", closeTime=K - 50, ts=K)]}],
