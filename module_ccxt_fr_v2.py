@@ -11726,10 +11726,14 @@ class Execution:
 
         D'une queue prouvée sans transaction, rien ne sera redemandé : il n'y a rien à dire.
         """
-        if bilan.derniere_ms is None or attendue is None:
+        prouvee = attendue is None or any(debut <= attendue < fin for debut, fin in fiche.couverts)
+        if attendue is None or bilan.derniere_ms is None:
+            debut, fin = bilan.demande or (0, 0)
+            if debut < fin and not prouvee and not bilan.trous:  # deux pages vides ne prouvent rien, et ce serait tu
+                phrase = "%s : rien n'a été servi de %s à %s ; ce sera redemandé."
+                journal.info(phrase, bilan.cle, en_iso(debut), en_iso(fin))
             return
         bilan.retard_s = max(0.0, (attendue - bilan.derniere_ms) / SECONDE_MS)
-        prouvee = any(debut <= attendue < fin for debut, fin in fiche.couverts)
         if bilan.retard_s and not prouvee and not any(t.raison == ECHEC and t.fin > attendue for t in bilan.trous):
             journal.info(
                 "%s : s'arrête à %s, %s avant la dernière bougie close ; la suite sera redemandée.",

@@ -975,6 +975,22 @@ def test_plusieurs_symboles_dont_un_inconnu(figee: Bourse, csv: Path, capsys: py
 
 
 @pytest.mark.usefixtures("sans_attente")
+def test_8_un_symbole_dont_rien_n_est_servi_est_dit(
+    figee: Bourse, csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sans date de fin, une queue vide n'est pas une faute ; mais un symbole sans une ligne ne peut être tu."""
+    figee.pannes.ajouter(Panne("page_vide", "klines", fois=2, symbole="ETHUSDT"))
+    mots = ("--symbols", "BTC/USDT,ETH/USDT", "--date-debut", str(FIN))
+    assert m.principal(commande(figee, csv, None, *mots)) == 0
+    dit = sans_trace(capsys)
+    assert "ETH/USDT 1m (binance, prix last) : rien n'a été servi de 2024-01-05T11:00Z à 2024-01-05T13:00Z" in dit
+    assert "BTC/USDT 1m (binance, prix last) : rien" not in dit
+    figee.pannes.vider()
+    assert m.principal(commande(figee, csv, None, *mots)) == 0
+    assert lignes(csv, "ETH/USDT") == attendues(figee, (FIN, FIN + 2 * HEURE), symbole="ETH/USDT")
+    assert "rien n'a été servi" not in sans_trace(capsys)
+
+
 def test_plusieurs_symboles_dont_un_en_echec(figee: Bourse, csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Code 1, les autres sont écrits."""
     figee.pannes.ajouter(Panne("http", "klines", symbole="ETHUSDT"))
