@@ -11467,19 +11467,25 @@ def controler_flux(connexion: Connexion, tache: Tache) -> None:
             f"{tache.exchange} n'offre pas le flux « {tache.stream} »",
             f"Il offre : {', '.join(offerts)}." if offerts else "Il n'a aucun flux : ôtez --stream.",
         )
-    if tache.stream == "orderbook" and connexion.api.carnets_mal_lus:
+    if tache.stream == "orderbook":
+        _controler_carnets(connexion, tache)
+    if tache.type_donnee is OHLCV and (connexion.api.has.get("fetchOHLCV") or "trades" not in offerts):
+        connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
+
+
+def _controler_carnets(connexion: Connexion, tache: Tache) -> None:
+    """Refuse des carnets qui seraient faux, faute de leur annexe ; dit ce qu'ils n'auront pas."""
+    if connexion.api.carnets_mal_lus:
         annexe("carnets", f"Suivre les carnets de {tache.exchange}")
     au_plus = max(connexion.particularite.profondeurs, default=tache.profondeur)
-    if tache.stream == "orderbook" and tache.profondeur > au_plus:
+    if tache.profondeur > au_plus:
         journal.warning("%s ne sert que %d niveaux de carnet, moins que --profondeur.", tache.exchange, au_plus)
-    if tache.stream == "orderbook" and connexion.api.carnets_numerotes and annexe_ou_rien("carnets") is None:
+    if connexion.api.carnets_numerotes and annexe_ou_rien("carnets") is None:
         journal.warning(
             "Sans le dossier « annexes_ccxt_fr », livré à côté du module, une trame de carnet que %s perdrait ne se "
             "verrait pas : copiez-le aussi.",
             tache.exchange,
         )
-    if tache.type_donnee is OHLCV and (connexion.api.has.get("fetchOHLCV") or "trades" not in offerts):
-        connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
 
 
 def ouvrir_exchange(**options: Any) -> contextlib.AbstractAsyncContextManager[Connexion]:

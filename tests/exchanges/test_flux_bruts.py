@@ -260,3 +260,26 @@ def test_des_trades_reunis_se_relisent_par_date_la_ou_la_classe_tait_leur_identi
     relus, resultat = asyncio.run(relire())
     assert relus == [str(t.id) for t in tous[1:2500]]
     assert resultat.complet
+
+
+@pytest.mark.parametrize(("nom", "ancien"), [
+    ("bittrade", lambda t: str(10**22 + t.id)), ("mexc", lambda t: f"{t.ms}-{t.sens}-{t.quantite}-{t.prix}-taker"),
+])  # fmt: skip
+def test_un_fichier_d_avant_se_continue_sous_d_autres_noms(nom: str, ancien: Callable[[T], str]) -> None:
+    """Ses trades y ont les identifiants d'une version d'avant : une relecture ne les redit pas sous les nouveaux."""
+    forme = _forme(nom)
+    ecrits = [m.Trade(t.ms, ancien(t), t.sens, float(t.prix), float(t.quantite), float(t.cout)) for t in TRADES]
+    suite = [TRADES[2]._replace(ms=INSTANT + 9_000 + rang, id=70_004 + rang) for rang in range(2)]
+
+    async def repondre(_requete: web.Request) -> web.Response:
+        assert forme.rest is not None
+        return web.json_response(forme.rest([*TRADES, *suite]))
+
+    async def reprendre() -> list[int]:
+        async with connexion_a(forme.exchange, repondre) as (connexion, series, _):
+            memoire = m.Dedoublonneur()
+            memoire.montrer(ecrits)
+            relecture = m.RelectureTrades(connexion, series[0], m.Lacune(ecrits[-1], None), memoire)
+            return [trade.timestamp async for page in relecture.pages() for trade in page]
+
+    assert asyncio.run(reprendre()) == [t.ms for t in suite]
