@@ -1734,7 +1734,7 @@ def _id_dit(brut: Mapping[str, Any]) -> str | None:
     return str(brut["id"]) if brut.get("id") not in (None, "") else None
 
 
-GROUPE_MAX = 1000  # trades réunis sous un même identifiant ; au-delà, ces deux nombres disent autre chose
+GROUPE_MAX = 10_000  # trades réunis sous un même identifiant ; au-delà, ces deux nombres disent autre chose
 
 
 def rangs_de(identifiant: str | None) -> Intervalle | None:
@@ -6748,7 +6748,7 @@ class _Livraison:
         est_de_trades = hasattr(cache, "_all_new_updates")
 
         def entendre(ligne: Any) -> None:
-            if est_de_trades:  # d'une trame à plusieurs marchés, coinbase et coincheck rangent tout sous le premier
+            if est_de_trades:  # d'une trame à plusieurs marchés, coincheck range tout sous le premier
                 dit = ligne.get("symbol")
                 self._garder(dit if dit in self._suivis else symbole, _trade_recu(ligne))
             else:
@@ -7085,7 +7085,7 @@ class Ecoute:
         """Ce qu'un appel rend : les carnets ; d'une classe qui ne range pas où l'on écoute, c'est tout ce qu'on a."""
         if self._nom == "orderbook":
             for symbole in [demande] if isinstance(demande, str) else demande:
-                self._lire_carnet(symbole, self._carnet_range(symbole))
+                self._lire_carnet(symbole, self.api.orderbooks.get(symbole))
             if (symbole := str(rendu.get("symbol") or demande)) not in self.api.orderbooks:
                 self._lire_carnet(symbole, rendu)  # bitopro
         elif self._nom == "ticker":
@@ -7116,16 +7116,9 @@ class Ecoute:
     def _relire_les_carnets(self, demande: str | list[str]) -> None:
         """Celui qui a changé entre deux appels n'est annoncé par aucun : c'est peut-être le dernier d'une rafale."""
         for symbole in ([demande] if isinstance(demande, str) else demande) if self._nom == "orderbook" else ():
-            carnet = self._carnet_range(symbole)
+            carnet = self.api.orderbooks.get(symbole)
             if carnet is not None and (carnet.get("timestamp"), carnet.get("nonce")) != (None, None):
                 self._lire_carnet(symbole, carnet)
-
-    def _carnet_range(self, symbole: str) -> Any:
-        """Le carnet d'un marché, que coinbase donne sous un autre nom : celui de BTC-USDC est celui de BTC-USD."""
-        if symbole in self.api.orderbooks or symbole not in self.series:
-            return self.api.orderbooks.get(symbole)
-        autre = (self.series[symbole].marche.get("info") or {}).get("alias")
-        return self.api.orderbooks.get(self.api.safe_symbol(autre)) if autre else None
 
     def _lire_carnet(self, symbole: str, carnet: Any) -> None:
         if carnet is None:

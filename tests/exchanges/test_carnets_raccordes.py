@@ -162,8 +162,9 @@ def test_un_carnet_que_l_exchange_donne_sous_un_autre_nom_est_lu(groupe: bool) -
         for numero in range(4)
     ]  # fmt: skip
     exchange = Exchange("coinbase", lambda _numero: {}, "AAA-USDC", groupe=groupe,
-                        marche={"symbol": "AAA/USDC", "quote": "USDC", "info": {"alias": "AAA-USD"}},
-                        voisin={"id": "AAA-USD", "symbol": "AAA/USD", "quote": "USD", "info": {}})  # fmt: skip
+                        marche={"symbol": "AAA/USDC", "quote": "USDC", "info": {"alias": "AAA-USD", "alias_to": []}},
+                        voisin={"id": "AAA-USD", "symbol": "AAA/USD", "quote": "USD",
+                                "info": {"alias": "", "alias_to": ["AAA-USDC"]}})  # fmt: skip
     ecoutee = asyncio.run(ecouter(exchange, trames))
     assert ecoutee.erreur is None
     assert [(carnet["bids"], carnet["asks"]) for carnet in ecoutee.carnets][-1] == ([(90.0, 4.0)], [(110.0, 4.0)])

@@ -217,6 +217,13 @@ def test_un_identifiant_a_deux_nombres_n_est_un_groupe_que_s_ils_se_suivent(iden
     assert m.rangs_de(identifiant) == rangs
 
 
+def test_un_groupe_de_plus_de_mille_trades_n_est_pas_redit() -> None:
+    """Binance en REST : un ordre en balaie parfois davantage au même prix, que le flux a déjà dits un par un."""
+    groupe = m.Trade(INSTANT, "1001-3000", "buy", 100.0, 2000.0, 200_000.0)
+    dits = {numero: groupe._replace(id=str(numero), amount=1.0, cost=100.0) for numero in range(1001, 3000)}
+    assert m.separer(groupe, dits.get) == groupe._replace(id="3000", amount=1.0, cost=100.0)
+
+
 def test_un_groupe_nul_n_est_pas_un_identifiant() -> None:
     """Mexc, au comptant, en REST : tous ses trades s'appelaient « None »."""
     brut = {"timestamp": 1, "price": 2.0, "amount": 3.0, "id": None, "info": {"a": None, "f": None, "l": None}}
