@@ -4893,6 +4893,7 @@ BOUGIES_VIDES = ("omettre", "reporter")
 _CAPACITE_DU_PRIX = {"mark": "fetchMarkOHLCV", "index": "fetchIndexOHLCV", "premiumIndex": "fetchPremiumIndexOHLCV"}
 ESSAIS_TEMOIN = 4  # d'un timeframe plus long que la série : quatre secondes ; huit essais en prennent quarante
 LIMITE_PAR_DEFAUT = 100  # là où ni `features` ni la table ne disent la page : toutes les classes en demandent autant
+BOUGIES = "bougies"  # celles du REST
 NIVEAUX_DE_PLUS = 10  # demandés pour un niveau rendu, d'un carnet partiel : le prix en sort moins vite
 INCONNUE = "inconnue"  # l'unité d'un volume que rien ne prouve
 
@@ -4912,7 +4913,7 @@ class Particularite(NamedTuple):
     until: bool = False  # `until` est le vrai nom de la fin chez l'exchange
     options: Mapping[str, Any] = MappingProxyType({})  # options de la classe ccxt, sous celles de l'utilisateur
     # La bougie rendue
-    corrigee: bool = False  # ce que sa classe lit de travers est repris dans `annexes_ccxt_fr/corrections.py`
+    corrigee: Collection[str] = ()  # ce que la classe lit mal (`BOUGIES`, des flux) : `annexes_ccxt_fr/corrections.py`
     timeframes: Mapping[str, Any] = MappingProxyType({})  # corrections de ceux de la classe ; None : ôté
     # par genre, les timeframes que la classe annonce sans savoir les y demander
     absents: Mapping[str, Collection[str]] = MappingProxyType({})
@@ -5018,9 +5019,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Ses trades : les derniers seulement, deux mille au plus.
     "htx": Particularite(sans_limite=lambda _timeframe, marche: bool(marche.get("contract")), trades_par_page=2000),
     "bitfinex": Particularite(trades_par_page=10_000, carnet_sans_reprise=True, profondeurs=(25, 100)),
-    "apex": Particularite(profondeurs=(25, 200), corrigee=True),
+    "apex": Particularite(profondeurs=(25, 200), corrigee=("ticker",)),
     # Dix niveaux d'office.
-    "derive": Particularite(profondeurs=(10, 20, 100), corrigee=True),
+    "derive": Particularite(profondeurs=(10, 20, 100), corrigee=("trades",)),
     "whitebit": Particularite(profondeurs=(10, 20, 50, 100)),
     "independentreserve": Particularite(carnet_sans_reprise=True),
     # Son flux ne dit que des écarts : la classe rend chacun pour un carnet entier.
@@ -5038,7 +5039,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     ),
     # Un fichier par demande, et une erreur là où il n'y en a pas.
     "bitbank": Particularite(
-        corrigee=True,
+        corrigee=(BOUGIES,),
         fenetre_ms=lambda timeframe, _marche: JOUR_MS * (365 if timeframe.pas_ms >= 4 * HEURE_MS else 1),
     ),
     # La classe envoie `until`, que l'exchange ne connaît pas : il attend `till`. Sans lui, il part de la plus récente.
@@ -5053,7 +5054,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # quantités en cent-millionièmes, trades nommés autrement qu'en REST, des trames de bougies où la classe bute.
     "cex": Particularite(bornes=lambda _debut, _fin, _timeframe: {}, canaux_faux=("trades", "ohlcv")),
     "btcturk": Particularite(sans_limite=lambda timeframe, _marche: timeframe.code == "1y"),  # la classe la refuse
-    "lbank": Particularite(limites={"spot": 1999}, corrigee=True),  # la classe demande une ligne de plus, 2000 au plus
+    # La classe demande une ligne de plus, 2000 au plus.
+    "lbank": Particularite(limites={"spot": 1999}, corrigee=("ohlcv", "trades", "ticker", "orderbook")),
     "revolutx": Particularite(until=True),
     # features dit 2000 pour les inverses, la classe en demande 1000. `1Y` est son `1y`. De ses dernières, l'exchange ne
     # sert que 5, 10, 50, 100, 500 ou 1000 : tout autre nombre est un refus (ccxt#26619).
@@ -5061,7 +5063,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
         limites={"inverse": 1000},
         sans_limite=lambda _timeframe, marche: not marche.get("linear"),
         timeframes={"1Y": None, "1y": "31104000"},
-        corrigee=True,
+        corrigee=("ticker",),
     ),
     # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
     # La classe multiplie les trades d'un contrat par sa taille.
@@ -5072,16 +5074,19 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # La classe demande 480 minutes pour 4h, au comptant. Un contrat en sert mille.
     "zebpay": Particularite(limites=_contrats(1000), until=True, timeframes={"4h": 240}),
     # Un pas fixe de 28 jours n'est pas un mois.
-    "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=True),
+    "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=(BOUGIES,)),
+    **dict.fromkeys(("bitopro", "onetrading"), Particularite(corrigee=(BOUGIES,))),
     **dict.fromkeys(
-        ("bingx", "bitopro", "blockchaincom", "coinbase", "coinbaseexchange", "cryptocom"), Particularite(corrigee=True)
+        ("bingx", "blockchaincom", "coinbaseexchange", "grvt", "weex"), Particularite(corrigee=("ticker",))
     ),
-    **dict.fromkeys(("grvt", "luno", "onetrading", "upbit", "weex"), Particularite(corrigee=True)),
+    **dict.fromkeys(("luno", "upbit"), Particularite(corrigee=("trades",))),
+    "coinbase": Particularite(corrigee=("trades", "ticker", "orderbook")),
+    "cryptocom": Particularite(corrigee=("ticker", "orderbook")),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
     "backpack": Particularite(
         limites=_contrats(1000),
         timeframes={"15": None, "30": None, "15m": "15m", "30m": "30m"},
-        corrigee=True,
+        corrigee=("trades", "ohlcv"),
         carnet_partiel=100,
     ),
     # Ses trades ont des uuid, les mêmes en REST ; son carnet part de mille niveaux, par le flux.
@@ -5090,8 +5095,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "bullish": Particularite(limites={"spot": 100, **_contrats(100)}),  # features dit 1000, la classe demande 100
     "btcmarkets": Particularite(limites={"spot": 200}),  # features dit 1000, la classe envoie 200 au plus
     # Le volume des contrats. poloniex, deepcoin : prouvé par le chiffre d'affaires enregistré. mexc : 0,01 ETH.
-    "poloniex": Particularite(unites=_contrats("contrats"), corrigee=True),
-    "deepcoin": Particularite(unites=_contrats("contrats"), corrigee=True),
+    "poloniex": Particularite(unites=_contrats("contrats"), corrigee=("trades",)),
+    "deepcoin": Particularite(unites=_contrats("contrats"), corrigee=("trades", "ohlcv")),
     # features dit 1000, l'exchange rend 500. Au comptant, la classe demande 8h sans le nommer (interval=None).
     # Elle nomme elle-même les trades sans identifiant : deux trades identiques avaient le même.
     "mexc": Particularite(
@@ -5102,7 +5107,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
         options={"useCcxtTradeId": False},
     ),
     # Un contrat inverse vaut un dollar : 319 499 en une heure.
-    "krakenfutures": Particularite(unites={"inverse": "USD"}, corrigee=True),
+    "krakenfutures": Particularite(unites={"inverse": "USD"}, corrigee=("trades", "ticker")),
     # « volume in quote currency », au comptant aussi ; de ses tickers, la classe en fait un volume en cotation.
     "btse": Particularite(unites={"spot": "cotation", **_contrats("cotation")}),
     "hibachi": Particularite(unites=_contrats("cotation")),  # `volumeNotional`
@@ -5384,15 +5389,19 @@ def _classe(exchange: str) -> Any:
     lignee = [parente.__name__ for parente in base.__mro__]  # okxus est okx, gateeu est gate
     nom = next((nom for nom in lignee if nom in PARTICULARITES), "")
     particularite = PARTICULARITES.get(nom, Particularite())
-    devant = [annexe("corrections", f"Lire {exchange} juste").CORRECTIONS[nom]] if particularite.corrigee else []
-    # Sans elle, `controler_flux` dit que ces carnets ne se vérifient pas.
+    devant: list[Any] = []
+    # Copié seul, ses bougies se lisent, si ce sont ses flux qu'elle lit de travers : `controler_flux` les refuse.
+    absente = () if BOUGIES in particularite.corrigee else (DependanceAbsente,)
+    with contextlib.suppress(*absente):
+        devant += [annexe("corrections", f"Lire {exchange} juste").CORRECTIONS[nom]] if particularite.corrigee else []
     ajouts: dict[str, Any] = {
         "particularite": particularite,
         "carnets_numerotes": not CARNETS_NUMEROTES.isdisjoint(lignee),
         "carnets_mal_lus": not CARNETS_MAL_LUS.isdisjoint(lignee),
     }
-    if (ajouts["carnets_numerotes"] or ajouts["carnets_mal_lus"]) and (carnets := annexe_ou_rien("carnets")):
-        devant += carnets.couches(lignee)
+    if ajouts["carnets_numerotes"] or ajouts["carnets_mal_lus"]:
+        with contextlib.suppress(DependanceAbsente):
+            devant += annexe("carnets", "Lire un carnet").couches(lignee)
     for fichier, couche in _COUCHES.items():
         devant += [getattr(piece, couche)] if (piece := annexe_ou_rien(fichier)) else []
     socle = importer("ccxt.async_support.base.exchange", "Parler à un exchange").Exchange
@@ -11467,6 +11476,9 @@ def controler_flux(connexion: Connexion, tache: Tache) -> None:
             f"{tache.exchange} n'offre pas le flux « {tache.stream} »",
             f"Il offre : {', '.join(offerts)}." if offerts else "Il n'a aucun flux : ôtez --stream.",
         )
+    lus = {"ohlcv", "trades"} if tache.stream == "ohlcv" else {tache.stream}  # sans canal à elles, des trades en font
+    if not lus.isdisjoint(connexion.particularite.corrigee):
+        annexe("corrections", f"Lire {tache.exchange} juste")
     if tache.stream == "orderbook":
         _controler_carnets(connexion, tache)
     if tache.type_donnee is OHLCV and (connexion.api.has.get("fetchOHLCV") or "trades" not in offerts):
@@ -11474,12 +11486,12 @@ def controler_flux(connexion: Connexion, tache: Tache) -> None:
 
 
 def _controler_carnets(connexion: Connexion, tache: Tache) -> None:
-    """Refuse des carnets qui seraient faux, faute de leur annexe ; dit ce qu'ils n'auront pas."""
-    if connexion.api.carnets_mal_lus:
-        annexe("carnets", f"Suivre les carnets de {tache.exchange}")
+    """Ce que la profondeur demandée, ou un module copié seul, ôte aux carnets : dit, ou refusé s'ils seraient faux."""
     au_plus = max(connexion.particularite.profondeurs, default=tache.profondeur)
     if tache.profondeur > au_plus:
         journal.warning("%s ne sert que %d niveaux de carnet, moins que --profondeur.", tache.exchange, au_plus)
+    if connexion.api.carnets_mal_lus:
+        annexe("carnets", f"Suivre les carnets de {tache.exchange}")
     if connexion.api.carnets_numerotes and annexe_ou_rien("carnets") is None:
         journal.warning(
             "Sans le dossier « annexes_ccxt_fr », livré à côté du module, une trame de carnet que %s perdrait ne se "

@@ -1,6 +1,7 @@
 """Ce que quelques classes de ccxt lisent de travers, méthode par méthode : une classe à mettre devant la leur.
 
-Le module ne s'en passe pas : sans elle, des lignes de ces exchanges seraient fausses.
+Le module ne s'en passe pas : sans elle, des lignes de ces exchanges seraient fausses. Copié seul, il refuse ce qu'elle
+reprend, et lit le reste.
 """
 
 from __future__ import annotations
@@ -334,7 +335,8 @@ class Coinbaseexchange:
         return (super().parse_ticker if ecoute else _du_rest(self, "parse_ticker"))(ticker, market)  # type: ignore[misc]
 
 
-# Ajouter une correction : une classe et une ligne ici, et `corrigee` à la ligne de l'exchange dans `PARTICULARITES`.
+# Ajouter une correction : une classe et une ligne ici, et ce qu'elle reprend, `corrigee`, à la ligne de l'exchange dans
+# `PARTICULARITES`.
 CORRECTIONS: Mapping[str, type] = {
     "bitbank": Bitbank,
     "ndax": Ndax,

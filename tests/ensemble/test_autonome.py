@@ -292,6 +292,18 @@ def test_copie_seul_un_exchange_dont_la_classe_lit_de_travers_est_refuse(monkeyp
         m._classe.__wrapped__("ndax")
 
 
+def test_copie_seul_il_lit_d_un_exchange_ce_que_sa_classe_lit_juste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """La classe de coinbase ne lit de travers que ses flux : eux seuls sont refusés, ses bougies se lisent."""
+    monkeypatch.setitem(sys.modules, "annexes_ccxt_fr.corrections", None)
+    monkeypatch.setattr(m, "_classe", m._classe.__wrapped__)  # gardée, elle serait celle des autres essais du processus
+    connexion = m.Connexion(m.Reglages("coinbase"))
+    demande = {"exchange": "coinbase", "symbole": "BTC/USD"}
+    m.controler_demande(connexion, m.construire({**demande, "timeframe": "1h"}))
+    for flux in ("trades", "ticker", "orderbook", "ohlcv"):
+        with pytest.raises(m.DependanceAbsente, match="Lire coinbase juste demande le dossier « annexes_ccxt_fr »"):
+            m.controler_demande(connexion, m.construire({**demande, "stream": flux}))
+
+
 def test_copie_seul_un_trade_de_kucoin_garde_sa_milliseconde(monkeypatch: pytest.MonkeyPatch) -> None:
     """Daté en ns, que ccxt lit par un flottant : ce qui le lit juste est dans le module."""
     monkeypatch.setitem(sys.modules, "annexes_ccxt_fr.corrections", None)

@@ -25,7 +25,7 @@ from marche_simule import avec_bougies, classe_neuve, marche_de
 from trames_de_carnets import EXCHANGES, nom_de
 
 import module_ccxt_fr_v2 as module
-from annexes_ccxt_fr import carnets
+from annexes_ccxt_fr import carnets, corrections
 from annexes_ccxt_fr.listes import faits_de, genres_offerts
 from annexes_ccxt_fr.portees import portee_de
 
@@ -499,6 +499,21 @@ def test_une_trame_de_mexc_en_protobuf_est_verifiee_une_fois_lue() -> None:
         await api.close()
 
     asyncio.run(essai())
+
+
+def test_ce_qu_une_correction_reprend_est_dit_a_la_ligne_de_l_exchange() -> None:
+    """De là vient ce qu'un module copié seul refuse : le taire, il l'écrirait faux."""
+    touches = {"ohlcv": "ohlcv", "trade": "trades", "ticker": "ticker", "order_book": "orderbook"}
+    du_rest = {"parse_ohlcv", "insert_missing_candles", "bougies_ou_rien"}
+    assert corrections.CORRECTIONS.keys() == {nom for nom, propre in module.PARTICULARITES.items() if propre.corrigee}
+    for nom, correction in corrections.CORRECTIONS.items():
+        dits = set(module.PARTICULARITES[nom].corrigee)
+        methodes = {methode for methode in vars(correction) if not methode.startswith("_")}
+        assert (module.BOUGIES in dits) == bool(methodes & du_rest), nom
+        repris = {flux for methode in methodes - du_rest for motif, flux in touches.items() if motif in methode}
+        if "handle_message" in methodes:
+            repris |= {"trades", "ticker", "orderbook"}
+        assert module.BOUGIES in dits or repris <= dits, nom
 
 
 def test_un_exchange_n_a_qu_une_ligne_de_particularites() -> None:
