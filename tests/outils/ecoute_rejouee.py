@@ -98,10 +98,10 @@ class _Serveur:
         self.tout_envoye.set()
 
 
-def _diriger(objet: Any, http: str) -> Any:
+def diriger(objet: Any, http: str) -> Any:
     """Ces adresses, menées au serveur ; le reste tel quel."""
     if isinstance(objet, dict):
-        return {nom: _diriger(valeur, http) for nom, valeur in objet.items()}
+        return {nom: diriger(valeur, http) for nom, valeur in objet.items()}
     if not isinstance(objet, str) or "://" not in objet:
         return objet
     genre, _, suite = objet.partition("://")
@@ -111,29 +111,37 @@ def _diriger(objet: Any, http: str) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def connexion_a(
-    exchange: Rejoue, repondre: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> AsyncIterator[tuple[m.Connexion, list[m.Serie], str]]:
-    """Une connexion du module à ce serveur-là, les séries de ses marchés, et son adresse."""
+async def servir(repondre: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+    """L'adresse d'un serveur local qui répond ainsi à tout."""
     application = web.Application()
     application.router.add_route("*", "/{reste:.*}", repondre)
     coureur = web.AppRunner(application, shutdown_timeout=0.1)
     await coureur.setup()
     await web.TCPSite(coureur, "127.0.0.1", 0).start()
-    base = f"http://127.0.0.1:{coureur.addresses[0][1]}"
+    try:
+        yield f"http://127.0.0.1:{coureur.addresses[0][1]}"
+    finally:
+        await coureur.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def connexion_a(
+    exchange: Rejoue, repondre: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> AsyncIterator[tuple[m.Connexion, list[m.Serie], str]]:
+    """Une connexion du module à ce serveur-là, les séries de ses marchés, et son adresse."""
     config = {"enableRateLimit": False, "timeout_on_exit": 0}
     connexion = m.Connexion(m.Reglages(exchange.nom, type_marche=exchange.genre.partition(".")[0], config_ccxt=config))
     connexion.api.set_markets(exchange.marches(), {})
-    connexion.api.urls = _diriger(connexion.api.urls, base)
     series = [
         m.Serie(m.CleSerie(exchange.nom, symbole), marche, m.Timeframe.lire("1m"), 0)
         for symbole, marche in connexion.api.markets.items()
     ]
-    try:
-        yield connexion, series, base
-    finally:
-        await connexion.fermer()
-        await coureur.cleanup()
+    async with servir(repondre) as base:
+        connexion.api.urls = diriger(connexion.api.urls, base)
+        try:
+            yield connexion, series, base
+        finally:
+            await connexion.fermer()
 
 
 async def ecouter(exchange: Rejoue, trames: list[Any], canal: str, suivis: Iterable[str] = ()) -> Ecoutee:
@@ -147,7 +155,7 @@ async def ecouter(exchange: Rejoue, trames: list[Any], canal: str, suivis: Itera
 
         demandees = [serie for serie in series if not suivis or serie.cle.symbole in suivis]
         ecoute = m.Ecoute(connexion, canal, demandees, recevoir)
-        ecoute.api.urls = _diriger(ecoute.api.urls, base)
+        ecoute.api.urls = diriger(ecoute.api.urls, base)
         suivi = asyncio.ensure_future(ecoute.suivre(groupe=exchange.groupe))
         envoi = asyncio.ensure_future(serveur.tout_envoye.wait())
         try:

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import WSMsgType, web
+from ecoute_rejouee import diriger, servir
 from marche_simule import marche_de
 
 import module_ccxt_fr_v2 as m
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import Callable, Iterable
 
 Objet = dict[str, Any]
 INSTANT = 1_700_000_000_000
@@ -435,17 +436,6 @@ class Serveur:
         self.tout_envoye.set()
 
 
-def _diriger(objet: Any, http: str) -> Any:
-    """Ces adresses, menées au serveur ; le reste tel quel."""
-    if isinstance(objet, dict):
-        return {nom: _diriger(valeur, http) for nom, valeur in objet.items()}
-    if not isinstance(objet, str) or "://" not in objet:
-        return objet
-    genre, _, suite = objet.partition("://")
-    chemin = "/" + suite.partition("/")[2]
-    return (http if genre.startswith("http") else http.replace("http", "ws", 1)) + chemin.rstrip("/")
-
-
 @dataclass
 class Ecoutee:
     """Ce qu'une écoute a rendu."""
@@ -464,7 +454,8 @@ async def ecouter(
     `propre` : ce qui change, pour l'essai, des particularités de l'exchange.
     """
     ecoutee = Ecoutee(Serveur(exchange, trames))
-    async with _servir(ecoutee.serveur) as base:
+    async with servir(ecoutee.serveur.repondre) as base:
+        ecoutee.serveur.base = base.replace("http", "ws", 1)
         genre = exchange.genre
         propres = {"id": exchange.marche_id, "lowercaseId": exchange.marche_id.lower(), "stock": False}
         marche = marche_de(genre) | propres | exchange.marche
@@ -486,7 +477,7 @@ async def ecouter(
         ecoute = m.Ecoute(connexion, "orderbook", [m.Serie(cle, marche, m.Timeframe.lire("1m"), profondeur)], recevoir)
         if exchange.en_octets:
             ecoute.api.decode_proto_msg = json.loads
-        ecoute.api.urls = _diriger(ecoute.api.urls, base)
+        ecoute.api.urls = diriger(ecoute.api.urls, base)
         suivi = asyncio.ensure_future(ecoute.suivre(groupe=exchange.groupe))
         try:
             envoi = asyncio.ensure_future(ecoutee.serveur.tout_envoye.wait())
@@ -501,19 +492,3 @@ async def ecouter(
             ecoute.fermer()
             await connexion.fermer()
     return ecoutee
-
-
-@contextlib.asynccontextmanager
-async def _servir(serveur: Serveur) -> AsyncIterator[str]:
-    application = web.Application()
-    application.router.add_route("*", "/{reste:.*}", serveur.repondre)
-    coureur = web.AppRunner(application, shutdown_timeout=0.1)
-    await coureur.setup()
-    site = web.TCPSite(coureur, "127.0.0.1", 0)
-    await site.start()
-    port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
-    serveur.base = f"ws://127.0.0.1:{port}"
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        await coureur.cleanup()
