@@ -6883,7 +6883,11 @@ class _Instantanes:
         cle, demande = f"orderbook::{symbole}", f"watchingOrderBookSnapshot@{self._api.market_id(symbole)}"
         for client in self._api.clients.values():
             for nom, abonnement in client.subscriptions.items():
-                if isinstance(abonnement, dict) and abonnement.pop(demande, None) is None and nom == cle:  # binance
+                if not isinstance(abonnement, dict):
+                    continue
+                if demande in abonnement:  # bitvavo : la classe le redemande à la trame suivante
+                    del abonnement[demande]
+                elif nom == cle:
                     de_lui = {**abonnement, "symbol": symbole}
                     self._api.spawn(self._api.fetch_order_book_snapshot, client, None, de_lui)
 
@@ -11413,7 +11417,11 @@ def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env"
     reglages["config_ccxt"] = fondre_dicts(config, tache.config_ccxt)
     if tache.hors_ligne:  # ce qui mènerait ailleurs est laissé : d'un lot, ces options valent pour le vrai exchange
         locale = {nom: v for nom, v in tache.config_ccxt.items() if nom != "hostname" and "prox" not in nom.lower()}
-        reglages |= {"config_ccxt": fondre_dicts(locale, config), "sandbox": False, "proxy": None}
+        urls = tache.config_ccxt.get("urls")
+        archives = urls.get("archives") if isinstance(urls, Mapping) else None
+        miroir = {"urls": {"archives": archives}} if str(archives).startswith("file:") else {}  # un dossier est d'ici
+        config = fondre_dicts(fondre_dicts(locale, config), miroir)
+        reglages |= {"config_ccxt": config, "sandbox": False, "proxy": None}
     else:
         reglages |= {"identifiants": lire_identifiants(tache.exchange, env), "secrets": secrets_connus(env)}
     return Reglages(**reglages)

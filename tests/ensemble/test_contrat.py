@@ -88,6 +88,15 @@ def test_2_hors_ligne_rien_ne_mene_ailleurs(mots: tuple[str, ...], tmp_path: Pat
     assert module.lire(sortie).num_rows == 60
 
 
+def test_2_hors_ligne_un_dossier_d_archives_reste_celui_qu_on_donne() -> None:
+    """Un miroir `file://` est d'ici ; un autre hôte ne l'est pas."""
+    embarque = {"urls": {"archives": "http://127.0.0.1:1/archives", "api": {"public": "http://127.0.0.1:1"}}}
+    for donnee, attendue in (("file:///miroir", "file:///miroir"), ("https://ailleurs.invalid", "http://127.0.0.1:1/archives")):
+        demande = {"hors_ligne": True, "symbole": "BTC/USDT", "config_ccxt": {"urls": {"archives": donnee, "api": "x"}}}
+        urls = module.reglages_de(module.construire(demande), embarque).config_ccxt["urls"]
+        assert urls == {**embarque["urls"], "archives": attendue}
+
+
 def test_2_un_symbole_d_un_autre_type_de_marche_est_dit_tel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Au comptant, demandé en swap : le conseil nomme son type, et non le même symbole."""
     with Bourse(limites=False).en_fil() as bourse:
