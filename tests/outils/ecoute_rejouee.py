@@ -73,29 +73,56 @@ class _Serveur:
     async def _suivre(self, requete: web.Request) -> web.WebSocketResponse:
         ws = web.WebSocketResponse()
         await ws.prepare(requete)
-        envoi = asyncio.ensure_future(self._envoyer(ws)) if self.exchange.envoie_d_abord else None
-        async for message in ws:
-            if message.type != WSMsgType.TEXT or "ping" in message.data or "pong" in message.data:
-                continue
-            for reponse in self.exchange.repondre(json.loads(message.data)):
-                await self._ecrire(ws, reponse)
-            envoi = envoi or asyncio.ensure_future(self._envoyer(ws))
-        if envoi is not None:
-            envoi.cancel()
-            await asyncio.gather(envoi, return_exceptions=True)
+
+        async def repondre(demande: Any) -> None:
+            for reponse in self.exchange.repondre(demande):
+                await ecrire(ws, reponse, comprime=self.exchange.comprime)
+
+        async def envoyer() -> None:
+            for trame in self._trames:
+                await ecrire(ws, trame, comprime=self.exchange.comprime)
+                await asyncio.sleep(0)
+
+        await dialoguer(ws, repondre, envoyer, self.tout_envoye, d_abord=self.exchange.envoie_d_abord)
         return ws
 
-    async def _ecrire(self, ws: web.WebSocketResponse, objet: Any) -> None:
-        texte = json.dumps(objet)
-        await (ws.send_bytes(gzip.compress(texte.encode())) if self.exchange.comprime else ws.send_str(texte))
 
-    async def _envoyer(self, ws: web.WebSocketResponse) -> None:
+async def ecrire(
+    ws: web.WebSocketResponse, objet: Any, *, comprime: bool = False, en_octets: bool = False
+) -> None:
+    """Une trame, telle que cet exchange l'envoie."""
+    texte = json.dumps(objet)
+    if comprime or en_octets:
+        await ws.send_bytes(gzip.compress(texte.encode()) if comprime else texte.encode())
+    else:
+        await ws.send_str(texte)
+
+
+async def dialoguer(
+    ws: web.WebSocketResponse,
+    repondre: Callable[[Any], Awaitable[None]],
+    envoyer: Callable[[], Awaitable[None]],
+    tout_envoye: asyncio.Event,
+    *,
+    d_abord: bool = False,
+) -> None:
+    """Répond aux demandes, battements de cœur exceptés ; envoie ce qu'il y a, dès la première, ou `d_abord`."""
+
+    async def tout_envoyer() -> None:
         await asyncio.sleep(0.02)
         with contextlib.suppress(ConnectionError):
-            for trame in self._trames:
-                await self._ecrire(ws, trame)
-                await asyncio.sleep(0)
-        self.tout_envoye.set()
+            await envoyer()
+        tout_envoye.set()
+
+    envoi = asyncio.ensure_future(tout_envoyer()) if d_abord else None
+    async for message in ws:
+        if message.type != WSMsgType.TEXT or "ping" in message.data or "pong" in message.data:
+            continue
+        await repondre(json.loads(message.data))
+        envoi = envoi or asyncio.ensure_future(tout_envoyer())
+    if envoi is not None:
+        envoi.cancel()
+        await asyncio.gather(envoi, return_exceptions=True)
 
 
 def diriger(objet: Any, http: str) -> Any:

@@ -7,14 +7,12 @@ perdue, il resterait donc un acheteur de trop.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gzip
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from aiohttp import WSMsgType, web
-from ecoute_rejouee import diriger, servir
+from aiohttp import web
+from ecoute_rejouee import dialoguer, diriger, ecrire, servir
 from marche_simule import marche_de
 
 import module_ccxt_fr_v2 as m
@@ -402,38 +400,22 @@ class Serveur:
         ws = web.WebSocketResponse(autoping=True)
         await ws.prepare(requete)
         self.connexions += 1
-        envoi = None if self.exchange.nom not in {"extended", "gemini"} else asyncio.ensure_future(self._envoyer(ws))
-        async for message in ws:
-            if message.type != WSMsgType.TEXT or message.data in {"ping", "pong"}:
-                continue
-            lu = json.loads(message.data)
-            if isinstance(lu, dict) and ("pong" in lu or "ping" in str(lu.get("method") or lu.get("op") or "")):
-                continue
+        en_octets = {"comprime": self.exchange.comprime, "en_octets": self.exchange.en_octets}
+
+        async def repondre(demande: Any) -> None:
             self.demandes += 1
-            for reponse in self.exchange.repondre(lu):
-                await self._ecrire(ws, reponse(self) if callable(reponse) else reponse)
-            envoi = envoi or asyncio.ensure_future(self._envoyer(ws))
-        if envoi is not None:
-            envoi.cancel()
-            await asyncio.gather(envoi, return_exceptions=True)
-        return ws
+            for reponse in self.exchange.repondre(demande):
+                await ecrire(ws, reponse(self) if callable(reponse) else reponse, **en_octets)
 
-    async def _ecrire(self, ws: web.WebSocketResponse, objet: Any) -> None:
-        texte = json.dumps(objet)
-        if self.exchange.comprime or self.exchange.en_octets:
-            octets = texte.encode()
-            await ws.send_bytes(gzip.compress(octets) if self.exchange.comprime else octets)
-        else:
-            await ws.send_str(texte)
-
-    async def _envoyer(self, ws: web.WebSocketResponse) -> None:
-        await asyncio.sleep(0.02)
-        with contextlib.suppress(ConnectionError):
+        async def envoyer() -> None:
             for numero, trame in self.trames:
-                await self._ecrire(ws, trame)
+                await ecrire(ws, trame, **en_octets)
                 self.envoyees.append(numero)
                 await asyncio.sleep(self.exchange.pas_s)
-        self.tout_envoye.set()
+
+        d_abord = self.exchange.nom in {"extended", "gemini"}
+        await dialoguer(ws, repondre, envoyer, self.tout_envoye, d_abord=d_abord)
+        return ws
 
 
 @dataclass
