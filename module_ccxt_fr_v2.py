@@ -5390,10 +5390,10 @@ def _classe(exchange: str) -> Any:
     nom = next((nom for nom in lignee if nom in PARTICULARITES), "")
     particularite = PARTICULARITES.get(nom, Particularite())
     devant: list[Any] = []
-    # Copié seul, ses bougies se lisent, si ce sont ses flux qu'elle lit de travers : `controler_flux` les refuse.
-    absente = () if BOUGIES in particularite.corrigee else (DependanceAbsente,)
-    with contextlib.suppress(*absente):
-        devant += [annexe("corrections", f"Lire {exchange} juste").CORRECTIONS[nom]] if particularite.corrigee else []
+    if particularite.corrigee:
+        # Copié seul, ses bougies se lisent, si ce sont ses flux qu'elle lit de travers : `controler_flux` les refuse.
+        with contextlib.suppress(*() if BOUGIES in particularite.corrigee else (DependanceAbsente,)):
+            devant.append(annexe("corrections", f"Lire {exchange} juste").CORRECTIONS[nom])
     ajouts: dict[str, Any] = {
         "particularite": particularite,
         "carnets_numerotes": not CARNETS_NUMEROTES.isdisjoint(lignee),
@@ -11745,8 +11745,10 @@ class Execution:
 
         D'une queue prouvée sans transaction, rien ne sera redemandé : il n'y a rien à dire.
         """
-        prouvee = attendue is None or any(debut <= attendue < fin for debut, fin in fiche.couverts)
-        if attendue is None or bilan.derniere_ms is None:
+        if attendue is None:
+            return
+        prouvee = any(debut <= attendue < fin for debut, fin in fiche.couverts)
+        if bilan.derniere_ms is None:
             debut, fin = bilan.demande or (0, 0)
             if debut < fin and not prouvee and not bilan.trous:  # deux pages vides ne prouvent rien, et ce serait tu
                 phrase = "%s : rien n'a été servi de %s à %s ; ce sera redemandé."
@@ -12380,17 +12382,25 @@ def _sous_signaux(coroutine: Any) -> Any:
                 boucle.call_soon_threadsafe(tache.cancel)
             recus.append(numero)
 
-        # `signal.signal` et non `add_signal_handler` : il existe aussi sous Windows.
-        anciens = {numero: signal.signal(numero, annuler) for numero in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            return await tache
-        except asyncio.CancelledError:
-            raise Interruption(recus[0] if recus else signal.SIGINT) from None
-        finally:
-            for numero, ancien in anciens.items():
-                signal.signal(numero, ancien)
+        with _signaux_recus_par(annuler):
+            try:
+                return await tache
+            except asyncio.CancelledError:
+                raise Interruption(recus[0] if recus else signal.SIGINT) from None
 
     return asyncio.run(sous_garde())
+
+
+@contextlib.contextmanager
+def _signaux_recus_par(recevoir: Callable[[int, object], object]) -> Iterator[None]:
+    """SIGINT et SIGTERM lui vont, puis à qui ils allaient."""
+    # `signal.signal` et non `add_signal_handler` : il existe aussi sous Windows.
+    anciens = {numero: signal.signal(numero, recevoir) for numero in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for numero, ancien in anciens.items():
+            signal.signal(numero, ancien)
 
 
 def _taire_la_boucle(_boucle: object, contexte: Mapping[str, Any]) -> None:
@@ -12417,7 +12427,10 @@ def preparer_terminal() -> None:
 def obtenir(demander: Callable[[], T]) -> T | int:
     """Ce qui est demandé, ou le code de sortie : aide affichée, demande refusée (et dite), Ctrl-C, SIGTERM."""
     try:
-        with _fin_demandee():
+        if threading.current_thread() is not threading.main_thread():  # un autre fil ne garde aucun signal
+            return demander()
+        # Hors de l'exécution, qui les garde : d'office, SIGTERM tue (-15).
+        with _signaux_recus_par(lambda recu, _: sys.exit(128 + recu)):
             return demander()
     except SystemExit as sortie:  # --help, --version, SIGTERM
         return int(sortie.code or 0)
@@ -12426,21 +12439,6 @@ def obtenir(demander: Callable[[], T]) -> T | int:
     except ErreurCollecte as refus:
         journal.error("%s", refus.complet())
         return refus.code_sortie
-
-
-@contextlib.contextmanager
-def _fin_demandee() -> Iterator[None]:
-    """Hors de l'exécution, qui les garde, les signaux finissent aussi par leur code : d'office, SIGTERM tue (-15)."""
-    if threading.current_thread() is not threading.main_thread():  # un autre fil ne garde aucun signal
-        yield
-        return
-    numeros = (signal.SIGINT, signal.SIGTERM)
-    anciens = {numero: signal.signal(numero, lambda recu, _: sys.exit(128 + recu)) for numero in numeros}
-    try:
-        yield
-    finally:
-        for numero, ancien in anciens.items():
-            signal.signal(numero, ancien)
 
 
 BILAN, RAPPORT = ("bilans", "--bilan"), ("rapport", "Une page --rapport")
