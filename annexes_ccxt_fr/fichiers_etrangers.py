@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+
+    from module_ccxt_fr_v2 import CodecCsv
 else:
     from module_ccxt_fr_v2 import pa
 
@@ -78,15 +80,19 @@ def _nature(tete: bytes, *, texte: bool) -> str | None:
     return "du JSON ou du HTML" if tete.lstrip()[:1] in (b"{", b"[", b"<") else None
 
 
-def refuser_titre(decrit: Format, chemin: Path, donnee: TypeDonnee, titre: bytes) -> None:
+def refuser_titre(decrit: CodecCsv, chemin: Path, donnee: TypeDonnee, titre: bytes) -> None:
     """D'un tableau en texte, dont la première ligne n'est pas la nôtre ; coupée, c'est la nôtre abîmée."""
     refuser(decrit, chemin, donnee)
-    if not est_du_texte(titre):
+    if vide := not titre.strip():  # une ligne vide ne dit rien : la suivante dit ce qu'est le fichier
+        with en_lisant(chemin), decrit.ouvrir(chemin) as fichier:
+            titre = fichier.read(TETE_REGARDEE).lstrip().partition(b"\n")[0]
+    if not titre or not est_du_texte(titre):
         raise SortieIllisible(f"« {chemin} » est illisible : ce n'est pas du texte")
     texte = titre.decode("utf-8-sig", errors="replace").strip()
-    if not titre.endswith(b"\n") and ",".join(donnee.noms).startswith(texte):
+    if not vide and not titre.endswith(b"\n") and ",".join(donnee.noms).startswith(texte):
         raise SortieIllisible(f"« {chemin} » est illisible : sa fin manque")
-    raise pas_le_notre(decrit, chemin, donnee, dire_colonnes(texte.split(","), texte[:TITRE_DIT]))
+    contenu = dire_colonnes(texte.split(","), texte[:TITRE_DIT])
+    raise pas_le_notre(decrit, chemin, donnee, f"une ligne vide, puis {contenu}" if vide else contenu)
 
 
 def admettre_schema(decrit: Format, chemin: Path, donnee: TypeDonnee, schema: pa.Schema) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
 import random
 import resource
 import signal
@@ -621,15 +620,20 @@ def test_7_dossier_en_lecture_seule(
     assert empreinte(sortie) == avant
 
 
+def bruit(taille: int) -> bytes:
+    """Des octets sans forme, les mêmes à chaque fois."""
+    return random.Random(7).randbytes(taille)
+
+
 def _coupe(octets: bytes) -> bytes:
     return octets[: len(octets) // 2]
 
 
 def _au_milieu(octets: bytes) -> bytes:
-    return octets[: len(octets) // 3] + os.urandom(len(octets) // 3) + octets[2 * len(octets) // 3 :]
+    return octets[: len(octets) // 3] + bruit(len(octets) // 3) + octets[2 * len(octets) // 3 :]
 
 
-@pytest.mark.parametrize("abimer", [_coupe, _au_milieu, lambda octets: os.urandom(len(octets))])
+@pytest.mark.parametrize("abimer", [_coupe, _au_milieu, lambda octets: bruit(len(octets))])
 @pytest.mark.parametrize("nom", ["parquet", "feather", "sqlite"])
 def test_7_un_fichier_corrompu_est_mis_de_cote(
     figee: Bourse, tmp_path: Path, nom: str, abimer: Callable[[bytes], bytes], capsys: pytest.CaptureFixture[str]
@@ -647,7 +651,11 @@ def test_7_un_fichier_corrompu_est_mis_de_cote(
     assert abimes in [f.read_bytes() for f in gardes]
 
 
-@pytest.mark.parametrize("abimes", [os.urandom(3000), b"\0" * 3000, b"\xff\xfe" + b"a\0" * 900])
+@pytest.mark.parametrize(
+    "abimes",
+    [bruit(3000), b"\0" * 3000, b"\xff\xfe" + b"a\0" * 900, b"\r\n\n" + b"\x07\xcc" * 900, b"\n" * 9],
+    ids=["bruit", "nuls", "utf_16", "lignes_vides_puis_bruit", "lignes_vides"],
+)
 def test_7_un_csv_illisible_est_mis_de_cote(figee: Bourse, csv: Path, abimes: bytes) -> None:
     """Ce qui n'est pas du texte ne peut être un CSV à qui que ce soit."""
     csv.write_bytes(abimes)
@@ -693,6 +701,17 @@ def test_7_un_fichier_etranger_est_refuse(
     assert empreinte(sortie) == avant
     assert str(sortie) in sans_trace(capsys)
     assert donnees(figee) == []
+
+
+def test_7_un_csv_etranger_qui_commence_par_une_ligne_vide_est_refuse(
+    figee: Bourse, csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """La première ligne ne dit rien : ce qui suit dit que ce n'est pas le nôtre, et le message aussi."""
+    csv.write_text("\ndate,prix\n2024-01-01,42\n", encoding="utf-8")
+    avant = empreinte(csv)
+    assert telecharger(figee, csv, BORNES) == 2
+    assert empreinte(csv) == avant
+    assert "une ligne vide, puis les colonnes « date,prix »" in sans_trace(capsys)
 
 
 @pytest.mark.parametrize("mots", [("--timeframe", "5m"), ("--symbole", "ETH/USDT", "--timeframe", "5m")])
