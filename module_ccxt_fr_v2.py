@@ -5180,6 +5180,7 @@ class _Bruyante:
     carnets_numerotes = False
     timeout_on_exit = 0  # ccxt attend un quart de seconde une fermeture qu'aiohttp attend déjà
     signaler: Callable[[Exception], None] | None = None  # ce qui coupe un flux, sans attendre que quelqu'un demande
+    a_rebours: bool | None = None  # ses listes de trades commencent par le plus récent
 
     @staticmethod
     def to_array(valeur: Any) -> Any:
@@ -5210,6 +5211,20 @@ class _Bruyante:
         if market and market.get("contract") and not self.particularite.trades_en_contrats:
             market = {**market, "contractSize": 1}
         return super().safe_trade(trade, market)  # type: ignore[misc]
+
+    def sort_by_2(self, lignes: Any, cle: str, autre: str, descending: bool = False) -> Any:
+        """Des trades, dans l'ordre de l'exchange, que ccxt défait dans un même instant.
+
+        Sans id, il laisse à rebours ceux d'une liste qui commence par la fin (phemex, hollaex) ; d'un uuid (bitvavo,
+        derive), il compare les textes. L'ouverture et la clôture d'une bougie qui en est faite seraient fausses.
+        """
+        if (cle, autre) != ("timestamp", "id") or not lignes:
+            return super().sort_by_2(lignes, cle, autre, descending)  # type: ignore[misc]  # la classe ccxt est dessous
+        instants = [_en_nombre(ligne.get(cle)) or 0.0 for ligne in lignes]
+        montees = sum((apres > avant) - (apres < avant) for avant, apres in itertools.pairwise(instants))
+        if abs(montees) > 1 or (montees and self.a_rebours is None):  # d'une seule, un retardataire peut être la cause
+            self.a_rebours = montees < 0
+        return sorted(reversed(lignes) if self.a_rebours else lignes, key=_rang_de_trade)
 
     def on_json_response(self, corps: str) -> Any:
         """Un nombre non fini (NaN, 1e999) n'abîme que sa ligne : orjson, par qui ccxt lit, refuse tout le corps."""
