@@ -5790,6 +5790,7 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
     """
 
     _trades_bornes = _trades_courts = False  # appris : `since` veut `until` ; une page de trades y est courte
+    _niveaux_dits = False  # que ses carnets sont plus courts que demandé
 
     def __init__(self, reglages: Reglages, debit: Debit | None = None) -> None:
         self.reglages = reglages
@@ -6010,6 +6011,13 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
         """Les canaux que la classe ccxt.pro de l'exchange sait suivre."""
         faux = self.particularite.canaux_faux
         return [nom for nom, canal in CANAUX.items() if self.api.has.get(canal.seul) and nom not in faux]
+
+    def dire_les_niveaux(self, niveaux: int, profondeur: int) -> None:
+        """Dit, une fois, que l'exchange n'envoie pas tous les niveaux de carnet demandés."""
+        if niveaux < profondeur and not self._niveaux_dits:
+            self._niveaux_dits = True
+            nom = self.reglages.exchange
+            journal.warning("%s n'envoie que %d niveaux de carnet par côté, moins que --profondeur.", nom, niveaux)
 
     def ouvrir_serie(self, symbole: str, timeframe: str, prix: str, limite: int | None) -> Serie:
         """Résout une demande en série ; ErreurDemande si le symbole ou ce prix sur ce marché n'existent pas."""
@@ -6825,8 +6833,9 @@ class _Instantanes:
     ses états se fondent en un ; s'il tarde, il en a manqué (`decaler`). ccxt#6546, cryptofeed#604.
     """
 
-    def __init__(self, api: Any, propre: Particularite, decaler: Callable[[str], None]) -> None:
-        self._api, self._decaler = api, decaler
+    def __init__(self, connexion: Connexion, api: Any, decaler: Callable[[str], None]) -> None:
+        self._connexion, self._api, self._decaler = connexion, api, decaler
+        propre = connexion.particularite
         self._pleins: dict[str, dict[str, tuple[int, float]]] = {}  # côté -> ses niveaux, et le prix du dernier
         self._attendus: dict[str, float] = {}  # depuis quand, de ceux qui ne sont pas encore venus
         self._prochains: dict[str, float] = {}  # pas d'autre instantané avant cet instant
@@ -6880,6 +6889,8 @@ class _Instantanes:
         """Ce qu'on sait du carnet ; vide tant qu'un côté est tout entier au-delà."""
         pleins = self._pleins.get(symbole, {}) if carnet.get("nonce") is not None else {}  # sinon, il l'attend
         sus = dict[str, Sequence[Any]]()
+        if len(pleins) == 2 and len(nombres := {nombre for nombre, _ in pleins.values()}) == 1:
+            self._connexion.dire_les_niveaux(nombres.pop(), profondeur)
         for cote, (nombre, dernier) in pleins.items():
             niveaux = carnet[cote]
             sens = -1 if cote == "bids" else 1
@@ -6936,7 +6947,7 @@ class Ecoute:
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self._carnet_ote = False
         propre = connexion.particularite
-        self._instantanes = _Instantanes(self.api, propre, decaler) if propre.carnet_partiel else None
+        self._instantanes = _Instantanes(connexion, self.api, decaler) if propre.carnet_partiel else None
         self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
         self.api.ssl_context = connexion.api.ssl_context  # en relire les certificats prend 30 ms, et un Mo par écoute
         passer_marches(connexion.api, self.api)
@@ -8610,6 +8621,8 @@ ECOUTE_SAINE_S = 30.0  # une écoute qui a tant duré n'était pas refusée
 VERIFICATIONS_DE_FRONT = 4
 MUETS_MAX = 2  # fois qu'un symbole se tait pendant que ses voisins parlent
 CROISES_MAX = 3  # carnets croisés de suite avant de se réabonner
+COUPES_PAREILLES = 20  # carnets de suite coupés au même niveau : l'exchange n'en envoie pas davantage
+COUPE_AU_MOINS = 5  # niveaux ; moins, c'est un marché à peine coté (options)
 FINALES_GARDEES = 8
 BOUGIES_DE_VERIFICATION = 10
 DITES_GARDEES = 100  # bougies ; au-delà, une bougie confirmée telle quelle peut être rendue de nouveau
@@ -10147,6 +10160,7 @@ class FilCarnet(FilInstantanes):
 
     type_donnee = ORDERBOOK
     croises = 0  # de suite
+    _pareils = 0  # états de suite aussi longs des deux côtés, où un niveau du bout a changé
 
     def rompre(self) -> None:
         super().rompre()
@@ -10168,6 +10182,19 @@ class FilCarnet(FilInstantanes):
         nonce = donnee.get("nonce")
         niveaux = [[{"price": prix, "amount": quantite} for prix, quantite in cote] for cote in cotes]
         return (nonce if isinstance(nonce, int) else None, *niveaux)
+
+    def _comparer(self, avant: Any, apres: Any) -> None:
+        """Un prix entre, un autre sort au bout, et jamais un de plus ni de moins : l'exchange coupe là ses carnets.
+
+        Un marché peu garni n'a pas toujours autant d'acheteurs que de vendeurs, ni d'un état à l'autre.
+        """
+        niveaux, *autres = {len(cote) for etat in (avant, apres) for cote in etat[1:]}
+        if autres or not COUPE_AU_MOINS <= niveaux < self.reglages.profondeur:
+            self._pareils = 0
+        elif any(vu[-1]["price"] != neuf[-1]["price"] for vu, neuf in zip(avant[1:], apres[1:], strict=True)):
+            self._pareils += 1
+            if self._pareils == COUPES_PAREILLES:
+                self.connexion.dire_les_niveaux(niveaux, self.reglages.profondeur)
 
     async def a_bouge(self) -> bool:
         """Un carnet REST peut différer d'un niveau lointain : seul le meilleur prix décide."""
@@ -11511,8 +11538,7 @@ def controler_flux(connexion: Connexion, tache: Tache) -> None:
 def _controler_carnets(connexion: Connexion, tache: Tache) -> None:
     """Ce que la profondeur demandée, ou un module copié seul, ôte aux carnets : dit, ou refusé s'ils seraient faux."""
     au_plus = max(connexion.particularite.profondeurs, default=tache.profondeur)
-    if tache.profondeur > au_plus:
-        journal.warning("%s ne sert que %d niveaux de carnet, moins que --profondeur.", tache.exchange, au_plus)
+    connexion.dire_les_niveaux(au_plus, tache.profondeur)
     if connexion.api.carnets_mal_lus:
         annexe("carnets", f"Suivre les carnets de {tache.exchange}")
     if connexion.api.carnets_numerotes and annexe_ou_rien("carnets") is None:

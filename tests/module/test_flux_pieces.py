@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import itertools
 import logging
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -2246,6 +2247,39 @@ def test_un_carnet_a_un_seul_cote_est_un_etat(bids: list[Any], asks: list[Any]) 
         assert await fil.a_bouge()
 
     a_la_main(essai)
+
+
+@pytest.mark.parametrize(("longueurs", "dit"), [
+    (lambda _rang: (15, 15), 1),  # upbit, paradex
+    (lambda _rang: (30, 30), 0),  # coupés par nous
+    (lambda rang: (15, 14 + rang % 2), 0), (lambda rang: (3 + rang % 9, 15), 0), (lambda _rang: (15, 9), 0),
+    (lambda _rang: (1, 1), 0),
+], ids=["coupé", "assez", "peu garni", "variable", "inégal", "à peine coté"])  # fmt: skip
+def test_un_carnet_plus_court_que_demande_est_dit_une_fois(
+    longueurs: Callable[[int], tuple[int, int]], dit: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """De n'importe quelle classe, d'après ce qui arrive ; jamais d'un marché peu garni, ni d'un marché calme."""
+
+    async def essai() -> None:
+        async with m.Connexion(m.Reglages("upbit")) as connexion:
+            fils = [ouvrir_fil(m.FilCarnet, connexion) for _ in range(2)]
+            for rang, fil in itertools.product(range(60), fils):
+                achats, ventes = longueurs(rang)
+                fil.recevoir([{
+                    "timestamp": T0 + rang, "nonce": rang,
+                    "bids": [[100.0 + rang - n, 1.0] for n in range(achats)],
+                    "asks": [[102.0 + rang + n, 1.0] for n in range(ventes)],
+                }], T0)  # fmt: skip
+            calme = ouvrir_fil(m.FilCarnet, m.Connexion(m.Reglages("upbit")))
+            for rang in range(60):  # les quantités seules changent
+                cotes = {nom: [[prix + n, 1.0 + rang]] for n, nom, prix in ((0, "bids", 9.0), (1, "asks", 9.0))}
+                calme.recevoir([{"timestamp": T0 + rang, "nonce": rang, **cotes}], T0)
+            await calme.connexion.fermer()
+
+    a_la_main(essai)
+    assert [ligne for ligne in caplog.messages if "--profondeur" in ligne] == [
+        "upbit n'envoie que 15 niveaux de carnet par côté, moins que --profondeur."
+    ] * dit
 
 
 def test_un_ticker_calme_se_compare_sur_ce_que_les_deux_voies_disent() -> None:
