@@ -9196,9 +9196,9 @@ class BougiesFaites:
         # Des identifiants tirés au hasard ne disent pas l'ordre des trades d'une même milliseconde : leur arrivée, si.
         ordonne = trade if self.suite_d_ids.croissants else trade._replace(id=f"#{trade.id}")
         self._rendues += agregateur.ajouter([ordonne])
-        if agregateur.perdus > perdus and self._couverture.relisible:
-            self._couverture.desavouer(trade.timestamp)
-            if agregateur.close_jusqu_a > self._couverture.connexion.heure_ms():
+        if agregateur.perdus > perdus:
+            self._douter(trade.timestamp, trade.timestamp)  # rendue ou non, sa bougie est sans lui
+            if self._couverture.relisible and agregateur.close_jusqu_a > self._couverture.connexion.heure_ms():
                 self._rompre_la_suite()  # un horodatage du futur a clos les bougies d'avant
         self.derniere = max(self.derniere, trade.timestamp)
         return True

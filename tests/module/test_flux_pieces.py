@@ -604,9 +604,9 @@ def ouvrir_fil(classe: Any, connexion: Any, *autres: Any, grace_ms: int = 2_000)
     return fil
 
 
-def ouvrir_agregat(vides: str) -> Any:
-    """Un fil de bougies faites d'un flux de trades, sans grâce, abonné."""
-    fil = ouvrir_fil(m.FilBougies, FausseConnexion(), grace_ms=0)
+def ouvrir_agregat(vides: str, grace_ms: int = 0, *, relisible: bool = True) -> Any:
+    """Un fil de bougies faites d'un flux de trades, abonné."""
+    fil = ouvrir_fil(m.FilBougies, FausseConnexion(relisible=relisible), grace_ms=grace_ms)
     fil.faire_des_trades(vides)
     fil.rompre()
     return fil
@@ -787,16 +787,18 @@ def nourrir(fil: Any, *numeros_instants: tuple[int, int]) -> None:
 
 
 def test_un_agregat_ne_rend_pas_la_bougie_d_un_saut_en_suspens() -> None:
-    """Elle se clôt pendant que des identifiants manquent encore : elle attend, puis est relue."""
+    """Elle se clôt pendant que des identifiants manquent encore : elle attend, et les compte s'ils viennent à temps."""
 
     async def essai() -> None:
-        fil = ouvrir_agregat("omettre")
+        fil = ouvrir_agregat("omettre", grace_ms=2_000)
         sans_rattrapage(fil)
         fil.source.suite_d_ids.grace_s = 60.0
         nourrir(fil, (1, 1_000), (2, 61_000), (4, 80_000), (5, 121_000))
         assert instants(fil.collecter(fil.connexion.heure)) == []
         nourrir(fil, (3, 79_000))
-        assert instants(fil.collecter(fil.connexion.heure)) == [1]
+        rendus = fil.collecter(fil.connexion.heure)
+        assert instants(rendus) == [1]
+        assert rendus[0].lignes["volume"].to_pylist() == [3 * brut(3, T0)["amount"]]
 
     a_la_main(essai)
 
@@ -863,6 +865,29 @@ def test_un_retardataire_ne_cache_pas_la_minute_d_un_saut() -> None:
         fil.collecter(fil.connexion.heure)
         nourrir(fil, (6, 181_000))
         assert instants(fil.collecter(fil.connexion.heure)) == []
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("vides", ["omettre", "reporter"])
+@pytest.mark.parametrize("a_temps", [True, False], ids=["en partie", "toute"])
+@pytest.mark.parametrize("relisible", [True, False], ids=["REST", "sans REST"])
+def test_la_minute_d_un_retardataire_perdu_n_est_ni_vide_ni_rendue(
+    vides: str, a_temps: bool, relisible: bool
+) -> None:
+    """Venus après la grâce, ses trades n'y entrent plus : sans eux elle serait fausse, ou passerait pour sans trade."""
+
+    async def essai() -> None:
+        fil = ouvrir_agregat(vides, relisible=relisible)
+        sans_rattrapage(fil)
+        fil.source.suite_d_ids.grace_s = 60.0
+        premiers = [(2, 70_000), (4, 130_000), (3, 119_000)] if a_temps else [(4, 130_000), (2, 70_000), (3, 119_000)]
+        nourrir(fil, (1, 1_000), *premiers, (5, 181_000), (6, 182_000))
+        rendus = fil.collecter(fil.connexion.heure)
+        assert instants(rendus) == [2]
+        trous = [trou for lot in rendus for trou in lot.trous if trou.debut <= T0 + MINUTE < trou.fin]
+        assert [trou.raison for trou in trous] == [m.HORS_FENETRE_API] * (not relisible)
+        assert fil.fiche.couverts == [(T0 + 2 * MINUTE, T0 + 3 * MINUTE)]
 
     a_la_main(essai)
 
