@@ -8158,6 +8158,10 @@ class Historique:
             return unir(intervalles, hors)
         bord = self.timeframe.avancer(fin, -max(1, self.pages.capacite(self.timeframe) - MARGE - 1))
         reponse = await self.pages.temoigner(Question(self.timeframe, bord, self.timeframe.avancer(fin, 1)))
+        if reponse.ancree and reponse.instants[0] == fin:
+            # Sans date de fin (whitebit, foxbit), toute page d'un marché jeune va jusqu'à maintenant : sauf une serrée.
+            serree = Question(self.timeframe, *(self.timeframe.avancer(fin, rang) for rang in (-MARGE, MARGE)))
+            reponse = await self.pages.temoigner(serree)
         revenu = bool(reponse.instants) and reponse.instants[0] < fin
         dementi = revenu or (not (reponse.refusee or reponse.ancree) and await self._semble_cote(fin))
         return unir(intervalles, hors) if dementi else list(intervalles)

@@ -15,6 +15,7 @@ from annexes_ccxt_fr.pauses import Pauses
 from annexes_ccxt_fr.progression import montrer
 from annexes_ccxt_fr.remise_en_ordre import assainir_sortie
 from module_ccxt_fr_v2 import (
+    CODE_ECHEC,
     CODE_PARTIEL,
     CODE_SUCCES,
     FAITS,
@@ -189,7 +190,8 @@ async def commande_verifier(tache: Tache, execution: OptionsExecution, bilan: Bi
             async with Parc(Pauses(chemin.parent)) as parc:
                 rapport = await reparer_async(chemin, tache, bilan, progression, Contexte(ouvrir=parc.ouvrir))
         partiels = any(etat.trous[raison] for etat in rapport.series for raison in RAISONS_PARTIELLES)
-        bilan.code = rapport.code or (CODE_PARTIEL if partiels else CODE_SUCCES)
+        echecs = any(serie.etat == "echec" for serie in bilan.series)  # d'un fait, rien n'a été redemandé
+        bilan.code = rapport.code or (CODE_ECHEC if echecs else CODE_PARTIEL if partiels else CODE_SUCCES)
     bilan.format, bilan.verification = rapport.format, rapport
     bilan.exchange = rapport.series[0].cle.exchange if rapport.series else bilan.exchange
     for avertissement in rapport.avertissements:

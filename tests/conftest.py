@@ -64,6 +64,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=epargnes)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Sous Windows, ce qui demande Unix est sauté, et dit."""
+    if os.name == "nt" and item.get_closest_marker("posix"):
+        pytest.skip("demande les signaux, les droits ou les liens d'Unix")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Huit mille tests et leurs bibliothèques resteront : le ramasse-miettes les reparcourait, 0,2 s à chaque fois.

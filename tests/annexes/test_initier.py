@@ -32,6 +32,7 @@ def test_initier_ecrit_un_lot_qui_s_execute(tmp_path: Path, capsys: pytest.Captu
     assert shlex.split(dit[-1])[7:9] == ["--yaml", str(dossier / "lot.yaml")]
 
 
+@pytest.mark.posix
 def test_installe_la_ligne_de_cron_est_la_commande_installee(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

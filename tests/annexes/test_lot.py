@@ -303,6 +303,7 @@ def test_une_mauvaise_option_est_dite(mots: tuple[str, ...], phrase: str, capsys
     assert phrase in capsys.readouterr().err
 
 
+@pytest.mark.posix
 def test_un_compte_rendu_n_ecrase_pas_une_sortie(lot: Lot) -> None:
     lot.ecrire(BTC)
     fin = lot.lancer("--bilan", str(lot.dossier / "donnees/btc.parquet"))
@@ -543,6 +544,7 @@ LENT = {"name": "lent", "symbole": "BTC/USDT", "sortie": "lent.parquet", "date_d
         "date_fin": "2024-01-31", "concurrence": 2}  # fmt: skip
 
 
+@pytest.mark.posix
 def test_deux_executions_du_meme_lot_ne_se_chevauchent_pas(lot: Lot, bourse: Bourse) -> None:
     """La seconde rend 75 tout de suite et nomme la première, qui finit comme si de rien n'était."""
     lot.ecrire(LENT)
@@ -562,6 +564,7 @@ def test_deux_executions_du_meme_lot_ne_se_chevauchent_pas(lot: Lot, bourse: Bou
     assert (bilan["code"], etats(bilan)) == (75, {"lent": "non_executee"})
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(("numero", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_un_signal_en_plein_lot(lot: Lot, bourse: Bourse, numero: signal.Signals, code: int) -> None:
     """La tâche courante écrit tout, les suivantes sont dites non exécutées ; la relance reprend."""
@@ -604,6 +607,7 @@ def test_depuis_n_importe_quel_dossier_sans_rien_laisser(lot: Lot, tmp_path: Pat
     assert lot.lignes("donnees/btc.parquet") == lot.attendues()
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(("suite", "code", "dit"), [(">&-", 0, ""), (">/dev/full", 1, "stdout"), ("| head -1", 0, "")])
 def test_un_stdout_ferme_ou_plein_n_est_pas_une_trace(lot: Lot, suite: str, code: int, dit: str) -> None:
     """Le lot est fait quand même ; le tableau perdu se dit."""

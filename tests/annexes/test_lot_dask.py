@@ -124,6 +124,7 @@ def test_les_workers_d_une_meme_adresse_ne_demandent_pas_ensemble(lot: Lot, bour
     assert all(any(a < b < c for b in bougies) for a, c in itertools.pairwise(listes))
 
 
+@pytest.mark.posix
 def test_un_worker_tue_en_pleine_tache(lot: Lot, bourse: Bourse) -> None:
     """`kill -9` : la tâche est relancée ailleurs, repart de ce qui est reçu, et le lot finit au code 0."""
     lot.ecrire(LENT)
@@ -144,6 +145,7 @@ def test_un_worker_tue_en_pleine_tache(lot: Lot, bourse: Bourse) -> None:
     assert lot.bilan()["taches"][0]["lignes_nouvelles"] < 30 * 1440
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(("numero", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_un_signal_annule_sur_le_cluster(lot: Lot, bourse: Bourse, numero: signal.Signals, code: int) -> None:
     """La tâche en cours sur un worker écrit tout ce qu'elle a reçu ; les suivantes ne commencent pas.

@@ -116,6 +116,7 @@ def ecrire(lot: Lot, *taches: dict[str, Any]) -> None:
     lot.ecrire(*taches, date_debut=None, date_fin=None)
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(("numero", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_les_flux_sans_fin_tournent_ensemble_jusqu_au_signal(
     lot: Lot, vive: Bourse, numero: signal.Signals, code: int
@@ -148,6 +149,7 @@ def test_un_flux_en_echec_n_arrete_pas_l_autre(lot: Lot) -> None:
     assert est_l_oracle(lot.dossier / "b.csv", "binance", "ETH/USDT") >= 2
 
 
+@pytest.mark.posix
 @pytest.mark.lent
 @pytest.mark.filterwarnings("default")
 def test_un_flux_sans_fin_sur_un_cluster(lot: Lot) -> None:

@@ -656,7 +656,7 @@ def test_marche_retire_porte_son_etat() -> None:
 # --- Ligne de commande ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signaux POSIX")
+@pytest.mark.posix
 @pytest.mark.parametrize("arret", [signal.SIGINT, signal.SIGTERM])
 def test_ligne_de_commande_sert_et_s_arrete(arret: signal.Signals) -> None:
     commande = [sys.executable, "-m", "bourse_locale", "--exchanges", "binance", "--panne", "vide:chemin=klines,fois=1"]

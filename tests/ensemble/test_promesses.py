@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import itertools
 import random
-import resource
 import signal
 import sqlite3
 import subprocess
@@ -511,6 +510,7 @@ def test_6_tue_plusieurs_fois_de_suite(figee: Bourse, tmp_path: Path, nom: str) 
     assert len(donnees(figee)) <= PAGES + 3 * (EN_VOL + 2) + 2
 
 
+@pytest.mark.posix
 @pytest.mark.couvrant(numero=int, nom=famille, un_par_famille=("nom",))
 @pytest.mark.parametrize(("numero", "code", "nom"), [
     *((signal.SIGTERM, 143, nom) for nom in EXTENSIONS),
@@ -580,9 +580,12 @@ def test_7_disque_plein(figee: Bourse, petit_disque: Path, nom: str, capsys: pyt
 
 
 def _petits_fichiers() -> None:
+    import resource  # dans le processus lancé : Windows n'a pas ce module
+
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
 
+@pytest.mark.posix
 @pytest.mark.couvrant(nom=famille, un_par_famille=("nom",))
 @pytest.mark.parametrize("nom", EXTENSIONS)
 def test_7_taille_de_fichier_limitee(
@@ -758,6 +761,7 @@ def test_7_une_base_tient_plusieurs_series(figee: Bourse, tmp_path: Path) -> Non
     assert m.instants_de(m.lire(sortie, table="autre")) == [ligne[0] for ligne in attendues(figee)]
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("nom", ["parquet", "sqlite"])
 def test_7_la_sortie_tenue_par_un_autre(
     figee: Bourse, tmp_path: Path, nom: str, capsys: pytest.CaptureFixture[str]

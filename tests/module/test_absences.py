@@ -736,3 +736,19 @@ def test_8_4_reparer_garde_les_faits_que_rien_ne_dement(tmp_path: Path) -> None:
         ouverte.pannes.ajouter(Panne("page_vide", "klines"))
         assert module.principal(reparation) == 0
         assert (fiche(sortie).trous, lignes(sortie)) == (faits, ecrites)
+
+
+def test_8_4_reparer_qui_n_a_rien_pu_redemander_est_un_echec(tmp_path: Path) -> None:
+    """Les marchés répondent, les bougies non : les faits n'ont pas été redemandés ; dit, code 1, rien ne change."""
+    marche = Marche(pannes=[(HEURE_BOURSE - 2 * JOUR_MS, HEURE_BOURSE - JOUR_MS)])
+    sortie = tmp_path / "minutes.csv"
+    with Bourse(("binance",), marche, maintenant_ms=HEURE_BOURSE, acceleration=0.0, limites=False).en_fil() as ouverte:
+        assert telecharger(ouverte, sortie, (HEURE_BOURSE - 3 * JOUR_MS, HEURE_BOURSE - HEURE_MS)) == 0
+        avant = sortie.read_bytes(), fiche(sortie)
+        reparation = [*commande(ouverte, None)[:4], "--essais", "1", "--verifier", str(sortie), "--reparer"]
+        ouverte.pannes.ajouter(Panne("http", "klines"))
+        assert module.principal(reparation) == 1
+        assert (sortie.read_bytes(), fiche(sortie)) == avant
+        ouverte.pannes.vider()
+        assert module.principal(reparation) == 0
+        assert (sortie.read_bytes(), fiche(sortie)) == avant

@@ -490,6 +490,7 @@ def test_un_dossier_impossible_est_dit(cli: Callable[..., Fin], dossier: Path) -
     assert fichiers(dossier) == ["fichier"]
 
 
+@pytest.mark.posix
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="ce système n'a pas de tube nommé")
 @pytest.mark.parametrize(("option", "code"), [("--sortie", 2), ("--bilan", 1)])
 def test_ce_qui_n_est_pas_un_fichier_ordinaire_n_est_pas_remplace(
@@ -504,6 +505,7 @@ def test_ce_qui_n_est_pas_un_fichier_ordinaire_n_est_pas_remplace(
     assert (dossier / "tube").is_fifo()
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("option", ["--sortie", "--bilan"])
 def test_un_lien_n_est_pas_remplace(cli: Callable[..., Fin], dossier: Path, option: str) -> None:
     """`/dev/stdout` d'un `> fichier` en est un : c'est le fichier qui est écrit."""
@@ -698,6 +700,7 @@ def test_un_tube_ferme_n_est_pas_une_trace() -> None:
         assert processus.wait(PLAFOND_S) == 0
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(("suite", "code", "dit"), [(">&-", 0, ""), (">/dev/full", 1, "stdout"), ("2>&-", 0, "")])
 def test_un_flux_ferme_ou_plein_n_est_pas_une_trace(suite: str, code: int, dit: str) -> None:
     """Sans stdout, sans stderr, ou sur un disque plein : une phrase s'il y a lieu, et le bon code."""
@@ -967,6 +970,7 @@ def demarrer(*mots: str) -> Any:
             processus.kill()
 
 
+@pytest.mark.posix
 @pytest.mark.couvrant(numero=une_seule, nom=une_seule)
 @pytest.mark.parametrize(("numero", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("nom", ["a.parquet", "a.sqlite"])
@@ -1015,6 +1019,7 @@ sys.exit(programme.principal([]))
     assert (fini.returncode, fini.stdout, fini.stderr) == (code, "", "")
 
 
+@pytest.mark.posix
 def test_un_signal_pendant_une_reponse_muette(
     vers: Callable[..., tuple[str, ...]], bourse: Bourse, dossier: Path
 ) -> None:

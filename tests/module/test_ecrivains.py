@@ -667,6 +667,7 @@ def test_fichier_vide_vaut_absent(sortie: Path) -> None:
     assert restes(sortie) == set()
 
 
+@pytest.mark.posix
 def test_lien_symbolique(sortie: Path, tmp_path: Path) -> None:
     """Par un lien, c'est le fichier désigné qui est remplacé, et le lien demeure."""
     cible = tmp_path / f"vrai{''.join(sortie.suffixes)}"
@@ -763,6 +764,7 @@ def lu_par_un_autre(chemin: Path) -> str:
     return fin.stdout or fin.stderr
 
 
+@pytest.mark.posix
 def test_sqlite_au_repos_un_seul_fichier() -> None:
     """Fermée proprement, une base se lit d'un dossier où l'on ne peut écrire ; un lecteur présent n'y fait rien."""
     with tempfile.TemporaryDirectory() as lieu:  # celui de pytest n'est ouvert qu'à nous

@@ -371,6 +371,7 @@ def test_un_flux_qui_vient_de_s_entrelacer_se_lit_trie(tmp_path: Path) -> None:
     assert contenu_de(chemin, m.TRADES) == modele_de(m.TRADES, lots)
 
 
+@pytest.mark.posix
 def test_disque_plein_en_flux(tmp_path: Path) -> None:
     """Un lot refusé au milieu ne laisse pas de demi-ligne ; le suivant, s'il tient, s'ajoute."""
     resource = pytest.importorskip("resource")

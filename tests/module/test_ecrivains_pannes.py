@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import fcntl
 import gzip
 import itertools
 import json
@@ -335,6 +334,7 @@ def test_temporaires_des_morts_effaces(fichier: Path) -> None:
 # --- Verrou
 
 
+@pytest.mark.posix
 def test_verrou_d_un_autre_processus(naissances: Any, sortie: Path) -> None:
     """La sortie tenue par un autre : code 75, son pid dans le message ; lui mort (`kill -9`), elle est libre."""
     pret = sortie.with_name("pret")
@@ -379,8 +379,10 @@ def test_le_verrou_part_avec_l_execution(sortie: Path) -> None:
     assert verrous(sortie.parent) == []
 
 
+@pytest.mark.posix
 def test_un_verrou_pris_sur_un_fichier_ote_ne_vaut_rien(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Le tenant s'en va, un autre vient, entre l'ouverture et le verrou : l'autre le tient, et il est refusé."""
+    fcntl = pytest.importorskip("fcntl")
     premier, deuxieme, troisieme = (m.Verrou(tmp_path / "a.csv") for _ in range(3))
     premier.prendre()
     verrouiller, relais = fcntl.flock, [troisieme]
@@ -691,6 +693,7 @@ def sans_droits() -> Iterator[None]:
         os.seteuid(0)
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("suffixe", [suffixe for _, suffixe in VARIANTES])
 def test_dossier_en_lecture_seule(suffixe: str) -> None:
     """Sans le droit d'écrire dans le dossier : erreur claire, rien de créé, rien d'abîmé."""
@@ -768,6 +771,7 @@ def test_ecrire_atomique_interrompu(tmp_path: Path) -> None:
     assert [v.name for v in chemin.parent.iterdir()] == ["f.json"]
 
 
+@pytest.mark.posix
 def test_ecrire_atomique_garde_les_droits(tmp_path: Path) -> None:
     """Le fichier remplacé garde ses droits."""
     chemin = tmp_path / "f"
@@ -919,6 +923,7 @@ def test_une_machine_lente_ne_rend_pas_un_fichier_illisible(tmp_path: Path, monk
     assert sorted(contenu(chemin)[BTC]) == list(range(500))
 
 
+@pytest.mark.posix
 def test_ce_qui_arrete_la_lecture_a_part_est_dit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """La dernière ligne que le processus a écrite, non la ligne vide qui la suit."""
     chemin, python = tmp_path / "a.parquet", tmp_path / "python"
@@ -931,6 +936,7 @@ def test_ce_qui_arrete_la_lecture_a_part_est_dit(tmp_path: Path, monkeypatch: py
         creer(chemin).ouvrir()
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("suffixe", [".parquet", ".feather"])
 def test_un_fichier_qui_tue_son_lecteur_ne_tue_que_lui(
     tmp_path: Path, suffixe: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -951,6 +957,7 @@ def test_un_fichier_qui_tue_son_lecteur_ne_tue_que_lui(
     assert "s'y est arrêtée net" in caplog.text
 
 
+@pytest.mark.posix
 def test_un_journal_d_avant_qui_tue_son_lecteur_ne_tue_que_lui(
     fichier: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

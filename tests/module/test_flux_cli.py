@@ -100,6 +100,7 @@ def test_le_deuxieme_exemple_du_proprietaire(tmp_path: Path, monkeypatch: pytest
     assert set(table["prix"].to_pylist()) == {"last"}
 
 
+@pytest.mark.posix
 def test_le_troisieme_exemple_du_proprietaire(tmp_path: Path) -> None:
     """Trades d'un contrat inverse de bybit agrégés en bougies, sans fin : un SIGTERM l'arrête, tout est écrit."""
     exemple = (
@@ -198,6 +199,7 @@ def test_un_flux_sur_un_vieux_fichier_dit_d_ou_il_part(
     assert (f"ce qui manque depuis {m.en_iso(fin)} est à relire par REST" in capsys.readouterr().err) == (heures > 1)
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(("stream", "chemin", "arret"), [
     ("ohlcv", "klines", -9),
     ("ohlcv", "klines", signal.SIGTERM),
@@ -235,6 +237,7 @@ def test_une_coupure_que_l_arret_laisse_a_combler_l_est_a_la_relance(
     assert fiche(sortie).a_relire() == []
 
 
+@pytest.mark.posix
 @pytest.mark.couvrant(exchange=une_seule, arret=une_seule)
 @pytest.mark.parametrize("arret", [-9, signal.SIGTERM])
 @pytest.mark.parametrize(("exchange", "symbole"), [("binance", "BTC/USDT"), ("bybit", "BTC/USDT:USDT")])
@@ -276,6 +279,7 @@ def test_un_flux_fini_dans_un_marche_calme_reprend_au_dernier_trade(tmp_path: Pa
         assert trades_manquants(bourse, "binance", "BTC/USDT", sortie) == (set(), set())
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("format_", MECANIQUES)
 def test_sigterm_sous_charge_ecrit_tout_en_moins_de_cinq_secondes(vive: Bourse, tmp_path: Path, format_: str) -> None:
     """Vingt symboles de trades : le signal rend 143, et tout le reçu est sur le disque."""

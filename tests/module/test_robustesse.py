@@ -104,13 +104,14 @@ def lieux(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     ("nom", "code", "dit"),
     [
         ("boucle.csv", 2, "liens symboliques tournent en rond"),
         ("boucle.csv/a.csv", 2, "liens symboliques tournent en rond"),
         ("tube", 2, "n'est pas un fichier ordinaire"),
-        ("/dev/full", 2, "n'est pas un fichier ordinaire"),
+        ("/dev/null", 2, "n'est pas un fichier ordinaire"),
         ("fichier/a.csv", 2, "un des dossiers du chemin est un fichier"),
         ("n" * 230 + ".csv", 2, "trop long"),
         ("/proc/x.csv", 1, "Aucun fichier ne peut être créé à côté de"),
@@ -119,6 +120,8 @@ def lieux(tmp_path: Path) -> Path:
 def test_une_sortie_impossible_est_refusee_avant_le_telechargement(
     nom: str, code: int, dit: str, bourse: Bourse, lieux: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if not (lieux / nom).parent.exists() and nom.startswith("/"):
+        pytest.skip("ce système n'a pas de /proc")
     avant = sorted(voisin.name for voisin in lieux.iterdir())
     assert telecharger(bourse, lieux / nom, UNE_HEURE) == code
     erreurs = capsys.readouterr().err
