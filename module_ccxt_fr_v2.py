@@ -8897,8 +8897,10 @@ class Couverture:
         self.timeframe = serie.timeframe.ancrer(fiche.ancre_ms)
         self.relisible = bool(connexion.api.has.get("fetchOHLCV"))
         fin = fiche.couverts[-1][1] if fiche.couverts else 0
-        # Une exécution tuée n'a peut-être pas relu les dernières bougies de son flux, même d'avant un vide.
-        self.recentes = croiser(fiche.couverts, [(self.timeframe.plancher(fin - CONFIRMATION_MS), fin)])
+        # Une exécution tuée n'a peut-être pas relu les dernières bougies de son flux, même d'avant un vide ; ni fini de
+        # relire la première d'entre elles.
+        depuis = self.timeframe.plancher(fin - CONFIRMATION_MS - 2 * AGE_SUR_MS)
+        self.recentes = croiser(fiche.couverts, [(depuis, fin)])
         dues = fiche.couverts[-1:] + self.recentes + fiche.a_relire() or intervalles_de(fiche.trous, ECHEC)
         debut = min(dues)[0] if plage.debut is None and dues else plage.debut
         self.debut = None if debut is None else self.timeframe.plafond(debut)
@@ -9393,11 +9395,14 @@ class FilBougies(Fil):
         vue = self.source.fin_vue
         if not self.confrontation.crues and self.source.derniere:
             vue = self.couverture.timeframe.avancer(self.source.derniere, 1)
-        manques = self.couverture.manques(vue)
+        manques, douteuses = self.couverture.manques(vue), self._a_confirmer(CONFIRMATION_MS)
         self._veille = -math.inf
         if manques and not self.couverture.relisible:
             self._inscrire(manques, HORS_FENETRE_API)
-        elif manques or self._a_confirmer(CONFIRMATION_MS):
+        elif manques or douteuses:
+            muet = self.echec and (self._rattrapage is None or self._rattrapage.done())
+            if muet and (neuves := oter(douteuses, intervalles_de(self.fiche.trous, ECHEC))):
+                self._inscrire(neuves, ECHEC)  # tué maintenant, la relance ne relirait que les plus récentes
             self.relancer()
         else:
             self._apaiser()
