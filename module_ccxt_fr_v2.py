@@ -7276,8 +7276,8 @@ def juger(
     siennes = [r for r in reponses if r.de_la_serie]
     impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
     longs = silences([r for r in muets if not r.de_la_serie], None, droite, conduite.tue) if en_tete else []
-    # Rien n'est connu d'après : muette un jour, la série a peut-être là des bougies plates (bitstamp, bitbank).
-    encadrent = temoins if droite is not None else [r for r in temoins if r.de_la_serie]
+    # Muette un jour, la série a peut-être une bougie plate là où ce témoin en rend (bitstamp, bitbank).
+    encadrent = temoins if droite is not None else [r for r in temoins if len(r.vives) == len(r.instants)]
     cote = en_tete and conduite.obeit and droite is not None and _commence(droite, reponses, vides, longs, longues)
     reste = [(manque.debut, manque.fin)]
     trous: list[Trou] = []
