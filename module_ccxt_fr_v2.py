@@ -5211,6 +5211,17 @@ class _Bruyante:
             market = {**market, "contractSize": 1}
         return super().safe_trade(trade, market)  # type: ignore[misc]
 
+    def sort_by_2(self, lignes: Any, cle: Any, autre: Any, descending: bool = False) -> Any:
+        """Des trades par instant seul : ccxt range ceux d'une milliseconde par le texte de leur id (bitvavo, un UUID).
+
+        La réponse, si elle commence par les plus récents, est d'abord retournée.
+        """
+        instants = [ligne.get(cle) for ligne in lignes] if (cle, autre) == ("timestamp", "id") else []
+        if not instants or None in instants or descending:
+            return super().sort_by_2(lignes, cle, autre, descending)  # type: ignore[misc]
+        anciens_d_abord = instants[0] <= instants[-1]
+        return sorted(lignes if anciens_d_abord else reversed(lignes), key=lambda ligne: ligne[cle])
+
     def on_json_response(self, corps: str) -> Any:
         """Un nombre non fini (NaN, 1e999) n'abîme que sa ligne : orjson, par qui ccxt lit, refuse tout le corps."""
         try:
