@@ -157,6 +157,28 @@ def verifier_les_lignes(releve: Releve, simulateur: Tierce) -> None:
     assert (releve.code, releve.trous("echec")) == (3 if hors else 0, [])
 
 
+@pytest.mark.parametrize("nom", ["btcmarkets", "cex", "foxbit", "lbank", "whitebit"])
+def test_une_cotation_recente_qu_une_panne_cachait_se_prouve_a_la_relance(
+    nom: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D'un exchange sans date de fin, toute page qui commence avant la cotation irait jusqu'à maintenant."""
+    with servir(nom, 90, panne=False) as simulateur:
+        repondre, options = simulateur.bougies, options_de(simulateur.protocole, Cas(500, 10))
+
+        def seules(pas: Pas | str, debut: int, fin: int) -> list[Bougie]:
+            return repondre(pas, debut, fin) if pas == 60_000 else []
+
+        monkeypatch.setattr(simulateur, "bougies", seules)
+        cachee = lancer(simulateur, tmp_path, *options)
+        assert (cachee.code, len(cachee.trous("hors_fenetre_api")), cachee.trous("avant_cotation")) == (3, 1, [])
+        monkeypatch.undo()
+        vue = lancer(simulateur, tmp_path, *options)
+        verifier_les_lignes(vue, simulateur)
+        assert (vue.code, vue.lignes, len(vue.trous("avant_cotation"))) == (0, cachee.lignes, 1)
+        relance = lancer(simulateur, tmp_path, *options)
+        assert (relance.code, relance.octets, relance.pages <= 3) == (0, vue.octets, True)
+
+
 @pytest.mark.parametrize("nom", PROTOCOLES_DE_PRIX)
 def test_les_bougies_d_un_autre_prix_sont_les_siennes(nom: str, tmp_path: Path) -> None:
     """Une autre route, d'autres noms, parfois pas de volume : l'oracle, et l'unité du volume n'est pas supposée."""
