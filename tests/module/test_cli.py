@@ -696,8 +696,7 @@ def test_lister_ecrit_sur_stdout(cli: Callable[..., Fin], dossier: Path) -> None
 
 def test_un_tube_ferme_n_est_pas_une_trace() -> None:
     """`--lister exchanges | head` : le lecteur parti, la commande finit sans bruit."""
-    commande = [sys.executable, str(MODULE), "--lister", "exchanges"]
-    with subprocess.Popen(commande, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as processus:
+    with lancer_un_programme(["--lister", "exchanges"]) as processus:
         assert processus.stdout is not None
         assert processus.stderr is not None
         processus.stdout.close()
