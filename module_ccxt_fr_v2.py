@@ -3816,7 +3816,7 @@ class SortieFichier(Sortie):
         if self.nom_journal.exists():  # vide, il a pu faire attendre d'une remise en ordre ce qu'il n'a pas
             with self._garde():
                 self.recompter(dire=True)
-            self.finir()
+            self.a_change = self.finir()  # le bilan de cette exécution dirait sinon « inchangé » de ce qu'elle a fondu
         self.reprise.supprimer()
 
     def recompter(self, *, dire: bool) -> None:
@@ -6407,11 +6407,12 @@ class Pages:
         nombre, demandees = len(reponse.instants), reponse.question.timeframe.compter(*self.conduite.tue(reponse))
         if 0 < nombre < min(self.taille, demandees):
             self._plafonds[nombre] += 1
-            if self._plafonds[nombre] >= 2:
-                journal.info(
-                    "L'exchange rend %d bougies par page, pas %d : pages ramenées à %d.", nombre, self.taille, nombre
-                )
-                self.taille = max(nombre, 8)
+            ramenee = max(nombre, 8)
+            if self._plafonds[nombre] >= 2 and ramenee < self.taille:
+                rendues = nombre_de(nombre, "bougie")
+                phrase = "L'exchange rend %s par page, pas %d : pages ramenées à %d."
+                journal.info(phrase, rendues, self.taille, ramenee)
+                self.taille = ramenee
 
     async def lire(self, debut: int, fin: int, *, relecture: bool = False) -> Reponse:
         """Une page de la série ; lève HorsFenetre, et PasRefuse si l'exchange rend d'autres bougies que demandé."""
@@ -7993,6 +7994,25 @@ def planifier(demande: Intervalle, fiche: Fiche, timeframe: Timeframe, relecture
     return manque
 
 
+MANQUES_EPARS = 8  # d'une page : moins, chacun se demande seul, et rien de ce qui est su n'est redit
+
+
+def rapprocher(manques: Sequence[Intervalle], ecart: Callable[[int, int], int], proche: int) -> list[Intervalle]:
+    """Ces intervalles ; ceux qui sont nombreux à se suivre de près, en un seul.
+
+    D'un marché rare dont la fiche est perdue, les lignes écrites ne prouvent qu'elles : chaque minute sans transaction
+    serait une demande, et sa preuve deux autres. `ecart` compte les bougies sues d'entre deux, redemandées au passage.
+    """
+    grappes: list[list[Intervalle]] = []
+    for manque in manques:
+        if grappes and ecart(grappes[-1][-1][1], manque[0]) <= proche:
+            grappes[-1].append(manque)
+        else:
+            grappes.append([manque])
+    reunies = ([(g[0][0], g[-1][1])] if len(g) >= MANQUES_EPARS else g for g in grappes)
+    return list(itertools.chain.from_iterable(reunies))
+
+
 TIMEFRAMES_DE_PREUVE = ("15m", "1h", "4h", "1d", "1w", "1M")  # servis presque partout, et pour tous les prix
 
 
@@ -8099,7 +8119,9 @@ class Historique:
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des intervalles, dans l'ordre."""
         sus, libre = list(self.fiche.couverts), self.libre
-        for debut, fin in await self.avec_les_bords(intervalles):
+        proche, manques = self.pages.capacite(self.timeframe) // MANQUES_EPARS, await self.avec_les_bords(intervalles)
+        # Le premier seul : rien de su ne le précède peut-être, et un vide y serait la fin de ce que l'exchange garde.
+        for debut, fin in [*manques[:1], *rapprocher(manques[1:], self.timeframe.compter, proche)]:
             async for lot in self.lots_entre(debut, fin, sus, libre=libre):
                 libre = False
                 yield lot
