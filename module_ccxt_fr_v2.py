@@ -7280,6 +7280,8 @@ def juger(
     siennes = [r for r in reponses if r.de_la_serie]
     impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
     longs = silences([r for r in muets if not r.de_la_serie], None, droite, conduite.tue) if en_tete else []
+    # Rien n'est connu d'après : muette un jour, la série a peut-être là des bougies plates (bitstamp, bitbank).
+    encadrent = temoins if droite is not None else [r for r in temoins if r.de_la_serie]
     cote = en_tete and conduite.obeit and droite is not None and _commence(droite, reponses, vides, longs, longues)
     reste = [(manque.debut, manque.fin)]
     trous: list[Trou] = []
@@ -7288,7 +7290,7 @@ def juger(
         (AVANT_COTATION, reste if cote else []),
         (HORS_FENETRE_API, [r.question[1:] for r in siennes if r.refusee]),
         # Avant la première qui nous fut jamais servie, un silence est peut-être la fin de ce que l'exchange garde.
-        (SANS_TRANSACTION, _encadres(temoins, [] if en_tete else vides, conduite.cadre)),
+        (SANS_TRANSACTION, _encadres(encadrent, [] if en_tete else vides, conduite.cadre)),
         (A_VENIR, reste if est_une_queue else []),
         (HORS_FENETRE_API if en_tete else ECHEC, reste),
     ):
