@@ -2108,6 +2108,10 @@ class Agregateur:
         """Toute bougie ouverte avant cet instant est définitive : aucun trade ne la changera plus."""
         return max(self._depuis, self._timeframe.plancher(self._vu - self._grace_ms - 1))
 
+    def volumes(self) -> dict[int, float]:
+        """Ce qu'ont déjà reçu les bougies que des trades peuvent encore changer, par ouverture."""
+        return {bougie.ouverture: float(bougie.volume) for bougie in self._vives.values()}
+
     @property
     def en_cours(self) -> BougieTrades | None:
         """La bougie ouverte, telle qu'elle est ; None si elle n'a pas encore de trade."""
@@ -5180,6 +5184,7 @@ class _Bruyante:
     carnets_numerotes = False
     timeout_on_exit = 0  # ccxt attend un quart de seconde une fermeture qu'aiohttp attend déjà
     signaler: Callable[[Exception], None] | None = None  # ce qui coupe un flux, sans attendre que quelqu'un demande
+    a_rebours: bool | None = None  # ses listes de trades commencent par le plus récent
 
     @staticmethod
     def to_array(valeur: Any) -> Any:
@@ -5210,6 +5215,20 @@ class _Bruyante:
         if market and market.get("contract") and not self.particularite.trades_en_contrats:
             market = {**market, "contractSize": 1}
         return super().safe_trade(trade, market)  # type: ignore[misc]
+
+    def sort_by_2(self, lignes: Any, cle: str, autre: str, descending: bool = False) -> Any:
+        """Des trades, dans l'ordre de l'exchange, que ccxt défait dans un même instant.
+
+        Sans id, il laisse à rebours ceux d'une liste qui commence par la fin (phemex, hollaex) ; d'un uuid (bitvavo,
+        derive), il compare les textes. L'ouverture et la clôture d'une bougie qui en est faite seraient fausses.
+        """
+        if (cle, autre) != ("timestamp", "id") or not lignes:
+            return super().sort_by_2(lignes, cle, autre, descending)  # type: ignore[misc]  # la classe ccxt est dessous
+        instants = [_en_nombre(ligne.get(cle)) or 0.0 for ligne in lignes]
+        montees = sum((apres > avant) - (apres < avant) for avant, apres in itertools.pairwise(instants))
+        if abs(montees) > 1 or (montees and self.a_rebours is None):  # d'une seule, un retardataire peut être la cause
+            self.a_rebours = montees < 0
+        return sorted(reversed(lignes) if self.a_rebours else lignes, key=_rang_de_trade)
 
     def on_json_response(self, corps: str) -> Any:
         """Un nombre non fini (NaN, 1e999) n'abîme que sa ligne : orjson, par qui ccxt lit, refuse tout le corps."""
@@ -5775,6 +5794,7 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
     """
 
     _trades_bornes = _trades_courts = False  # appris : `since` veut `until` ; une page de trades y est courte
+    _niveaux_dits = False  # que ses carnets sont plus courts que demandé
 
     def __init__(self, reglages: Reglages, debit: Debit | None = None) -> None:
         self.reglages = reglages
@@ -5995,6 +6015,13 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
         """Les canaux que la classe ccxt.pro de l'exchange sait suivre."""
         faux = self.particularite.canaux_faux
         return [nom for nom, canal in CANAUX.items() if self.api.has.get(canal.seul) and nom not in faux]
+
+    def dire_les_niveaux(self, niveaux: int, profondeur: int) -> None:
+        """Dit, une fois, que l'exchange n'envoie pas tous les niveaux de carnet demandés."""
+        if niveaux < profondeur and not self._niveaux_dits:
+            self._niveaux_dits = True
+            nom = self.reglages.exchange
+            journal.warning("%s n'envoie que %d niveaux de carnet par côté, moins que --profondeur.", nom, niveaux)
 
     def ouvrir_serie(self, symbole: str, timeframe: str, prix: str, limite: int | None) -> Serie:
         """Résout une demande en série ; ErreurDemande si le symbole ou ce prix sur ce marché n'existent pas."""
@@ -6811,8 +6838,9 @@ class _Instantanes:
     ses états se fondent en un ; s'il tarde, il en a manqué (`decaler`). ccxt#6546, cryptofeed#604.
     """
 
-    def __init__(self, api: Any, propre: Particularite, decaler: Callable[[str], None]) -> None:
-        self._api, self._decaler = api, decaler
+    def __init__(self, connexion: Connexion, api: Any, decaler: Callable[[str], None]) -> None:
+        self._connexion, self._api, self._decaler = connexion, api, decaler
+        propre = connexion.particularite
         self._pleins: dict[str, dict[str, tuple[int, float]]] = {}  # côté -> ses niveaux, et le prix du dernier
         self._attendus: dict[str, float] = {}  # depuis quand, de ceux qui ne sont pas encore venus
         self._prochains: dict[str, float] = {}  # pas d'autre instantané avant cet instant
@@ -6866,6 +6894,8 @@ class _Instantanes:
         """Ce qu'on sait du carnet ; vide tant qu'un côté est tout entier au-delà."""
         pleins = self._pleins.get(symbole, {}) if carnet.get("nonce") is not None else {}  # sinon, il l'attend
         sus = dict[str, Sequence[Any]]()
+        if len(pleins) == 2 and len(nombres := {nombre for nombre, _ in pleins.values()}) == 1:
+            self._connexion.dire_les_niveaux(nombres.pop(), profondeur)
         for cote, (nombre, dernier) in pleins.items():
             niveaux = carnet[cote]
             sens = -1 if cote == "bids" else 1
@@ -6922,7 +6952,7 @@ class Ecoute:
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self._carnet_ote = False
         propre = connexion.particularite
-        self._instantanes = _Instantanes(self.api, propre, decaler) if propre.carnet_partiel else None
+        self._instantanes = _Instantanes(connexion, self.api, decaler) if propre.carnet_partiel else None
         self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
         self.api.ssl_context = connexion.api.ssl_context  # en relire les certificats prend 30 ms, et un Mo par écoute
         passer_marches(connexion.api, self.api)
@@ -7251,6 +7281,8 @@ def juger(
     siennes = [r for r in reponses if r.de_la_serie]
     impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
     longs = silences([r for r in muets if not r.de_la_serie], None, droite, conduite.tue) if en_tete else []
+    # Rien n'est connu d'après : muette un jour, la série a peut-être là des bougies plates (bitstamp, bitbank).
+    encadrent = temoins if droite is not None else [r for r in temoins if r.de_la_serie]
     cote = en_tete and conduite.obeit and droite is not None and _commence(droite, reponses, vides, longs, longues)
     reste = [(manque.debut, manque.fin)]
     trous: list[Trou] = []
@@ -7259,7 +7291,7 @@ def juger(
         (AVANT_COTATION, reste if cote else []),
         (HORS_FENETRE_API, [r.question[1:] for r in siennes if r.refusee]),
         # Avant la première qui nous fut jamais servie, un silence est peut-être la fin de ce que l'exchange garde.
-        (SANS_TRANSACTION, _encadres(temoins, [] if en_tete else vides, conduite.cadre)),
+        (SANS_TRANSACTION, _encadres(encadrent, [] if en_tete else vides, conduite.cadre)),
         (A_VENIR, reste if est_une_queue else []),
         (HORS_FENETRE_API if en_tete else ECHEC, reste),
     ):
@@ -8621,6 +8653,8 @@ ECOUTE_SAINE_S = 30.0  # une écoute qui a tant duré n'était pas refusée
 VERIFICATIONS_DE_FRONT = 4
 MUETS_MAX = 2  # fois qu'un symbole se tait pendant que ses voisins parlent
 CROISES_MAX = 3  # carnets croisés de suite avant de se réabonner
+COUPES_PAREILLES = 20  # carnets de suite coupés au même niveau : l'exchange n'en envoie pas davantage
+COUPE_AU_MOINS = 5  # niveaux ; moins, c'est un marché à peine coté (options)
 FINALES_GARDEES = 8
 BOUGIES_DE_VERIFICATION = 10
 DITES_GARDEES = 100  # bougies ; au-delà, une bougie confirmée telle quelle peut être rendue de nouveau
@@ -8889,8 +8923,10 @@ class Couverture:
         self.timeframe = serie.timeframe.ancrer(fiche.ancre_ms)
         self.relisible = bool(connexion.api.has.get("fetchOHLCV"))
         fin = fiche.couverts[-1][1] if fiche.couverts else 0
-        # Une exécution tuée n'a peut-être pas relu les dernières bougies de son flux, même d'avant un vide.
-        self.recentes = croiser(fiche.couverts, [(self.timeframe.plancher(fin - CONFIRMATION_MS), fin)])
+        # Une exécution tuée n'a peut-être pas relu les dernières bougies de son flux, même d'avant un vide ; ni fini de
+        # relire la première d'entre elles.
+        depuis = self.timeframe.plancher(fin - CONFIRMATION_MS - 2 * AGE_SUR_MS)
+        self.recentes = croiser(fiche.couverts, [(depuis, fin)])
         dues = fiche.couverts[-1:] + self.recentes + fiche.a_relire() or intervalles_de(fiche.trous, ECHEC)
         debut = min(dues)[0] if plage.debut is None and dues else plage.debut
         self.debut = None if debut is None else self.timeframe.plafond(debut)
@@ -9076,6 +9112,10 @@ class BougiesDites:
         else:
             self._ouvertes[instant] = bougie
 
+    def entendues(self) -> dict[int, float]:
+        """Le volume dit de celles qui ne sont pas rendues, par ouverture."""
+        return {instant: _volume(bougie) for instant, bougie in self._ouvertes.items()}
+
     def perdre(self) -> None:
         """Une bougie d'un instant faux : la vraie sera redite, ou manquera."""
 
@@ -9194,9 +9234,9 @@ class BougiesFaites:
         # Des identifiants tirés au hasard ne disent pas l'ordre des trades d'une même milliseconde : leur arrivée, si.
         ordonne = trade if self.suite_d_ids.croissants else trade._replace(id=f"#{trade.id}")
         self._rendues += agregateur.ajouter([ordonne])
-        if agregateur.perdus > perdus and self._couverture.relisible:
-            self._couverture.desavouer(trade.timestamp)
-            if agregateur.close_jusqu_a > self._couverture.connexion.heure_ms():
+        if agregateur.perdus > perdus:
+            self._douter(trade.timestamp, trade.timestamp)  # rendue ou non, sa bougie est sans lui
+            if self._couverture.relisible and agregateur.close_jusqu_a > self._couverture.connexion.heure_ms():
                 self._rompre_la_suite()  # un horodatage du futur a clos les bougies d'avant
         self.derniere = max(self.derniere, trade.timestamp)
         return True
@@ -9214,6 +9254,10 @@ class BougiesFaites:
             depuis_ms=self.fiable,
         )
         return self._agregateur
+
+    def entendues(self) -> dict[int, float]:
+        """Le volume reçu de celles que des trades peuvent encore changer, par ouverture."""
+        return self._agregateur.volumes() if self._agregateur is not None else {}
 
     def perdre(self) -> None:
         """Un trade d'un instant faux : il en manque un, on ne sait où."""
@@ -9311,6 +9355,7 @@ class FilBougies(Fil):
         self._places = asyncio.Semaphore(reglages.concurrence)
         self._a_relire = True  # pas encore relu depuis que l'écoute a commencé
         self._rendue = 0  # fin de la dernière rendue
+        self._entendues: dict[int, float] = {}  # des dernières de l'écoute que nous fermons, le volume qu'elle en a dit
         self._veille = -math.inf  # jusqu'à cet instant, rien n'est à relire
 
     @property
@@ -9335,6 +9380,8 @@ class FilBougies(Fil):
             depuis = min(self.source.derniere, self.couverture.close())
             self.couverture.desavouer(depuis, INSTANT_MAX_MS)
             self.confrontation.oublier(depuis)
+        if self.conclut and self.confrontation.crues:
+            self._entendues |= self.source.entendues()
         self.source.recommencer()
         self._a_relire = True
         if self.couverture.debut is None:
@@ -9385,11 +9432,14 @@ class FilBougies(Fil):
         vue = self.source.fin_vue
         if not self.confrontation.crues and self.source.derniere:
             vue = self.couverture.timeframe.avancer(self.source.derniere, 1)
-        manques = self.couverture.manques(vue)
+        manques, douteuses = self.couverture.manques(vue), self._a_confirmer(CONFIRMATION_MS)
         self._veille = -math.inf
         if manques and not self.couverture.relisible:
             self._inscrire(manques, HORS_FENETRE_API)
-        elif manques or self._a_confirmer(CONFIRMATION_MS):
+        elif manques or douteuses:
+            muet = self.echec and (self._rattrapage is None or self._rattrapage.done())
+            if muet and (neuves := oter(douteuses, intervalles_de(self.fiche.trous, ECHEC))):
+                self._inscrire(neuves, ECHEC)  # tué maintenant, la relance ne relirait que les plus récentes
             self.relancer()
         else:
             self._apaiser()
@@ -9408,7 +9458,23 @@ class FilBougies(Fil):
         self._rendre(Lot(self.cle, OHLCV.schema.empty_table(), [], [Trou(*m, raison) for m in manques]))
 
     async def _rattraper(self) -> None:
-        couverture = self.couverture
+        """Relit ce qui manque ; en concluant, tant que le REST est en retard sur ce que le flux a dit."""
+        for attente_s in RETARDS_REST_S:
+            if not (await self._relire() and self.conclut):
+                return
+            await pause(attente_s)
+        await self._relire()
+
+    def _tait(self, lot: Lot) -> int | None:
+        """L'ouverture de la première bougie dont le REST ne dit pas encore tout ce qu'en a dit le flux."""
+        lues = zip(instants_de(lot.lignes), lot.lignes["volume"].to_pylist(), strict=True)
+        dites = self._entendues
+        courtes = (i for i, v in lues if (v or 0.0) < dites.get(i, 0.0) * (1 - TOLERANCE_VOLUME))
+        return min(courtes, default=None)
+
+    async def _relire(self) -> bool:
+        """Vrai si le REST est en retard sur le flux : ce qu'il en tait n'est pas rendu."""
+        couverture, en_retard = self.couverture, False
         plage = self.reglages.plage._replace(debut=couverture.debut, courante=False)
         if self.source.fiable != INSTANT_MAX_MS and not self._a_relire:
             plage = plage._replace(relecture=0)  # le flux vit : seules les bougies absentes sont à lire
@@ -9423,9 +9489,15 @@ class FilBougies(Fil):
         sur = couverture.close(age_ms)
         async with contextlib.aclosing(histoire.lots(intervalles)) as lots:
             async for lot in lots:
+                if self._entendues and (tue := self._tait(lot)) is not None:
+                    en_retard = True
+                    gardees = lot.lignes.filter(pa.array([i < tue for i in instants_de(lot.lignes)], pa.bool_()))
+                    dits = croiser(lot.couverts, [(0, tue)]), [trou for trou in lot.trous if trou.fin <= tue]
+                    lot = Lot(lot.cle, gardees, *dits)  # noqa: PLW2901  la suite sera relue
                 self._rendre(self.confrontation.apprendre(self.source.adopter(lot), sur))
                 self.reveiller()
         self._a_relire = False
+        return en_retard
 
     async def arreter(self) -> None:
         await super().arreter()
@@ -10158,6 +10230,7 @@ class FilCarnet(FilInstantanes):
 
     type_donnee = ORDERBOOK
     croises = 0  # de suite
+    _pareils = 0  # états de suite aussi longs des deux côtés, où un niveau du bout a changé
 
     def rompre(self) -> None:
         super().rompre()
@@ -10179,6 +10252,19 @@ class FilCarnet(FilInstantanes):
         nonce = donnee.get("nonce")
         niveaux = [[{"price": prix, "amount": quantite} for prix, quantite in cote] for cote in cotes]
         return (nonce if isinstance(nonce, int) else None, *niveaux)
+
+    def _comparer(self, avant: Any, apres: Any) -> None:
+        """Un prix entre, un autre sort au bout, et jamais un de plus ni de moins : l'exchange coupe là ses carnets.
+
+        Un marché peu garni n'a pas toujours autant d'acheteurs que de vendeurs, ni d'un état à l'autre.
+        """
+        niveaux, *autres = {len(cote) for etat in (avant, apres) for cote in etat[1:]}
+        if autres or not COUPE_AU_MOINS <= niveaux < self.reglages.profondeur:
+            self._pareils = 0
+        elif any(vu[-1]["price"] != neuf[-1]["price"] for vu, neuf in zip(avant[1:], apres[1:], strict=True)):
+            self._pareils += 1
+            if self._pareils == COUPES_PAREILLES:
+                self.connexion.dire_les_niveaux(niveaux, self.reglages.profondeur)
 
     async def a_bouge(self) -> bool:
         """Un carnet REST peut différer d'un niveau lointain : seul le meilleur prix décide."""
@@ -11522,8 +11608,7 @@ def controler_flux(connexion: Connexion, tache: Tache) -> None:
 def _controler_carnets(connexion: Connexion, tache: Tache) -> None:
     """Ce que la profondeur demandée, ou un module copié seul, ôte aux carnets : dit, ou refusé s'ils seraient faux."""
     au_plus = max(connexion.particularite.profondeurs, default=tache.profondeur)
-    if tache.profondeur > au_plus:
-        journal.warning("%s ne sert que %d niveaux de carnet, moins que --profondeur.", tache.exchange, au_plus)
+    connexion.dire_les_niveaux(au_plus, tache.profondeur)
     if connexion.api.carnets_mal_lus:
         annexe("carnets", f"Suivre les carnets de {tache.exchange}")
     if connexion.api.carnets_numerotes and annexe_ou_rien("carnets") is None:

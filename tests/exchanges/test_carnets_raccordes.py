@@ -58,6 +58,20 @@ def test_un_instantane_trop_ancien_se_voit() -> None:
     assert not any(carnet["bids"] for carnet in ecoutee.carnets)
 
 
+def test_un_instantane_refuse_finit_l_ecoute() -> None:
+    """Bitvavo ne le redit pas : un carnet qui l'attendrait n'aurait plus rien à dire."""
+    (raccord,) = [raccord for raccord in RACCORDS if raccord.par_le_flux]
+    refus = {"action": "getBook", "market": "AAA-BBB", "errorCode": 103, "error": "You have been rate limited."}
+
+    def repondre(message: Any) -> list[Any]:
+        return [refus] if message["action"] == "getBook" else raccord.repondre(message)
+
+    exchange = dataclasses.replace(raccord.exchange(0), repondre=repondre)
+    ecoutee = asyncio.run(ecouter(exchange, raccord.trames()[58:80], profondeur=2, carnet_partiel=SERVIS))
+    assert isinstance(ecoutee.erreur, m.LimiteDeDebit)
+    assert "You have been rate limited" in str(ecoutee.erreur)
+
+
 def _instance(nom: str, genre: str, identifiant: str) -> tuple[Any, str]:
     """La classe de cet exchange, telle que le module l'emploie, et le symbole de son marché."""
     api, marche = m.instancier(m.Reglages(nom)), marche_de(genre) | {"id": identifiant, "stock": False}

@@ -59,21 +59,27 @@ def conduite(nom: str) -> tuple[object, ...]:
     return (*bords, *limites, p.vides, type(p.rien), bool(p.cotation))
 
 
+# Relancer lit notre fichier, puis demande comme la première fois : ce que la classe y changerait s'y est déjà vu.
+RELANCES = {conduite(nom): nom for nom in PROTOCOLES}.values()
+
+
 @functools.cache
-def marche(pas_ms: int, *, panne: bool = True) -> Marche:
-    """Le marché simulé, un par pas : une minute sur dix sans trade, et une panne."""
+def marche(pas_ms: int, *, panne: bool = True, vide: float = 0.1) -> Marche:
+    """Le marché simulé, un par pas : d'office, une minute sur dix sans trade, et une panne."""
     debut, fin = (MAINTENANT - n * pas_ms for n in PANNE)
-    return Marche(graine=7, instruments={}, pannes=[(debut, fin)] if panne else [], taux_vide=0.1)
+    return Marche(graine=7, instruments={}, pannes=[(debut, fin)] if panne else [], taux_vide=vide)
 
 
 @contextlib.contextmanager
-def servir(nom: str, cotation: int = 100_000, *, panne: bool = True, **change: Any) -> Iterator[Tierce]:
+def servir(
+    nom: str, cotation: int = 100_000, *, panne: bool = True, vide: float = 0.1, **change: Any
+) -> Iterator[Tierce]:
     """L'exchange, servi en boucle locale ; `change` : ce qui diffère de son protocole."""
     protocole = dataclasses.replace((PROTOCOLES | PROTOCOLES_DE_PRIX)[nom], **change)
     pas_ms = duree(protocole.timeframe)
     cotation_ms = (MAINTENANT - cotation * pas_ms) // pas_ms * pas_ms
     instrument = Instrument("AAA", "BBB", cotation_ms=cotation_ms, decimales_quantite=3)
-    with Tierce(nom, protocole, marche(pas_ms, panne=panne), instrument).en_fil() as simulateur:
+    with Tierce(nom, protocole, marche(pas_ms, panne=panne, vide=vide), instrument).en_fil() as simulateur:
         assert isinstance(simulateur, Tierce)
         yield simulateur
 
@@ -98,8 +104,8 @@ def options_de(protocole: Protocole, cas: Cas) -> list[str]:
 
 @pytest.mark.parametrize("nom", PROTOCOLES)
 def test_le_fichier_est_l_oracle_moins_ce_que_l_exchange_ne_sert_plus(nom: str, tmp_path: Path) -> None:
-    """Lignes, code de sortie, raisons des trous, nombre de requêtes ; puis la relance, qui n'ajoute rien."""
-    collecter_puis_relancer(nom, plus_d_une_page(nom), tmp_path)
+    """Lignes, code de sortie, raisons des trous, nombre de requêtes ; puis, chez un de chaque conduite, la relance."""
+    collecter_puis_relancer(nom, plus_d_une_page(nom), tmp_path, relancer=nom in RELANCES)
 
 
 AUTRES = [
@@ -115,11 +121,13 @@ def test_d_autres_bornes_aussi(nom: str, cas: str, tmp_path: Path) -> None:
     collecter_puis_relancer(nom, CAS[cas], tmp_path)
 
 
-def collecter_puis_relancer(nom: str, choix: Cas, tmp_path: Path) -> None:
-    """La même commande, deux fois."""
+def collecter_puis_relancer(nom: str, choix: Cas, tmp_path: Path, *, relancer: bool = True) -> None:
+    """La même commande, deux fois ; sinon, une."""
     with servir(nom, choix.cotation) as simulateur:
         releve = lancer(simulateur, tmp_path, *options_de(simulateur.protocole, choix))
         verifier(releve, simulateur)
+        if not relancer:
+            return
         relance = lancer(simulateur, tmp_path, *options_de(simulateur.protocole, choix))
         assert relance.code == releve.code
         if choix.fin is not None:
@@ -177,6 +185,26 @@ def test_une_cotation_recente_qu_une_panne_cachait_se_prouve_a_la_relance(
         assert (vue.code, vue.lignes, len(vue.trous("avant_cotation"))) == (0, cachee.lignes, 1)
         relance = lancer(simulateur, tmp_path, *options)
         assert (relance.code, relance.octets, relance.pages <= 3) == (0, vue.octets, True)
+
+
+@pytest.mark.parametrize("nom", ["bitbank", "bitstamp"])
+def test_des_bougies_plates_qu_une_panne_taisait_reviennent_a_la_relance(
+    nom: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Les minutes muettes, un quart d'heure sans transaction ne dit rien des siennes : elles sont plates."""
+    with servir(nom, 200, panne=False, vide=0.9) as simulateur:
+        repondre, options = simulateur.bougies, options_de(simulateur.protocole, Cas(300, 10))
+
+        def longues(pas: Pas | str, debut: int, fin: int) -> list[Bougie]:
+            return [] if pas == 60_000 else repondre(pas, debut, fin)
+
+        monkeypatch.setattr(simulateur, "bougies", longues)
+        muette = lancer(simulateur, tmp_path, *options)
+        assert (muette.code, muette.lignes, muette.trous("sans_transaction")) == (3, [], [])
+        monkeypatch.undo()
+        vue = lancer(simulateur, tmp_path, *options)
+        verifier_les_lignes(vue, simulateur)
+        assert (vue.code, vue.trous("sans_transaction"), len(vue.lignes)) == (0, [], 191)
 
 
 @pytest.mark.parametrize("nom", PROTOCOLES_DE_PRIX)

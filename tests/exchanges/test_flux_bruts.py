@@ -7,6 +7,8 @@ ticker, chaque colonne dite est celle de l'état.
 from __future__ import annotations
 
 import asyncio
+import functools
+import operator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -112,6 +114,63 @@ def test_un_trade_dit_par_ses_deux_cotes_est_celui_du_preneur() -> None:
         trames.append(trame)
     (recus,) = _recus(forme.exchange, trames).values()
     assert lus(recus) == attendus(1)
+
+
+def _phemex(trades: Iterable[T]) -> Any:
+    return {"sequence": 1, "symbol": "sAAABBB", "type": "incremental", "trades": [
+        [t.ms * 10**6 + 500_000, t.sens.title(), int(float(t.prix) * 10**8), int(float(t.quantite) * 10**8)]
+        for t in trades]}  # fmt: skip
+
+
+def _phemex_rest(trades: Iterable[T]) -> Any:
+    return {"error": None, "id": 0, "result": _phemex(trades)}
+
+
+def _reunies(nom: str, *chemin: str) -> Callable[[Iterable[T]], Any]:
+    """La trame de cet exchange, avec toutes les lignes de ces trades."""
+
+    def rediger(trades: Iterable[T]) -> Any:
+        trames = list(map(_forme(nom).flux, trades))
+        parentes = [functools.reduce(operator.getitem, chemin[:-1], trame) for trame in trames]
+        parentes[0][chemin[-1]] = [ligne for parente in parentes for ligne in parente[chemin[-1]]]
+        return trames[0]
+
+    return rediger
+
+
+RAFALE = [T(INSTANT + (0 if rang < 2 else 7_123 if rang < 11 else 9_000), rang, True, str(100 + rang), "0.25")
+          for rang in range(13)]  # fmt: skip
+PHEMEX = Rejoue("phemex", "sAAABBB", marche={"priceScale": 8, "valueScale": 8})
+
+
+@pytest.mark.parametrize(("exchange", "rediger", "a_rebours"), [
+    (PHEMEX, _phemex, True), (_forme("hollaex").exchange, _reunies("hollaex", "data"), True),
+    (_forme("hollaex").exchange, _reunies("hollaex", "data"), False),
+], ids=["phemex", "hollaex", "hollaex à l'endroit"])  # fmt: skip
+def test_les_trades_d_un_meme_instant_gardent_leur_ordre(
+    exchange: Rejoue, rediger: Callable[[Iterable[T]], Any], a_rebours: bool
+) -> None:
+    """Un ordre balaie dix prix dans la même ms, et ccxt les laissait à rebours, comme les dit l'exchange.
+
+    L'ouverture et la clôture d'une bougie faite d'eux en dépendent ; la seconde trame n'a qu'un instant.
+    """
+    sens = -1 if a_rebours else 1
+    suite = [t._replace(ms=INSTANT + 12_000, prix=str(200 + rang)) for rang, t in enumerate(RAFALE[:3])]
+    (recus,) = _recus(exchange, [rediger(RAFALE[::sens]), rediger(suite[::sens])]).values()
+    assert [t.price for t in recus] == [float(t.prix) for t in [*RAFALE, *suite]]
+    bougies = m.Agregateur(m.Timeframe.lire("1s")).ajouter(recus)
+    assert [(b.open, b.close) for b in bougies if b.timestamp == INSTANT + 7_000] == [(102.0, 110.0)]
+
+
+@pytest.mark.parametrize("nom", ["bitvavo", "derive", "phemex", "hollaex"])
+@pytest.mark.parametrize("a_rebours", [True, False])
+def test_de_meme_par_le_rest(nom: str, a_rebours: bool) -> None:
+    """Ccxt y rangeait des uuid par leur texte."""
+    melees = [t._replace(id=(7 * t.id) % 13) for t in RAFALE]
+    exchange, rest = (PHEMEX, _phemex_rest) if nom == "phemex" else (_forme(nom).exchange, _forme(nom).rest)
+    assert rest is not None
+    lus_ici = asyncio.run(lire_trades(exchange, rest(melees[:: -1 if a_rebours else 1])))
+    assert [t.price for t in lus_ici] == [float(t.prix) for t in RAFALE]
 
 
 def _coinbase(marches: Iterable[str]) -> Any:

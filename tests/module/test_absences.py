@@ -165,6 +165,15 @@ def test_8_1_qui_ne_suit_rien_ne_se_tait_que_s_il_ne_rend_rien() -> None:
     assert raisons(manque(60, 630, None, 630), heures, bord, vide) == [SANS_TRANSACTION, HORS_FENETRE_API]
 
 
+def test_8_1_d_une_serie_muette_un_timeframe_plus_long_ne_prouve_pas_l_absence() -> None:
+    """Aucune ligne n'est connue d'après le vide qu'encadrent deux heures : la série y tait peut-être les siennes."""
+    heures = reponse([T0, T0 + 10 * HEURE_MS], T0 - HEURE_MS, T0 + 12 * HEURE_MS, timeframe=H1)
+    muette = reponse([], *minutes(0, 700))
+    assert raisons(manque(60, 600, None, None), heures, muette) == [HORS_FENETRE_API]
+    assert SANS_TRANSACTION not in raisons(manque(60, 600, 0, None), heures, muette)
+    assert raisons(manque(60, 600, 0, 630), heures) == [SANS_TRANSACTION]
+
+
 def test_8_6_une_ligne_nulle_ne_dit_rien_de_ce_qui_la_suit() -> None:
     """Qui dit ses minutes vides (backpack) n'en tait aucune : la page coupée après la première n'est pas un silence."""
     muette = reponse([], *minutes(10, 210))

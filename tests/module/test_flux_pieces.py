@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import itertools
 import logging
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -603,9 +604,9 @@ def ouvrir_fil(classe: Any, connexion: Any, *autres: Any, grace_ms: int = 2_000)
     return fil
 
 
-def ouvrir_agregat(vides: str) -> Any:
-    """Un fil de bougies faites d'un flux de trades, sans grâce, abonné."""
-    fil = ouvrir_fil(m.FilBougies, FausseConnexion(), grace_ms=0)
+def ouvrir_agregat(vides: str, grace_ms: int = 0, *, relisible: bool = True) -> Any:
+    """Un fil de bougies faites d'un flux de trades, abonné."""
+    fil = ouvrir_fil(m.FilBougies, FausseConnexion(relisible=relisible), grace_ms=grace_ms)
     fil.faire_des_trades(vides)
     fil.rompre()
     return fil
@@ -786,16 +787,18 @@ def nourrir(fil: Any, *numeros_instants: tuple[int, int]) -> None:
 
 
 def test_un_agregat_ne_rend_pas_la_bougie_d_un_saut_en_suspens() -> None:
-    """Elle se clôt pendant que des identifiants manquent encore : elle attend, puis est relue."""
+    """Elle se clôt pendant que des identifiants manquent encore : elle attend, et les compte s'ils viennent à temps."""
 
     async def essai() -> None:
-        fil = ouvrir_agregat("omettre")
+        fil = ouvrir_agregat("omettre", grace_ms=2_000)
         sans_rattrapage(fil)
         fil.source.suite_d_ids.grace_s = 60.0
         nourrir(fil, (1, 1_000), (2, 61_000), (4, 80_000), (5, 121_000))
         assert instants(fil.collecter(fil.connexion.heure)) == []
         nourrir(fil, (3, 79_000))
-        assert instants(fil.collecter(fil.connexion.heure)) == [1]
+        rendus = fil.collecter(fil.connexion.heure)
+        assert instants(rendus) == [1]
+        assert rendus[0].lignes["volume"].to_pylist() == [3 * brut(3, T0)["amount"]]
 
     a_la_main(essai)
 
@@ -862,6 +865,29 @@ def test_un_retardataire_ne_cache_pas_la_minute_d_un_saut() -> None:
         fil.collecter(fil.connexion.heure)
         nourrir(fil, (6, 181_000))
         assert instants(fil.collecter(fil.connexion.heure)) == []
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("vides", ["omettre", "reporter"])
+@pytest.mark.parametrize("a_temps", [True, False], ids=["en partie", "toute"])
+@pytest.mark.parametrize("relisible", [True, False], ids=["REST", "sans REST"])
+def test_la_minute_d_un_retardataire_perdu_n_est_ni_vide_ni_rendue(
+    vides: str, a_temps: bool, relisible: bool
+) -> None:
+    """Venus après la grâce, ses trades n'y entrent plus : sans eux elle serait fausse, ou passerait pour sans trade."""
+
+    async def essai() -> None:
+        fil = ouvrir_agregat(vides, relisible=relisible)
+        sans_rattrapage(fil)
+        fil.source.suite_d_ids.grace_s = 60.0
+        premiers = [(2, 70_000), (4, 130_000), (3, 119_000)] if a_temps else [(4, 130_000), (2, 70_000), (3, 119_000)]
+        nourrir(fil, (1, 1_000), *premiers, (5, 181_000), (6, 182_000))
+        rendus = fil.collecter(fil.connexion.heure)
+        assert instants(rendus) == [2]
+        trous = [trou for lot in rendus for trou in lot.trous if trou.debut <= T0 + MINUTE < trou.fin]
+        assert [trou.raison for trou in trous] == [m.HORS_FENETRE_API] * (not relisible)
+        assert fil.fiche.couverts == [(T0 + 2 * MINUTE, T0 + 3 * MINUTE)]
 
     a_la_main(essai)
 
@@ -2246,6 +2272,39 @@ def test_un_carnet_a_un_seul_cote_est_un_etat(bids: list[Any], asks: list[Any]) 
         assert await fil.a_bouge()
 
     a_la_main(essai)
+
+
+@pytest.mark.parametrize(("longueurs", "dit"), [
+    (lambda _rang: (15, 15), 1),  # upbit, paradex
+    (lambda _rang: (30, 30), 0),  # coupés par nous
+    (lambda rang: (15, 14 + rang % 2), 0), (lambda rang: (3 + rang % 9, 15), 0), (lambda _rang: (15, 9), 0),
+    (lambda _rang: (1, 1), 0),
+], ids=["coupé", "assez", "peu garni", "variable", "inégal", "à peine coté"])  # fmt: skip
+def test_un_carnet_plus_court_que_demande_est_dit_une_fois(
+    longueurs: Callable[[int], tuple[int, int]], dit: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """De n'importe quelle classe, d'après ce qui arrive ; jamais d'un marché peu garni, ni d'un marché calme."""
+
+    async def essai() -> None:
+        async with m.Connexion(m.Reglages("upbit")) as connexion:
+            fils = [ouvrir_fil(m.FilCarnet, connexion) for _ in range(2)]
+            for rang, fil in itertools.product(range(60), fils):
+                achats, ventes = longueurs(rang)
+                fil.recevoir([{
+                    "timestamp": T0 + rang, "nonce": rang,
+                    "bids": [[100.0 + rang - n, 1.0] for n in range(achats)],
+                    "asks": [[102.0 + rang + n, 1.0] for n in range(ventes)],
+                }], T0)  # fmt: skip
+            calme = ouvrir_fil(m.FilCarnet, m.Connexion(m.Reglages("upbit")))
+            for rang in range(60):  # les quantités seules changent
+                cotes = {nom: [[prix + n, 1.0 + rang]] for n, nom, prix in ((0, "bids", 9.0), (1, "asks", 9.0))}
+                calme.recevoir([{"timestamp": T0 + rang, "nonce": rang, **cotes}], T0)
+            await calme.connexion.fermer()
+
+    a_la_main(essai)
+    assert [ligne for ligne in caplog.messages if "--profondeur" in ligne] == [
+        "upbit n'envoie que 15 niveaux de carnet par côté, moins que --profondeur."
+    ] * dit
 
 
 def test_un_ticker_calme_se_compare_sur_ce_que_les_deux_voies_disent() -> None:

@@ -450,6 +450,66 @@ def test_ce_que_l_horloge_a_clos_avant_un_signal_est_a_relire(monkeypatch: pytes
     juger(jeu)
 
 
+@pytest.mark.parametrize("minutes", [15, 40])
+def test_une_bougie_que_rien_n_a_pu_confirmer_avant_un_kill_l_est_a_la_relance(
+    minutes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Une fin de minute perdue, puis un REST mort plus de dix minutes, et le processus tué."""
+
+    async def aussitot(_secondes: float) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(m, "pause", aussitot)
+    marche = Marche([[1] * 10] * 60)
+    monkeypatch.setattr(m, "maintenant_ms", lambda: marche.heure)
+
+    async def derouler() -> Jeu:
+        jeu = await jouer_sans_finir(marche, [*FIN_PERDUE, ("avancer", 1, "vient")])
+        marche.pannes = 10**6
+        await jeu.avancer(10 * minutes, "vient")
+        assert any(jeu.lignes[i] != vraie for i, vraie in marche.vraies().items() if i in jeu.lignes), "rien de faux"
+        jeu.fil, jeu.tentee, marche.pannes = jeu.ouvrir(), False, 0  # kill -9, puis la même commande
+        jeu.abonner()
+        await jeu.avancer(25, "vient")
+        await jeu.finir()
+        return jeu
+
+    jeu = asyncio.run(derouler())
+    juger(jeu)
+    assert jeu.fiche.trous == []
+
+
+@pytest.mark.parametrize("retard", [5_000, 20_000])
+def test_la_derniere_bougie_d_un_flux_n_est_pas_prise_d_un_rest_en_retard_sur_lui(
+    retard: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Close pendant la grâce de la fin, elle est lue par REST, qui n'en dit pas encore tout : il est attendu."""
+    marche = Marche([[1] * 10] * 40)
+    monkeypatch.setattr(m, "maintenant_ms", lambda: marche.heure)
+
+    async def aussitot(secondes: float) -> None:
+        marche.heure += round(1000 * secondes)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(m, "pause", aussitot)
+
+    async def derouler() -> Jeu:
+        jeu = await jouer_sans_finir(marche, [*CRUES, ("jusqu_a", 1, "vient")])
+        await asyncio.sleep(0)
+        marche.retard = retard
+        marche.heure = T0 + (marche.heure - T0) // MINUTE * MINUTE + MINUTE - 1
+        jeu.dire(jeu.etats(marche.heure, marche.heure))
+        await jeu.finir()
+        return jeu
+
+    jeu = asyncio.run(derouler())
+    fausses = {i: ligne for i, ligne in jeu.lignes.items() if ligne != marche.vraies()[i]}
+    assert fausses == {}
+    derniere = T0 + (marche.heure - T0) // MINUTE * MINUTE - MINUTE
+    assert (derniere in jeu.lignes) == (retard < 8_000), "relue quand le REST l'a dite"
+    assert not m.croiser(jeu.fiche.couverts, [(max(jeu.lignes) + MINUTE, marche.heure)])
+
+
 def test_un_rest_en_retard_puis_en_panne_ne_laisse_pas_une_bougie_entamee(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lue trop tôt, elle devait l'être de nouveau : il n'a plus répondu. Vu par la propriété, une fois en 1 500."""
 
