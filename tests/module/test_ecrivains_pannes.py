@@ -185,6 +185,7 @@ def test_reprise_puis_suite(fichier: Path) -> None:
     with creer(fichier) as ecrivain:
         assert ecrivain.fiches[BTC].couverts == [plage(0, 35)]
         assert not fichier.with_name(f"{fichier.name}.journal").exists()
+        assert ecrivain.finir()  # depuis l'ouverture, le fichier a changé : le bilan ne le dit pas « inchangé »
         assert not ecrivain.finir()
     assert contenu(fichier)[BTC] == {r: bougie(r, int(r >= 15)) for r in range(30)}
 
