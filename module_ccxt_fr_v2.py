@@ -2108,6 +2108,10 @@ class Agregateur:
         """Toute bougie ouverte avant cet instant est définitive : aucun trade ne la changera plus."""
         return max(self._depuis, self._timeframe.plancher(self._vu - self._grace_ms - 1))
 
+    def volumes(self) -> dict[int, float]:
+        """Ce qu'ont déjà reçu les bougies que des trades peuvent encore changer, par ouverture."""
+        return {bougie.ouverture: float(bougie.volume) for bougie in self._vives.values()}
+
     @property
     def en_cours(self) -> BougieTrades | None:
         """La bougie ouverte, telle qu'elle est ; None si elle n'a pas encore de trade."""
@@ -3816,7 +3820,7 @@ class SortieFichier(Sortie):
         if self.nom_journal.exists():  # vide, il a pu faire attendre d'une remise en ordre ce qu'il n'a pas
             with self._garde():
                 self.recompter(dire=True)
-            self.finir()
+            self.a_change = self.finir()  # le bilan de cette exécution dirait sinon « inchangé » de ce qu'elle a fondu
         self.reprise.supprimer()
 
     def recompter(self, *, dire: bool) -> None:
@@ -6430,11 +6434,12 @@ class Pages:
         nombre, demandees = len(reponse.instants), reponse.question.timeframe.compter(*self.conduite.tue(reponse))
         if 0 < nombre < min(self.taille, demandees):
             self._plafonds[nombre] += 1
-            if self._plafonds[nombre] >= 2:
-                journal.info(
-                    "L'exchange rend %d bougies par page, pas %d : pages ramenées à %d.", nombre, self.taille, nombre
-                )
-                self.taille = max(nombre, 8)
+            ramenee = max(nombre, 8)
+            if self._plafonds[nombre] >= 2 and ramenee < self.taille:
+                rendues = nombre_de(nombre, "bougie")
+                phrase = "L'exchange rend %s par page, pas %d : pages ramenées à %d."
+                journal.info(phrase, rendues, self.taille, ramenee)
+                self.taille = ramenee
 
     async def lire(self, debut: int, fin: int, *, relecture: bool = False) -> Reponse:
         """Une page de la série ; lève HorsFenetre, et PasRefuse si l'exchange rend d'autres bougies que demandé."""
@@ -8021,6 +8026,25 @@ def planifier(demande: Intervalle, fiche: Fiche, timeframe: Timeframe, relecture
     return manque
 
 
+MANQUES_EPARS = 8  # d'une page : moins, chacun se demande seul, et rien de ce qui est su n'est redit
+
+
+def rapprocher(manques: Sequence[Intervalle], ecart: Callable[[int, int], int], proche: int) -> list[Intervalle]:
+    """Ces intervalles ; ceux qui sont nombreux à se suivre de près, en un seul.
+
+    D'un marché rare dont la fiche est perdue, les lignes écrites ne prouvent qu'elles : chaque minute sans transaction
+    serait une demande, et sa preuve deux autres. `ecart` compte les bougies sues d'entre deux, redemandées au passage.
+    """
+    grappes: list[list[Intervalle]] = []
+    for manque in manques:
+        if grappes and ecart(grappes[-1][-1][1], manque[0]) <= proche:
+            grappes[-1].append(manque)
+        else:
+            grappes.append([manque])
+    reunies = ([(g[0][0], g[-1][1])] if len(g) >= MANQUES_EPARS else g for g in grappes)
+    return list(itertools.chain.from_iterable(reunies))
+
+
 TIMEFRAMES_DE_PREUVE = ("15m", "1h", "4h", "1d", "1w", "1M")  # servis presque partout, et pour tous les prix
 
 
@@ -8127,7 +8151,9 @@ class Historique:
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des intervalles, dans l'ordre."""
         sus, libre = list(self.fiche.couverts), self.libre
-        for debut, fin in await self.avec_les_bords(intervalles):
+        proche, manques = self.pages.capacite(self.timeframe) // MANQUES_EPARS, await self.avec_les_bords(intervalles)
+        # Le premier seul : rien de su ne le précède peut-être, et un vide y serait la fin de ce que l'exchange garde.
+        for debut, fin in [*manques[:1], *rapprocher(manques[1:], self.timeframe.compter, proche)]:
             async for lot in self.lots_entre(debut, fin, sus, libre=libre):
                 libre = False
                 yield lot
@@ -9086,6 +9112,10 @@ class BougiesDites:
         else:
             self._ouvertes[instant] = bougie
 
+    def entendues(self) -> dict[int, float]:
+        """Le volume dit de celles qui ne sont pas rendues, par ouverture."""
+        return {instant: _volume(bougie) for instant, bougie in self._ouvertes.items()}
+
     def perdre(self) -> None:
         """Une bougie d'un instant faux : la vraie sera redite, ou manquera."""
 
@@ -9225,6 +9255,10 @@ class BougiesFaites:
         )
         return self._agregateur
 
+    def entendues(self) -> dict[int, float]:
+        """Le volume reçu de celles que des trades peuvent encore changer, par ouverture."""
+        return self._agregateur.volumes() if self._agregateur is not None else {}
+
     def perdre(self) -> None:
         """Un trade d'un instant faux : il en manque un, on ne sait où."""
         if self.derniere:
@@ -9321,6 +9355,7 @@ class FilBougies(Fil):
         self._places = asyncio.Semaphore(reglages.concurrence)
         self._a_relire = True  # pas encore relu depuis que l'écoute a commencé
         self._rendue = 0  # fin de la dernière rendue
+        self._entendues: dict[int, float] = {}  # des dernières de l'écoute que nous fermons, le volume qu'elle en a dit
         self._veille = -math.inf  # jusqu'à cet instant, rien n'est à relire
 
     @property
@@ -9345,6 +9380,8 @@ class FilBougies(Fil):
             depuis = min(self.source.derniere, self.couverture.close())
             self.couverture.desavouer(depuis, INSTANT_MAX_MS)
             self.confrontation.oublier(depuis)
+        if self.conclut and self.confrontation.crues:
+            self._entendues |= self.source.entendues()
         self.source.recommencer()
         self._a_relire = True
         if self.couverture.debut is None:
@@ -9421,7 +9458,23 @@ class FilBougies(Fil):
         self._rendre(Lot(self.cle, OHLCV.schema.empty_table(), [], [Trou(*m, raison) for m in manques]))
 
     async def _rattraper(self) -> None:
-        couverture = self.couverture
+        """Relit ce qui manque ; en concluant, tant que le REST est en retard sur ce que le flux a dit."""
+        for attente_s in RETARDS_REST_S:
+            if not (await self._relire() and self.conclut):
+                return
+            await pause(attente_s)
+        await self._relire()
+
+    def _tait(self, lot: Lot) -> int | None:
+        """L'ouverture de la première bougie dont le REST ne dit pas encore tout ce qu'en a dit le flux."""
+        lues = zip(instants_de(lot.lignes), lot.lignes["volume"].to_pylist(), strict=True)
+        dites = self._entendues
+        courtes = (i for i, v in lues if (v or 0.0) < dites.get(i, 0.0) * (1 - TOLERANCE_VOLUME))
+        return min(courtes, default=None)
+
+    async def _relire(self) -> bool:
+        """Vrai si le REST est en retard sur le flux : ce qu'il en tait n'est pas rendu."""
+        couverture, en_retard = self.couverture, False
         plage = self.reglages.plage._replace(debut=couverture.debut, courante=False)
         if self.source.fiable != INSTANT_MAX_MS and not self._a_relire:
             plage = plage._replace(relecture=0)  # le flux vit : seules les bougies absentes sont à lire
@@ -9436,9 +9489,15 @@ class FilBougies(Fil):
         sur = couverture.close(age_ms)
         async with contextlib.aclosing(histoire.lots(intervalles)) as lots:
             async for lot in lots:
+                if self._entendues and (tue := self._tait(lot)) is not None:
+                    en_retard = True
+                    gardees = lot.lignes.filter(pa.array([i < tue for i in instants_de(lot.lignes)], pa.bool_()))
+                    dits = croiser(lot.couverts, [(0, tue)]), [trou for trou in lot.trous if trou.fin <= tue]
+                    lot = Lot(lot.cle, gardees, *dits)  # noqa: PLW2901  la suite sera relue
                 self._rendre(self.confrontation.apprendre(self.source.adopter(lot), sur))
                 self.reveiller()
         self._a_relire = False
+        return en_retard
 
     async def arreter(self) -> None:
         await super().arreter()

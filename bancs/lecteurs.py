@@ -340,7 +340,8 @@ CONSEILS = """## À savoir
 
 - CSV, `id` : un outil qui devine les types en fait un entier. Lisez-le en texte :
   `pl.read_csv(f, schema_overrides={"id": pl.String})`, `pd.read_csv(f, dtype={"id": str})`,
-  `SELECT * FROM read_csv('f.csv', types={'id': 'VARCHAR'})`.
+  `SELECT * FROM read_csv('f.csv', types={'id': 'VARCHAR'})`. Ceux de paradex ont 28 chiffres : pyarrow en ferait des
+  flottants, DuckDB aussi en récrivant un Parquet ou par `.df()`, et des trades différents y auraient le même.
 - DuckDB affiche un instant dans le fuseau de la session, et `date_trunc('day', …)` ou `::date` y coupent les jours :
   `SET TimeZone = 'UTC'` d'abord. fastparquet le rend sans fuseau (c'est de l'UTC), pandas et polars en texte depuis
   un CSV.
@@ -352,6 +353,11 @@ CONSEILS = """## À savoir
   `arg_max(price, timestamp)` (DuckDB), `sort_by("timestamp").last()` (polars) en prennent le premier.
   `arg_max(price, id::BIGINT)`, là où les ids sont des nombres ; le fichier étant trié, `.last()` de pandas et de
   polars, sans tri.
+- Une fenêtre d'un Parquet : `pd.read_parquet(f, filters=…)` ne rend ses seules lignes qu'avec pyarrow ; fastparquet
+  rend des groupes entiers, et deux fenêtres mises bout à bout en ont en double. Un filtre sur la colonne, ensuite.
+- De tickers à un par seconde, par `upsample` de polars, ne restent que ceux qui tombent juste sur sa grille :
+  `join_asof` sur une grille. arcticdb : `update` de bougies révisées ôte celles qui sont entre elles ; une à une.
+- freqtrade date une semaine faite de trades (« 1w ») du lundi où elle finit ; l'exchange, de celui où elle commence.
 - De cotations du même instant, `ASOF JOIN` de DuckDB prend la première, les autres outils la dernière : n'en gardez
   qu'une par instant.
 - SQLite tient ses instants en ms : `datetime(timestamp / 1000, 'unixepoch')`,

@@ -5,13 +5,21 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import inspect
 import logging
 import os
 import ssl
 import sys
+import weakref
 from typing import TYPE_CHECKING
 
+# Ce qui se compile ici se garde, où que le milieu l'interdise, et avant tout autre import : le processus qui distribue
+# les tests compile les 12 000 lignes du module et récrit les outils, ceux qui les jouent les relisent.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode = False
+
 import pytest
+from ccxt.async_support.base.exchange import Exchange
 from couverture import partager
 from hypothesis import settings
 from ligne_de_commande import tuer_les_lances
@@ -37,6 +45,28 @@ def _autorites_lues_une_fois() -> Iterator[None]:
     """Chaque instance de ccxt relit les autorités de certifi, trente millisecondes : une fois par processus suffit."""
     with pytest.MonkeyPatch.context() as rustine:
         rustine.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _noms_poses_une_fois() -> Iterator[None]:
+    """Chaque instance de ccxt repose sur sa classe ses 1 700 méthodes, sous leur nom en camelCase : la première suffit.
+
+    C'était le quart d'une commande, et une classe modifiée perd ses caches : tout ce qui suit la lisait plus lentement.
+    Le constructeur de ccxt demande ces noms à `dir()` ; les attributs propres à une instance y sont toujours.
+    """
+    sans_methodes = weakref.WeakKeyDictionary[type, list[str]]()
+
+    def noms(api: Exchange) -> list[str]:
+        classe = type(api)
+        if classe in sans_methodes:
+            return [*{*sans_methodes[classe], *vars(api)}]
+        tous = [*object.__dir__(api)]
+        sans_methodes[classe] = [nom for nom in tous if not inspect.isroutine(getattr(classe, nom, None))]
+        return tous
+
+    with pytest.MonkeyPatch.context() as rustine:
+        rustine.setattr(Exchange, "__dir__", noms)
         yield
 
 
@@ -91,10 +121,6 @@ def _tas_fige_une_fois() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as rustine:
         rustine.setattr(vitesse, "tas_fige", contextlib.nullcontext)
         yield
-
-
-# Ce que pytest récrit des tests se garde aussi, où que le milieu l'interdise : chaque processus recommencerait.
-sys.dont_write_bytecode = False
 
 
 @pytest.fixture(autouse=True, scope="session")

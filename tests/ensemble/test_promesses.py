@@ -12,6 +12,7 @@ import random
 import signal
 import sqlite3
 import subprocess
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -579,12 +580,6 @@ def test_7_disque_plein(figee: Bourse, petit_disque: Path, nom: str, capsys: pyt
     assert lignes(sortie) == attendues(figee)
 
 
-def _petits_fichiers() -> None:
-    import resource  # dans le processus lancé : Windows n'a pas ce module
-
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
-
 @pytest.mark.posix
 @pytest.mark.couvrant(nom=famille, un_par_famille=("nom",))
 @pytest.mark.parametrize("nom", EXTENSIONS)
@@ -592,12 +587,15 @@ def test_7_taille_de_fichier_limitee(
     figee: Bourse, tmp_path: Path, nom: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Un vrai refus du noyau, sans être root : code 1, dit, l'ancien contenu intact."""
+    import resource  # Windows n'a pas ce module
+
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # il garderait, pour tous les tests, un module compilé coupé
     sortie = tmp_path / f"bougies{EXTENSIONS[nom]}"
     anciennes = (BORNES[0], BORNES[0] + 60 * MINUTE)
     assert telecharger(figee, sortie, anciennes) == 0
     arguments = commande(figee, sortie, (BORNES[0], FIN + 2 * HEURE), "--journal", "error")
-    code, erreurs = finir(lancer(arguments, preexec_fn=_petits_fichiers))
+    petits_fichiers = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (20_000, 20_000))
+    code, erreurs = finir(lancer(arguments, preexec_fn=petits_fichiers))
     assert code == 1, erreurs
     assert "Traceback" not in erreurs
     assert str(tmp_path) in erreurs

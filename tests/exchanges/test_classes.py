@@ -406,6 +406,34 @@ def test_un_trade_du_flux_d_upbit_a_l_instant_de_la_transaction() -> None:
     assert [(lu["timestamp"], lu["id"]) for lu in lus] == [(DEBUT + 59_999, "1584508285000002")] * 2
 
 
+# Leurs identifiants sont des UUID : ils ne disent rien de l'ordre des trades.
+TRADES_AU_HASARD: dict[str, Callable[[str, int, str], dict[str, Any]]] = {
+    "bitvavo": lambda uuid, ms, prix: {"id": uuid, "timestamp": ms, "price": prix, "amount": "2", "side": "buy"},
+    "krakenfutures": lambda uuid, ms, prix: {
+        "uid": uuid, "timestamp": str(ms), "price": prix, "quantity": "2", "takerOrder": {"direction": "Sell"},
+    },
+    "bybit": lambda uuid, ms, prix: {"execId": uuid, "time": str(ms), "price": prix, "size": "2", "side": "Buy"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("recents_d_abord", [False, True])
+@pytest.mark.parametrize("nom", TRADES_AU_HASARD)
+def test_dans_une_milliseconde_des_uuid_ne_rangent_pas_les_trades(nom: str, recents_d_abord: bool) -> None:
+    """Triés par leur texte par ccxt, ils fermaient leur bougie à un prix d'avant le dernier."""
+    banc = Banc(nom, "spot" if nom == "bitvavo" else "swap.linear")
+    suite = [("c", DEBUT, "9"), ("f", DEBUT + 1, "10"), ("0", DEBUT + 1, "11"), ("a", DEBUT + 1, "12")]
+    bruts = [
+        TRADES_AU_HASARD[nom](f"{tete}66042b4-50c6-58f3-bd9c-89b2088663ff", ms, prix) | {"symbol": banc.marche["id"]}
+        for tete, ms, prix in suite
+    ]
+    lus = banc.api.parse_trades(bruts[::-1] if recents_d_abord else bruts, banc.marche)
+    assert [lu["price"] for lu in lus] == [9.0, 10.0, 11.0, 12.0]
+    agregateur = module.Agregateur(module.Timeframe.lire("1m"))
+    agregateur.ajouter([trade for lu in lus if (trade := module.trade_de(lu, None))])
+    assert agregateur.en_cours is not None
+    assert (agregateur.en_cours.open, agregateur.en_cours.close) == (9.0, 12.0)
+
+
 def test_un_refus_du_flux_de_bitvavo_est_dit_tel_quel() -> None:
     """La classe contrôle cette trame sans code HTTP : le refus se lisait « '<' not supported between instances… »."""
     rejets: list[Exception] = []

@@ -59,6 +59,10 @@ def conduite(nom: str) -> tuple[object, ...]:
     return (*bords, *limites, p.vides, type(p.rien), bool(p.cotation))
 
 
+# Relancer lit notre fichier, puis demande comme la première fois : ce que la classe y changerait s'y est déjà vu.
+RELANCES = {conduite(nom): nom for nom in PROTOCOLES}.values()
+
+
 @functools.cache
 def marche(pas_ms: int, *, panne: bool = True, vide: float = 0.1) -> Marche:
     """Le marché simulé, un par pas : d'office, une minute sur dix sans trade, et une panne."""
@@ -100,8 +104,8 @@ def options_de(protocole: Protocole, cas: Cas) -> list[str]:
 
 @pytest.mark.parametrize("nom", PROTOCOLES)
 def test_le_fichier_est_l_oracle_moins_ce_que_l_exchange_ne_sert_plus(nom: str, tmp_path: Path) -> None:
-    """Lignes, code de sortie, raisons des trous, nombre de requêtes ; puis la relance, qui n'ajoute rien."""
-    collecter_puis_relancer(nom, plus_d_une_page(nom), tmp_path)
+    """Lignes, code de sortie, raisons des trous, nombre de requêtes ; puis, chez un de chaque conduite, la relance."""
+    collecter_puis_relancer(nom, plus_d_une_page(nom), tmp_path, relancer=nom in RELANCES)
 
 
 AUTRES = [
@@ -117,11 +121,13 @@ def test_d_autres_bornes_aussi(nom: str, cas: str, tmp_path: Path) -> None:
     collecter_puis_relancer(nom, CAS[cas], tmp_path)
 
 
-def collecter_puis_relancer(nom: str, choix: Cas, tmp_path: Path) -> None:
-    """La même commande, deux fois."""
+def collecter_puis_relancer(nom: str, choix: Cas, tmp_path: Path, *, relancer: bool = True) -> None:
+    """La même commande, deux fois ; sinon, une."""
     with servir(nom, choix.cotation) as simulateur:
         releve = lancer(simulateur, tmp_path, *options_de(simulateur.protocole, choix))
         verifier(releve, simulateur)
+        if not relancer:
+            return
         relance = lancer(simulateur, tmp_path, *options_de(simulateur.protocole, choix))
         assert relance.code == releve.code
         if choix.fin is not None:

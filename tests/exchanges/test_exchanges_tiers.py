@@ -130,6 +130,32 @@ def verifier(releve: Releve, simulateur: Simulateur, nom: str, cas: Cas) -> None
     assert all(fin > simulateur.instrument.cotation_ms for _, fin in releve.trous("sans_transaction"))
 
 
+@pytest.mark.parametrize("nom", ["bitfinex", "kucoin"])
+def test_la_fiche_perdue_d_un_marche_rare_se_relit_par_pages(
+    nom: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ses centaines de minutes sans transaction ne se redemandent pas une à une, et redeviennent des faits."""
+    cas = Cas("1m", 2.5, 2, vide=0.6)
+    with servir(nom, vide=cas.vide) as simulateur:
+        releve = lancer(simulateur, tmp_path, *options_de(cas))
+        assert len(releve.trous("sans_transaction")) > 100
+        (tmp_path / "bougies.csv.fiche.json").unlink()
+        relance = lancer(simulateur, tmp_path, *options_de(cas))
+        assert (relance.code, relance.octets) == (0, releve.octets)
+        assert relance.trous("sans_transaction") == releve.trous("sans_transaction")
+        assert relance.pages <= releve.pages + 6
+        # Muet à ce moment-là : ce qui suit une ligne écrite n'est pas hors de ce qu'il sert, et se redemande.
+        (tmp_path / "bougies.csv.fiche.json").unlink()
+        with monkeypatch.context() as muet:
+            muet.setattr(simulateur, "bougies", lambda *_: [])
+            muette = lancer(simulateur, tmp_path, *options_de(cas))
+        assert (muette.code, muette.octets) == (3, releve.octets)
+        assert not [t for t in muette.trous("hors_fenetre_api") if t[0] > releve.lignes[0][0]]
+        guerie = lancer(simulateur, tmp_path, *options_de(cas))
+    assert (guerie.code, guerie.octets) == (0, releve.octets)
+    assert guerie.trous("sans_transaction") == releve.trous("sans_transaction")
+
+
 @pytest.mark.parametrize("nom", ["bitfinex", "coinbaseexchange", "kucoin"])
 def test_une_cotation_qu_une_panne_cachait_se_prouve_a_la_relance(
     nom: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -19,6 +19,7 @@ import pytest
 from attente import PLAFOND_S, attendre, moins_de
 from couverture import une_seule
 from ligne_de_commande import commande
+from ligne_de_commande import lancer as lancer_un_programme
 
 import module_ccxt_fr_v2 as module
 from bourse_locale import Bourse, Panne
@@ -93,6 +94,10 @@ def cli(vers: Callable[..., tuple[str, ...]], capsys: pytest.CaptureFixture[str]
 
 def lancer(*mots: str, **env: str) -> Fin:
     """La ligne de commande dans un vrai processus."""
+    if not env:
+        processus = lancer_un_programme(mots)
+        out, err = processus.communicate(timeout=PLAFOND_S)
+        return sans_trace(Fin(processus.returncode, out, err))
     fini = subprocess.run(
         [sys.executable, str(MODULE), *mots],
         capture_output=True, text=True, check=False, timeout=PLAFOND_S, env={**os.environ, "PYTHONDEVMODE": "", **env},
@@ -691,8 +696,7 @@ def test_lister_ecrit_sur_stdout(cli: Callable[..., Fin], dossier: Path) -> None
 
 def test_un_tube_ferme_n_est_pas_une_trace() -> None:
     """`--lister exchanges | head` : le lecteur parti, la commande finit sans bruit."""
-    commande = [sys.executable, str(MODULE), "--lister", "exchanges"]
-    with subprocess.Popen(commande, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as processus:
+    with lancer_un_programme(["--lister", "exchanges"]) as processus:
         assert processus.stdout is not None
         assert processus.stderr is not None
         processus.stdout.close()
@@ -962,8 +966,7 @@ def test_un_vrai_processus_ne_laisse_rien_trainer(vers: Callable[..., tuple[str,
 @contextlib.contextmanager
 def demarrer(*mots: str) -> Any:
     """La ligne de commande en cours d'exécution ; tuée si le test la laisse."""
-    commande = [sys.executable, str(MODULE), *mots]
-    with subprocess.Popen(commande, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as processus:
+    with lancer_un_programme(mots) as processus:
         try:
             yield processus
         finally:

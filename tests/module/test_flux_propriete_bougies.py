@@ -479,6 +479,37 @@ def test_une_bougie_que_rien_n_a_pu_confirmer_avant_un_kill_l_est_a_la_relance(
     assert jeu.fiche.trous == []
 
 
+@pytest.mark.parametrize("retard", [5_000, 20_000])
+def test_la_derniere_bougie_d_un_flux_n_est_pas_prise_d_un_rest_en_retard_sur_lui(
+    retard: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Close pendant la grâce de la fin, elle est lue par REST, qui n'en dit pas encore tout : il est attendu."""
+    marche = Marche([[1] * 10] * 40)
+    monkeypatch.setattr(m, "maintenant_ms", lambda: marche.heure)
+
+    async def aussitot(secondes: float) -> None:
+        marche.heure += round(1000 * secondes)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(m, "pause", aussitot)
+
+    async def derouler() -> Jeu:
+        jeu = await jouer_sans_finir(marche, [*CRUES, ("jusqu_a", 1, "vient")])
+        await asyncio.sleep(0)
+        marche.retard = retard
+        marche.heure = T0 + (marche.heure - T0) // MINUTE * MINUTE + MINUTE - 1
+        jeu.dire(jeu.etats(marche.heure, marche.heure))
+        await jeu.finir()
+        return jeu
+
+    jeu = asyncio.run(derouler())
+    fausses = {i: ligne for i, ligne in jeu.lignes.items() if ligne != marche.vraies()[i]}
+    assert fausses == {}
+    derniere = T0 + (marche.heure - T0) // MINUTE * MINUTE - MINUTE
+    assert (derniere in jeu.lignes) == (retard < 8_000), "relue quand le REST l'a dite"
+    assert not m.croiser(jeu.fiche.couverts, [(max(jeu.lignes) + MINUTE, marche.heure)])
+
+
 def test_un_rest_en_retard_puis_en_panne_ne_laisse_pas_une_bougie_entamee(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lue trop tôt, elle devait l'être de nouveau : il n'a plus répondu. Vu par la propriété, une fois en 1 500."""
 

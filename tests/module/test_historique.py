@@ -41,6 +41,7 @@ from module_ccxt_fr_v2 import (
     HEURE_MS,
     HORS_FENETRE_API,
     JOUR_MS,
+    MARGE,
     MINUTE_MS,
     SANS_TRANSACTION,
     ErreurDefinitive,
@@ -58,6 +59,7 @@ from module_ccxt_fr_v2 import (
     Trou,
     borner,
     planifier,
+    rapprocher,
 )
 
 if TYPE_CHECKING:
@@ -943,6 +945,37 @@ def test_planifier_demande_ce_qui_manque_et_rien_d_autre(
     plan = planifier((demande[0] * MINUTE_MS, demande[1] * MINUTE_MS), fiche, Timeframe.lire("1m"), relecture)
     assert {p for d, f in plan for p in range(d // MINUTE_MS, f // MINUTE_MS)} == attendus
     assert all(gauche[1] < droite[0] for gauche, droite in pairwise(plan))
+
+
+def test_des_manques_epars_se_demandent_ensemble_quelques_uns_chacun_seul() -> None:
+    """Avant, après et dedans restent trois demandes ; huit minutes proches n'en sont qu'une, et le lointain à part."""
+    trois = [(0, 10), (12, 14), (16, 20)]
+    huit = [(rang, rang + 1) for rang in range(100, 124, 3)]
+    assert rapprocher([*trois, *huit, (900, 950)], lambda debut, fin: fin - debut, 5) == [
+        *trois, (100, 122), (900, 950),
+    ]  # fmt: skip
+    assert rapprocher(huit[1:], lambda debut, fin: fin - debut, 5) == huit[1:]
+    assert rapprocher(huit, lambda debut, fin: fin - debut, 1) == huit
+    assert rapprocher([], lambda debut, fin: fin - debut, 5) == []
+
+
+def test_une_page_ramenee_est_dite_une_fois_et_telle_qu_elle_est(caplog: pytest.LogCaptureFixture) -> None:
+    """Un exchange qui rend trois bougies : les pages sont ramenées à huit, pas à trois, et une seule fois."""
+    caplog.set_level("INFO", "module_ccxt_fr_v2")
+    serveur = Serveur(marche("plein", "1m"), limite=3)
+    verifier_vrai(lire(serveur, "1m", plage_de("1m")[1:], taille=50), serveur)
+    dits = [r.getMessage() for r in caplog.records if "ramenées" in r.getMessage()]
+    assert dits == ["L'exchange rend 3 bougies par page, pas 50 : pages ramenées à 8."]
+
+
+def test_la_page_choisie_n_est_jamais_depassee(caplog: pytest.LogCaptureFixture) -> None:
+    """`--limite 5` d'un exchange qui en rend trois : on n'en demande pas huit."""
+    caplog.set_level("INFO", "module_ccxt_fr_v2")
+    serveur = Serveur(marche("plein", "1m"), limite=3)
+    verifier_vrai(lire(serveur, "1m", plage_de("1m")[1:], taille=5), serveur)
+    assert [r.getMessage() for r in caplog.records if "ramenées" in r.getMessage()] == []
+    demandees = [(fin - debut) // MINUTE_MS for code, debut, fin, relue in serveur.appels if code == "1m" and not relue]
+    assert max(demandees) <= 5 + MARGE
 
 
 def test_une_suite_deja_obtenue_ne_redevient_pas_avant_cotation() -> None:

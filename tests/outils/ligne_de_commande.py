@@ -64,12 +64,17 @@ def telecharger(
     return m.principal(commande(bourse, sortie, bornes, *mots, exchange=exchange, config=config))
 
 
-def lancer(arguments: Sequence[str], **reglages: Any) -> subprocess.Popen[str]:
-    """La ligne de commande dans un vrai processus, sans attendre sa fin."""
-    LANCES.append(subprocess.Popen(
-        [sys.executable, "-X", "faulthandler", str(MODULE), *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **reglages,
-    ))  # fmt: skip
+def lancer(arguments: Sequence[str], script: Path = MODULE, **reglages: Any) -> subprocess.Popen[str]:
+    """La ligne de commande dans un vrai processus, sans attendre sa fin ; ses imports tiers sont faits d'avance."""
+    from vrais_processus import Programme, se_fait_naitre
+
+    if se_fait_naitre():
+        LANCES.append(Programme(script, arguments, **reglages))
+    else:
+        LANCES.append(subprocess.Popen(
+            [sys.executable, "-X", "faulthandler", str(script), *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **reglages,
+        ))  # fmt: skip
     return LANCES[-1]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 from attente import PLAFOND_S
+from ligne_de_commande import lancer
 
 import module_ccxt_fr_v2 as module
 import runner_ccxt_batch as runner
@@ -69,8 +70,11 @@ class Lot:
 
     def demarrer(self, *mots: str, groupe: bool = False) -> subprocess.Popen[str]:
         """Le runner dans un vrai processus (`groupe` : chef du sien), sans attendre sa fin."""
+        mots = ("--yaml", str(self.yaml), *mots)
+        if "--dask" not in mots:  # dont les workers naissent, eux aussi, d'un Python neuf
+            return lancer(mots, RUNNER, start_new_session=groupe)
         return subprocess.Popen(
-            [sys.executable, str(RUNNER), "--yaml", str(self.yaml), *mots],
+            [sys.executable, str(RUNNER), *mots],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=groupe,
         )  # fmt: skip
 

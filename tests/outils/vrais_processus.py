@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import faulthandler
 import itertools
 import multiprocessing
 import os
@@ -12,6 +14,9 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import types
+from concurrent.futures import ThreadPoolExecutor, wait
+from importlib.machinery import SourceFileLoader
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +30,7 @@ from annexes_ccxt_fr import octets_douteux
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
 
 # pandas : pyarrow l'importe à la première table faite d'objets, s'il est installé, un tiers de seconde.
@@ -33,9 +39,14 @@ IMPORTS_FAITS = (
 )  # fmt: skip
 
 
+def se_fait_naitre() -> bool:
+    """Vrai où un serveur peut en faire naître : Linux, macOS."""
+    return "forkserver" in multiprocessing.get_all_start_methods()
+
+
 def processus_neufs() -> Any:
     """De quoi lancer de vrais processus, nés d'un serveur qui a fait leurs imports."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    if not se_fait_naitre():
         pytest.skip("demande forkserver (Linux, macOS)")
     contexte = multiprocessing.get_context("forkserver")
     contexte.set_forkserver_preload([__name__, *IMPORTS_FAITS])
@@ -80,13 +91,113 @@ def _executer_seul(script: Path, arguments: Sequence[str], dits: Sequence[Path])
     for descripteur, dit in enumerate(dits, start=1):
         os.dup2(os.open(dit, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descripteur)
     os.chdir(script.parent)
+    _oublier_le_depot(script)
+    sys.modules |= dict.fromkeys(PIECES[1:])  # type: ignore[arg-type]  # installé, le projet s'importe de partout
+    sys.argv = [script.name, *arguments]
+    runpy.run_path(script.name, run_name="__main__")
+
+
+class Programme(subprocess.Popen[str]):
+    """Un script lancé pour de vrai, comme le fait `Popen`, mais né du serveur : ses imports tiers sont déjà faits.
+
+    Le code compilé du script est exécuté comme « __main__ », d'un `sys.modules` sans rien du dépôt, et Python finit
+    comme d'ordinaire (`Py_Exit` : fils, atexit, tampons, destructions). Qui éprouve les imports, l'environnement de
+    l'interpréteur ou ses descripteurs en lance un neuf.
+    """
+
+    _child_created = False  # pour `Popen.__del__` : ce n'est pas lui qui l'a lancé
+
+    def __init__(
+        self, script: Path, arguments: Sequence[str], *, cwd: Path | None = None,
+        preexec_fn: Callable[[], object] | None = None, start_new_session: bool = False,
+    ) -> None:  # fmt: skip
+        self.args, self.returncode, self.stdin = [str(script), *arguments], None, None
+        (out, dit), (err, redit) = (multiprocessing.Pipe(duplex=False) for _ in range(2))
+        d_abord = [*([os.setsid] if start_new_session else []), *([preexec_fn] if preexec_fn else [])]
+        milieu = (Path.cwd() if cwd is None else cwd, dict(os.environ), d_abord)
+        self._processus = processus_neufs().Process(target=_etre, args=(script, self.args, dit, redit, milieu))
+        self._processus.start()
+        self.pid: int = self._processus.pid
+        dit.close()
+        redit.close()
+        self.stdout, self.stderr = (os.fdopen(os.dup(recu.fileno()), encoding="utf-8") for recu in (out, err))
+        out.close()
+        err.close()
+
+    def poll(self) -> int | None:
+        """Le code de sortie, s'il a fini."""
+        code: int | None = self._processus.exitcode
+        self.returncode = code
+        return code
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Le code de sortie, une fois fini."""
+        self._processus.join(timeout)
+        if (code := self.poll()) is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return code
+
+    def send_signal(self, sig: int) -> None:
+        """Un signal, s'il vit encore."""
+        if self.poll() is None:
+            os.kill(self.pid, sig)
+
+    def communicate(self, input: str | None = None, timeout: float | None = None) -> tuple[str, str]:  # noqa: A002
+        """Ce qu'il a dit, une fois fini."""
+        assert input is None
+        with ThreadPoolExecutor(2) as fils:
+            lectures = [fils.submit(flux.read) for flux in (self.stdout, self.stderr) if flux and not flux.closed]
+            if wait(lectures, timeout).not_done:
+                self.kill()
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        for flux in (self.stdout, self.stderr):
+            flux and flux.close()
+        self.wait(timeout)
+        dits = [lecture.result() for lecture in lectures]
+        return dits[0], dits[-1]
+
+
+def _etre(script: Path, mots: list[str], dit: Connection, redit: Connection, milieu: tuple[Any, ...]) -> None:
+    dossier, environnement, d_abord = milieu
+    for descripteur, flux in enumerate((dit, redit), start=1):
+        os.dup2(flux.fileno(), descripteur)
+        flux.close()
+    sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115
+    sys.stderr = sys.__stderr__ = open(  # type: ignore[misc]  # noqa: SIM115
+        2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
+    )
+    faulthandler.enable(2)
+    for geste in d_abord:
+        geste()
+    os.environ.clear()
+    os.environ.update(environnement)
+    sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
+    os.chdir(dossier)
+    _oublier_le_depot(script)
+    sys.argv = mots
+    compile_ = SourceFileLoader(script.stem, str(script)).get_code(script.stem)
+    principal = sys.modules["__main__"] = types.ModuleType("__main__")
+    principal.__file__ = str(script)
+    code: object = 0
+    try:
+        exec(compile_, vars(principal))  # type: ignore[arg-type]  # noqa: S102
+    except SystemExit as fin:
+        code = fin.code
+    except BaseException:  # noqa: BLE001  ce que l'interpréteur en ferait
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    if not isinstance(code, int | None):
+        sys.stderr.write(f"{code}\n")
+        code = 1
+    ctypes.pythonapi.Py_Exit(ctypes.c_int(code or 0))
+
+
+def _oublier_le_depot(script: Path) -> None:
+    """Ne s'importe plus du dépôt que ce qui est à côté du script."""
     depot = Path(m.__file__).parent
     sys.path[:] = [str(script.parent), *(c for c in sys.path if not Path(c).resolve().is_relative_to(depot))]
     for nom in [nom for nom in sys.modules if nom.partition(".")[0] in PIECES]:
         del sys.modules[nom]
-    sys.modules |= dict.fromkeys(PIECES[1:])  # type: ignore[arg-type]  # installé, le projet s'importe de partout
-    sys.argv = [script.name, *arguments]
-    runpy.run_path(script.name, run_name="__main__")
 
 
 def tuer(processus: BaseProcess, quand: Callable[[], bool], apres_s: float = 0.0) -> None:
