@@ -5182,6 +5182,7 @@ class _Bruyante:
     date_recue_ms = 0  # quand, à l'horloge locale
     particularite = Particularite()
     carnets_numerotes = False
+    sans_cles = False
     timeout_on_exit = 0  # ccxt attend un quart de seconde une fermeture qu'aiohttp attend déjà
     signaler: Callable[[Exception], None] | None = None  # ce qui coupe un flux, sans attendre que quelqu'un demande
     a_rebours: bool | None = None  # ses listes de trades commencent par le plus récent
@@ -5190,6 +5191,21 @@ class _Bruyante:
     def to_array(valeur: Any) -> Any:
         """Celui de ccxt ne tient pas une sous-classe de `dict` pour un `dict` : nos rayons en sont (backpack)."""
         return list(valeur.values()) if isinstance(valeur, dict) else valeur
+
+    async def fetch_markets(self, params: Any = None) -> Any:
+        """Les marchés, sans rien de privé : une clé invalide, ou sans droits, n'empêche pas de lire ce qui est public.
+
+        kucoin y joint ses listes de marge, gate et coinbase ce qu'ils savent du compte.
+        """
+        self.sans_cles = True
+        try:
+            return await super().fetch_markets(params or {})  # type: ignore[misc]  # la classe ccxt est dessous
+        finally:
+            self.sans_cles = False
+
+    def check_required_credentials(self, error: bool = True) -> bool:
+        """Vrai si les clés sont là ; sans les exiger, une classe ne veut que savoir si elle peut joindre du privé."""
+        return (error or not self.sans_cles) and bool(super().check_required_credentials(error))  # type: ignore[misc]
 
     def safe_integer(self, donnees: Any, cle: Any, defaut: Any = None) -> Any:
         """Un entier, avec tous ses chiffres : ccxt le lit par un flottant, qui en tient quinze."""
@@ -5569,7 +5585,6 @@ def _config(reglages: Reglages) -> dict[str, Any]:
         "defaultType": type_marche,
         "defaultSubType": reglages.sous_type,
         "defaultMarginMode": reglages.mode_marge,
-        "fetchMargins": False,  # binance : listes privées, où une clé invalide arrêterait tout
     }
     options = fondre_dicts({cle: valeur for cle, valeur in defauts.items() if valeur is not None}, reglages.options)
     config = {

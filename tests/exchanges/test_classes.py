@@ -255,6 +255,29 @@ def test_une_bougie_publique_se_demande_sans_les_cles(nom: str) -> None:
         assert nom in BOUGIES_PRIVEES or not any(secret in texte for secret in secrets), serie.cle
 
 
+@pytest.mark.parametrize("nom", ["alpaca", "coinbase", "gate", "gateeu", "kucoin", "kucoinfutures"])
+def test_les_marches_se_lisent_sans_les_cles(nom: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Une clé périmée arrêtait kucoin, qui joint à ses marchés des listes de marge ; alpaca n'a rien sans clé."""
+    parties: list[str] = []
+
+    async def repondre(url: str, _methode: str = "GET", entetes: Any = None, corps: Any = None) -> Any:
+        parties.append(f"{url} {entetes} {corps}")
+        return {}
+
+    async def lire() -> None:
+        identifiants = {"apiKey": "CLEDESESSAIS", "secret": "c2VjcmV0c2VjcmV0", "password": "PASSEDESESSAIS"}
+        api = module.instancier(module.Reglages(nom, identifiants=identifiants))
+        monkeypatch.setattr(api, "fetch", repondre)
+        with contextlib.suppress(ccxt.BaseError, LookupError, TypeError, AttributeError):  # des réponses vides
+            await api.fetch_markets()
+        assert api.check_required_credentials(False)
+        await api.close()
+
+    asyncio.run(lire())
+    assert parties
+    assert any("DESESSAIS" in partie for partie in parties) == (nom == "alpaca")
+
+
 @pytest.mark.parametrize("nom", AVEC_BOUGIES)
 def test_la_page_est_une_page_que_la_classe_sait_demander(nom: str) -> None:
     """Une ligne de moins change la demande, ou le nombre n'y est pas du tout : la classe ne rogne pas la page."""

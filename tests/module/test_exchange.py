@@ -411,7 +411,7 @@ def test_config_ccxt_l_emporte_en_profondeur() -> None:
         "enableRateLimit": True,
         "timeout": 7,
         "options": {
-            "defaultType": "future", "defaultSubType": "linear", "defaultMarginMode": "cross", "fetchMargins": False,
+            "defaultType": "future", "defaultSubType": "linear", "defaultMarginMode": "cross",
             "a": {"x": 1, "y": 2},
         },
         "apiKey": CLE,
