@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # duckdb 2.0.1, pyarrow 26.0.1, pandas 3.1.1, polars 2.1.0, Python 3.11.
-# Supposé avant l'essai : un identifiant trop grand pour 64 bits est lu en texte, en grand entier, ou refusé ; et ce que DuckDB lit juste, il
-# l'écrit juste.
+# Supposé avant l'essai : un identifiant trop grand pour 64 bits est lu en texte, en grand entier, ou refusé. On supposerait aussi que ce que
+# DuckDB lit juste, il l'écrit juste.
 # Vu : DuckDB lit d'un CSV les identifiants de paradex (28 chiffres) en HUGEINT, tous distincts ; mais son Parquet et son `.df()` en font des
 # flottants, sans erreur, comme pyarrow d'un CSV, et tous deux d'un JSON. De mille trades d'une seconde, il reste dix identifiants :
 # un CSV converti en Parquet, puis dédoublonné, perd 99 trades sur cent. polars (Int128), et pandas (entiers de Python) gardent
