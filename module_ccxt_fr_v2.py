@@ -5238,7 +5238,7 @@ class _Bruyante:
         Sans id, il laisse à rebours ceux d'une liste qui commence par la fin (phemex, hollaex) ; d'un uuid (bitvavo,
         derive), il compare les textes. L'ouverture et la clôture d'une bougie qui en est faite seraient fausses.
         """
-        if (cle, autre) != ("timestamp", "id") or not lignes:
+        if (cle, autre) != ("timestamp", "id") or descending or not lignes:
             return super().sort_by_2(lignes, cle, autre, descending)  # type: ignore[misc]  # la classe ccxt est dessous
         instants = [_en_nombre(ligne.get(cle)) or 0.0 for ligne in lignes]
         montees = sum((apres > avant) - (apres < avant) for avant, apres in itertools.pairwise(instants))

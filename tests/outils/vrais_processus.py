@@ -195,7 +195,10 @@ def _etre(script: Path, mots: list[str], dit: Connection, redit: Connection, mil
 def _oublier_le_depot(script: Path) -> None:
     """Ne s'importe plus du dépôt que ce qui est à côté du script."""
     depot = Path(m.__file__).parent
-    sys.path[:] = [str(script.parent), *(c for c in sys.path if not Path(c).resolve().is_relative_to(depot))]
+    lieux = {chemin: Path(chemin).resolve() for chemin in sys.path}
+    # La commande du README met son environnement dans le dépôt : ce qui y est installé reste.
+    dehors = [c for c, lieu in lieux.items() if "site-packages" in lieu.parts or not lieu.is_relative_to(depot)]
+    sys.path[:] = [str(script.parent), *dehors]
     for nom in [nom for nom in sys.modules if nom.partition(".")[0] in PIECES]:
         del sys.modules[nom]
 
