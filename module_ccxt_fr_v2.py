@@ -8044,8 +8044,10 @@ def planifier(demande: Intervalle, fiche: Fiche, timeframe: Timeframe, relecture
 MANQUES_EPARS = 8  # d'une page : moins, chacun se demande seul, et rien de ce qui est su n'est redit
 
 
-def rapprocher(manques: Sequence[Intervalle], ecart: Callable[[int, int], int], proche: int) -> list[Intervalle]:
-    """Ces intervalles ; ceux qui sont nombreux à se suivre de près, en un seul.
+def rapprocher(
+    manques: Sequence[Intervalle], ecart: Callable[[int, int], int], proche: int, *, nombreux: int = MANQUES_EPARS
+) -> list[Intervalle]:
+    """Ces intervalles ; ceux qui sont `nombreux` à se suivre de près, en un seul.
 
     D'un marché rare dont la fiche est perdue, les lignes écrites ne prouvent qu'elles : chaque minute sans transaction
     serait une demande, et sa preuve deux autres. `ecart` compte les bougies sues d'entre deux, redemandées au passage.
@@ -8056,7 +8058,7 @@ def rapprocher(manques: Sequence[Intervalle], ecart: Callable[[int, int], int], 
             grappes[-1].append(manque)
         else:
             grappes.append([manque])
-    reunies = ([(g[0][0], g[-1][1])] if len(g) >= MANQUES_EPARS else g for g in grappes)
+    reunies = ([(g[0][0], g[-1][1])] if len(g) >= nombreux else g for g in grappes)
     return list(itertools.chain.from_iterable(reunies))
 
 

@@ -48,6 +48,7 @@ from module_ccxt_fr_v2 import (
     journal,
     nombre_de,
     oter,
+    rapprocher,
 )
 
 if TYPE_CHECKING:
@@ -136,14 +137,8 @@ def a_redemander(fiche: Fiche) -> list[Intervalle]:
 
     De bougies, des trous qu'une page sépare à peine se relisent ensemble, avec les lignes d'entre eux.
     """
-    if not fiche.cle.a_une_grille:
-        return intervalles_de(fiche.trous)
-    reunis: list[Intervalle] = []
-    for trou in fiche.trous:
-        proche = reunis and trou.debut - reunis[-1][1] <= TROUS_PROCHES * grille(fiche).pas_ms
-        debut = reunis.pop()[0] if proche else trou.debut
-        reunis.append((debut, trou.fin))
-    return reunis
+    trous = intervalles_de(fiche.trous)
+    return rapprocher(trous, grille(fiche).compter, TROUS_PROCHES, nombreux=1) if fiche.cle.a_une_grille else trous
 
 
 def _relectures(lecteur: Sortie, tache: Tache) -> Iterator[tuple[Tache, dict[CleSerie, list[Intervalle]]]]:

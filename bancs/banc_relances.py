@@ -16,19 +16,15 @@ from typing import TYPE_CHECKING, NamedTuple
 RACINE = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(RACINE), *(str(RACINE / "tests" / dossier) for dossier in ("outils", "exchanges"))]
 
-from bourses_tierces import pas_de  # noqa: E402  le chemin vient d'être posé
-from bourses_tierces_table import PROTOCOLES  # noqa: E402
+from bourses_tierces_table import PROTOCOLES  # noqa: E402  le chemin vient d'être posé
 from collecte_tierce import lancer  # noqa: E402
 from temps_simule import HEURE_DES_ESSAIS, temps_simule  # noqa: E402
-from test_exchanges_table import Cas, duree, options_de, servir  # noqa: E402
+from test_exchanges_table import Cas, en_panne, options_de, servir  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bourses_tierces_table import Tierce
     from collecte_tierce import Releve
-
-    from bourse_locale.marche import Bougie, Pas
 
 RECENTES = 60  # bougies : ce qu'une réplique n'a pas encore, ou tout ce qu'il reste d'un passé oublié
 
@@ -56,23 +52,6 @@ PANNES: dict[str, Callable[[bool, float], bool]] = {
     "réplique en retard": lambda _sienne, age: age > RECENTES,
     "passé oublié": lambda _sienne, age: age <= RECENTES,
 }
-
-
-@contextlib.contextmanager
-def en_panne(simulateur: Tierce, garde: Callable[[bool, float], bool]) -> Iterator[None]:
-    """L'exchange, tant qu'il tait ce que la panne ne garde pas."""
-    repondre, pas_ms = simulateur.bougies, duree(simulateur.protocole.timeframe)
-
-    def bougies(code: Pas | str, debut: int, fin: int) -> list[Bougie]:
-        pas = pas_de(code) if isinstance(code, str) and code[:-1].isdecimal() else code
-        heure = simulateur.maintenant_ms()
-        return [b for b in repondre(code, debut, fin) if garde(pas == pas_ms, (heure - b.ts) / pas_ms)]
-
-    simulateur.bougies = bougies  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        simulateur.bougies = repondre  # type: ignore[method-assign]
 
 
 def ecarts(neuf: Releve, vue: Releve, relance: Releve, *, finie: bool) -> list[str]:

@@ -84,6 +84,20 @@ def servir(
         yield simulateur
 
 
+@contextlib.contextmanager
+def en_panne(simulateur: Tierce, garde: Callable[[bool, float], bool]) -> Iterator[None]:
+    """L'exchange, tant qu'il tait des bougies ; `garde` : celle-là est de la série demandée, et a cet âge, en pas."""
+    repondre, pas_ms = simulateur.bougies, duree(simulateur.protocole.timeframe)
+
+    def bougies(pas: Pas | str, debut: int, fin: int) -> list[Bougie]:
+        heure = simulateur.maintenant_ms()
+        return [b for b in repondre(pas, debut, fin) if garde(pas == pas_ms, (heure - b.ts) / pas_ms)]
+
+    with pytest.MonkeyPatch.context() as rustine:
+        rustine.setattr(simulateur, "bougies", bougies)
+        yield
+
+
 def duree(timeframe: str) -> int:
     """Le pas d'un timeframe court, en ms."""
     pas = pas_de(timeframe)
@@ -166,20 +180,13 @@ def verifier_les_lignes(releve: Releve, simulateur: Tierce) -> None:
 
 
 @pytest.mark.parametrize("nom", ["btcmarkets", "cex", "foxbit", "lbank", "whitebit"])
-def test_une_cotation_recente_qu_une_panne_cachait_se_prouve_a_la_relance(
-    nom: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_une_cotation_recente_qu_une_panne_cachait_se_prouve_a_la_relance(nom: str, tmp_path: Path) -> None:
     """D'un exchange sans date de fin, toute page qui commence avant la cotation irait jusqu'à maintenant."""
     with servir(nom, 90, panne=False) as simulateur:
-        repondre, options = simulateur.bougies, options_de(simulateur.protocole, Cas(500, 10))
-
-        def seules(pas: Pas | str, debut: int, fin: int) -> list[Bougie]:
-            return repondre(pas, debut, fin) if pas == 60_000 else []
-
-        monkeypatch.setattr(simulateur, "bougies", seules)
-        cachee = lancer(simulateur, tmp_path, *options)
+        options = options_de(simulateur.protocole, Cas(500, 10))
+        with en_panne(simulateur, lambda sienne, _age: sienne):
+            cachee = lancer(simulateur, tmp_path, *options)
         assert (cachee.code, len(cachee.trous("hors_fenetre_api")), cachee.trous("avant_cotation")) == (3, 1, [])
-        monkeypatch.undo()
         vue = lancer(simulateur, tmp_path, *options)
         verifier_les_lignes(vue, simulateur)
         assert (vue.code, vue.lignes, len(vue.trous("avant_cotation"))) == (0, cachee.lignes, 1)
@@ -188,20 +195,13 @@ def test_une_cotation_recente_qu_une_panne_cachait_se_prouve_a_la_relance(
 
 
 @pytest.mark.parametrize("nom", ["bitbank", "bitstamp"])
-def test_des_bougies_plates_qu_une_panne_taisait_reviennent_a_la_relance(
-    nom: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_des_bougies_plates_qu_une_panne_taisait_reviennent_a_la_relance(nom: str, tmp_path: Path) -> None:
     """Les minutes muettes, un quart d'heure sans transaction ne dit rien des siennes : elles sont plates."""
     with servir(nom, 200, panne=False, vide=0.9) as simulateur:
-        repondre, options = simulateur.bougies, options_de(simulateur.protocole, Cas(300, 10))
-
-        def longues(pas: Pas | str, debut: int, fin: int) -> list[Bougie]:
-            return [] if pas == 60_000 else repondre(pas, debut, fin)
-
-        monkeypatch.setattr(simulateur, "bougies", longues)
-        muette = lancer(simulateur, tmp_path, *options)
+        options = options_de(simulateur.protocole, Cas(300, 10))
+        with en_panne(simulateur, lambda sienne, _age: not sienne):
+            muette = lancer(simulateur, tmp_path, *options)
         assert (muette.code, muette.lignes, muette.trous("sans_transaction")) == (3, [], [])
-        monkeypatch.undo()
         vue = lancer(simulateur, tmp_path, *options)
         verifier_les_lignes(vue, simulateur)
         assert (vue.code, vue.trous("sans_transaction"), len(vue.lignes)) == (0, [], 191)

@@ -78,7 +78,6 @@ def test_elle_marche_aussi_dans_une_boucle_deja_lancee(bourse: Bourse, options: 
 
 
 @pytest.mark.posix
-@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="Windows n'adresse pas un signal à un fil")
 def test_interrompre_le_notebook_annule_ce_qui_court() -> None:
     """La cellule s'arrête, et la tâche, dans son fil, a rangé avant."""
     suite: list[str] = []

@@ -496,7 +496,6 @@ def test_un_dossier_impossible_est_dit(cli: Callable[..., Fin], dossier: Path) -
 
 
 @pytest.mark.posix
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="ce système n'a pas de tube nommé")
 @pytest.mark.parametrize(("option", "code"), [("--sortie", 2), ("--bilan", 1)])
 def test_ce_qui_n_est_pas_un_fichier_ordinaire_n_est_pas_remplace(
     vers: Callable[..., tuple[str, ...]], dossier: Path, option: str, code: int
