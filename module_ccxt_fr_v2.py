@@ -7376,10 +7376,25 @@ def _commence(
     loin = max(PREMIER_MARCHE_MS, droite - SILENCE_MS)
     return (
         commencent(droite, reponses)
+        and not _oublient(droite, reponses)
         and droite - max(ouvertes, default=droite) <= doute_ms
         and any(debut <= loin and droite <= fin for debut, fin in vides)
         and (not temoin_long or any(debut <= loin for debut, _ in longs))
     )
+
+
+def _oublient(droite: int, reponses: Iterable[Reponse]) -> bool:
+    """Vrai si un timeframe long, demandé d'avant cette ligne, ne vit qu'après la bougie où elle est.
+
+    L'exchange garde tant de jours, de tout : la plus ancienne bougie d'un timeframe y est celle d'un autre par hasard.
+    """
+    apres, dedans = set[str](), set[str]()
+    for (timeframe, debut, fin), vives in ((r.question, r.vives) for r in reponses if r.vives and not r.de_la_serie):
+        if any(ouverture <= droite < cloture for ouverture, cloture in vives):
+            dedans.add(timeframe.code)
+        elif debut < timeframe.plancher(droite) < fin and droite < vives[0][0]:
+            apres.add(timeframe.code)
+    return bool(apres - dedans)
 
 
 def commencent(ligne: int, reponses: Iterable[Reponse]) -> bool:
@@ -7780,16 +7795,16 @@ class Lecteur:
         self.pages, self.concurrence, self.par_page = pages, concurrence, par_page
 
     async def lire(
-        self, debut: int, fin: int, *, ancien: bool = False, tete_libre: bool = False
+        self, debut: int, fin: int, *, ancien: bool = False, suivante: int | None = None, tete_libre: bool = False
     ) -> AsyncGenerator[Morceau]:
         """Rend les bougies de [début, fin[ par morceaux contigus et croissants, du premier au dernier instant.
 
-        `ancien` : des lignes d'avant sont déjà écrites. `tete_libre` : rien n'est demandé avant la première bougie
-        servie, et les morceaux commencent à elle.
+        `ancien` : des lignes d'avant sont déjà écrites. `suivante` : la première écrite d'après. `tete_libre` : rien
+        n'est demandé avant la première bougie servie, et les morceaux commencent à elle.
         """
         avancer, curseur, fin = self.pages.timeframe.avancer, *map(self.pages.timeframe.plafond, (debut, fin))
         vol = _EnVol(self, curseur, fin)
-        vide = _Vide(self.pages, Manque(curseur, fin, None, None, ancien))
+        vide = _Vide(self.pages, Manque(curseur, fin, None, suivante, ancien))
         try:
             while curseur < fin:
                 try:
@@ -7810,12 +7825,12 @@ class Lecteur:
                 premiere, derniere = utiles["timestamp"][0].as_py(), utiles["timestamp"][-1].as_py()
                 if tete_libre and vide.manque.gauche is None:
                     curseur = premiere
-                manque = Manque(curseur, avancer(derniere, 1), vide.manque.gauche, None, ancien)
+                manque = Manque(curseur, avancer(derniere, 1), vide.manque.gauche, suivante, ancien)
                 cadre = self.pages.conduite.cadre(reponse)
                 yield await self._morceau(manque, *deplier(reponse, manque, cadre), [*vide.enquete.reponses, reponse])
                 curseur = manque.fin
                 # Le vide est fini ; le prochain aura cette réponse à sa gauche.
-                vide = _Vide(self.pages, Manque(curseur, fin, derniere, None, ancien), [reponse])
+                vide = _Vide(self.pages, Manque(curseur, fin, derniere, suivante, ancien), [reponse])
                 vol.sauter(curseur)
         except PasRefuse as refus:
             journal.warning("%s", refus.complet())
@@ -8183,7 +8198,9 @@ class Historique:
         # Savoir le marché pas encore coté n'est pas en avoir des lignes : sa première bougie reste à prouver.
         avant = [(t.debut, t.fin) for t in self.fiche.trous if t.raison == AVANT_COTATION]
         ancien = any(su[0] < debut for su in oter(sus, avant))
-        async for morceau in lecteur.lire(debut, fin, ancien=ancien, tete_libre=libre):
+        ecrites = croiser(oter(sus, intervalles_de(self.fiche.trous)), [(fin, INSTANT_MAX_MS)])
+        suivante = ecrites[0][0] if ecrites else None
+        async for morceau in lecteur.lire(debut, fin, ancien=ancien, suivante=suivante, tete_libre=libre):
             if libre:  # sans début demandé : la demande commence où l'exchange commence
                 self.demande, libre = (morceau.couvert[0], self.demande[1]), False
             yield self._en_lot(morceau, sus)

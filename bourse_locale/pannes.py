@@ -292,6 +292,12 @@ def _replique(panne: Panne, lignes: list[Bougie], page: ContextePage) -> list[Bo
     return [bougie for bougie in lignes if bougie.ts < borne]
 
 
+def _oubli(panne: Panne, lignes: list[Bougie], page: ContextePage) -> list[Bougie]:
+    """Ne sert, de tout timeframe, que ce qui s'est ouvert depuis `age_s` secondes au plus."""
+    borne = page.maintenant_ms - panne.entier("age_s", 30 * 86_400) * 1000
+    return [bougie for bougie in lignes if bougie.ts >= borne]
+
+
 def _voisine_seule(_panne: Panne, lignes: list[Bougie], _page: ContextePage) -> list[Bougie]:
     """Ne rend de la page que sa première ligne : vide, avec une voisine connue."""
     return lignes[:1]
@@ -346,6 +352,7 @@ PANNES_DE_PAGE: dict[str, TransformationPage] = {
     "sourde": _sourde,
     "portee": _portee,
     "replique": _replique,
+    "oubli": _oubli,
     "voisine_seule": _voisine_seule,
     "erreur_si_vide": _erreur_si_vide,
     "fenetre_en_jours": _fenetre_en_jours,

@@ -432,7 +432,7 @@ COIN_M: dict[str, Any] = {"chemin": "/dapi/v1/klines", "symbol": "BTCUSD_PERP", 
 
 
 def test_des_mensonges_bien_formes() -> None:
-    """Sourde à la fenêtre, réduite aux dernières, en retard, vide à côté d'une voisine, plus courte en jours."""
+    """Sourde à la fenêtre, réduite aux dernières, en retard, oublieuse, vide à côté d'une voisine, plus courte en jours."""
     dernieres = [MAINTENANT // MINUTE_MS * MINUTE_MS - k * MINUTE_MS for k in range(4, -1, -1)]
     for debut in (DEBUT, DEBUT - 3 * JOUR_MS):
         assert [ligne[0] for ligne in page_avec(Panne("sourde", n=5), startTime=debut)[1]] == dernieres
@@ -441,6 +441,7 @@ def test_des_mensonges_bien_formes() -> None:
     assert page_avec(Panne("portee", n=5))[1] == []
     saine, retard = page_avec(Panne("replique", retard_s=300), startTime=recent)
     assert retard == saine[:-5]
+    assert page_avec(Panne("oubli", age_s=120), startTime=recent)[1] == saine[-2:]
     saine, seule = page_avec(Panne("voisine_seule"))
     assert seule == saine[:1]
     saine, courte = page_avec(Panne("fenetre_en_jours", jours=3), interval="1d")

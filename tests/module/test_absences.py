@@ -709,6 +709,39 @@ def test_8_3_ce_qui_precede_une_ligne_ecrite_n_est_pas_une_queue(
     assert (lignes(sortie), fiche(sortie).trous) == (oracle, [])
 
 
+@pytest.mark.parametrize("exchange", ["binance", "okx", "bybit"])
+@pytest.mark.parametrize("garde", ["2023-12-28T12:00Z", "2023-12-29T00:00Z"], ids=["4h", "1d"])
+def test_8_2_ce_que_tout_timeframe_oublie_au_meme_age_n_est_pas_une_cotation(
+    garde: str, exchange: str, bourse: Bourse, tmp_path: Path
+) -> None:
+    """Tant de jours de tout : la plus ancienne de 1h et de 4h ouvrent ensemble, par hasard ; celle de 1d, ou de 1w, non."""
+    fin, depuis = HEURE_BOURSE // HEURE_MS * HEURE_MS, module.lire_instant(garde, 0)
+    bornes, sortie = (fin - 19 * JOUR_MS, fin), tmp_path / "heures.csv"
+    bourse.pannes.vider()
+    bourse.pannes.ajouter(Panne("oubli", CHEMINS[exchange], age_s=(HEURE_BOURSE - depuis) // 1000))
+    assert telecharger(bourse, sortie, bornes, "--timeframe", "1h", exchange=exchange) == 3
+    assert fiche(sortie).trous == [module.Trou(bornes[0], depuis, HORS_FENETRE_API)]
+    assert lignes(sortie) == list(bourse.attendu(exchange, "BTC/USDT", "1h", depuis, fin))
+
+
+@pytest.mark.parametrize("exchange", ["binance", "okx", "bybit"])
+def test_8_4_une_ligne_ecrite_dement_la_cotation_que_l_exchange_montre(
+    exchange: str, bourse: Bourse, tmp_path: Path
+) -> None:
+    """Il ne sert plus rien d'avant un lundi premier du mois, de tout timeframe ; une semaine d'avant est écrite."""
+    garde, sortie = module.lire_instant("2024-01-01", 0), tmp_path / "heures.csv"
+    ecrites, mots = (garde - 12 * JOUR_MS, garde - 5 * JOUR_MS), ("--timeframe", "1h")
+    bourse.pannes.vider()
+    assert telecharger(bourse, sortie, ecrites, *mots, exchange=exchange) == 0
+    bourse.pannes.ajouter(Panne("oubli", CHEMINS[exchange], age_s=(HEURE_BOURSE - garde) // 1000))
+    plus_tot = (ecrites[0] - 9 * JOUR_MS, ecrites[1])
+    assert telecharger(bourse, sortie, plus_tot, *mots, exchange=exchange) == 3
+    assert fiche(sortie).trous == [module.Trou(plus_tot[0], ecrites[0], HORS_FENETRE_API)]
+    bourse.pannes.vider()
+    assert telecharger(bourse, sortie, plus_tot, *mots, exchange=exchange) == 0
+    assert (lignes(sortie), fiche(sortie).trous) == (list(bourse.attendu(exchange, "BTC/USDT", "1h", *plus_tot)), [])
+
+
 @pytest.mark.parametrize("exchange", ["binance", "bybit"])
 def test_8_4_reparer_redemande_les_faits_une_fois(exchange: str, bourse: Bourse, tmp_path: Path) -> None:
     """Des pages trouées en leur milieu sont crues ; la relance n'y revient pas, `--reparer` si."""
