@@ -3991,10 +3991,15 @@ class SortieFichier(Sortie):
 
 # --- Codecs : CSV
 
+SANS_FUSEAU = re.compile(rb",\d{4}-\d\d-\d\d([T ][\d:.]+)?[,\r\n]")  # d'une ligne, une date seule, ou une heure nue
 
-def conversions(donnee: TypeDonnee, colonnes: Sequence[str] | None = None) -> Any:
-    """Ce que l'analyseur d'Arrow fait des cellules ; niveaux et entiers, il les laisse en texte."""
-    lues = {"nombre": pa.float64(), "instant": pa.timestamp("us", "UTC")}  # polars récrit des dates à six décimales
+
+def conversions(donnee: TypeDonnee, fuseau: str | None = "UTC", colonnes: Sequence[str] | None = None) -> Any:
+    """Ce que l'analyseur d'Arrow fait des cellules ; niveaux et entiers, il les laisse en texte.
+
+    `fuseau` : None si aucun instant n'en dit ; Arrow refuse l'un pour l'autre.
+    """
+    lues = {"nombre": pa.float64(), "instant": pa.timestamp("us", fuseau)}  # polars récrit des dates à six décimales
     types = {nom: lues.get(nature, pa.string()) for nom, nature in donnee.colonnes}
     return pa_csv.ConvertOptions(
         column_types=types, include_columns=colonnes, null_values=[""], strings_can_be_null=True
@@ -4096,6 +4101,12 @@ class CodecCsv(Codec):
         """Ses octets, décompressés."""
         return chemin.open("rb") if self.texte(chemin) else gzip.GzipFile(chemin)
 
+    def fuseau(self, chemin: Path) -> str | None:
+        """Celui des instants ; None d'un fichier récrit sans (DuckDB d'avant 1.3), où ils sont tenus pour UTC."""
+        with self.ouvrir(chemin) as fichier:
+            fichier.readline()
+            return None if SANS_FUSEAU.search(fichier.readline(1 << 12)) else "UTC"
+
     def texte(self, chemin: Path) -> TexteCsv | None:
         if chemin.is_file():  # un tube attendrait sans fin qu'on y écrive
             with contextlib.suppress(OSError), chemin.open("rb") as fichier:
@@ -4123,7 +4134,7 @@ class CodecCsv(Codec):
                 source,
                 pa_csv.ReadOptions(column_names=donnee.noms if debut else None, block_size=1 << 20, use_threads=False),
                 pa_csv.ParseOptions(),
-                conversions(donnee, colonnes),
+                conversions(donnee, self.fuseau(chemin), colonnes),
             )
             for lot in lecteur:
                 yield aux_normes(pa.Table.from_batches([lot]), donnee)

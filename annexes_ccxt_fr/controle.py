@@ -272,7 +272,7 @@ def _sont_equivalents(lu: pa.DataType, voulu: pa.DataType) -> bool:
         return est_texte(lu)
     if pa.types.is_integer(voulu):  # pandas, d'une colonne qui a des vides
         return est_nombre(lu)
-    return bool(pa.types.is_large_list(lu) and est_niveaux(voulu) and lu.value_type == voulu.value_type)
+    return est_niveaux(voulu) and est_niveaux(lu) and set(lu.value_type) == set(voulu.value_type)
 
 
 class Examen:

@@ -134,8 +134,7 @@ def _de_la_base(sortie: SortieSqlite, contenu: str) -> PasLeNotre:
 def est_texte(nature: pa.DataType) -> bool:
     """Vrai d'un type dont les valeurs sont des textes, comme en écrivent pandas, polars et DuckDB."""
     simple = nature.value_type if pa.types.is_dictionary(nature) else nature
-    # Ceux de polars sont des « string_view » : une pyarrow d'avant la 16 n'en connaît pas le type.
-    return bool(pa.types.is_string(simple) or pa.types.is_large_string(simple) or str(simple) == "string_view")
+    return bool(pa.types.is_string(simple) or pa.types.is_large_string(simple) or pa.types.is_string_view(simple))
 
 
 def est_nombre(nature: pa.DataType) -> bool:
@@ -148,4 +147,5 @@ def est_niveaux(nature: pa.DataType) -> bool:
     if not (pa.types.is_list(nature) or pa.types.is_large_list(nature)) or not pa.types.is_struct(nature.value_type):
         return False
     champs = [nature.value_type.field(rang) for rang in range(nature.value_type.num_fields)]
-    return [champ.name for champ in champs] == ["price", "amount"] and all(est_nombre(champ.type) for champ in champs)
+    # pandas les range par leur nom, avec une pyarrow d'avant la 24.
+    return {champ.name for champ in champs} == {"price", "amount"} and all(est_nombre(champ.type) for champ in champs)

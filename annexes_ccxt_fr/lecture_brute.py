@@ -298,7 +298,9 @@ def _blocs(sortie: SortieFichier) -> Iterator[pa.Table]:
     """Les lignes du fichier, dans son ordre ; d'un texte, une cellule illisible est nulle."""
     with en_lisant(sortie.chemin):
         if isinstance(sortie.codec, CodecCsv):
-            yield from (_lignes_du_csv(lignes, sortie.type_donnee) for lignes in _textes(sortie.codec, sortie.chemin))
+            fuseau = sortie.codec.fuseau(sortie.chemin)
+            for lignes in _textes(sortie.codec, sortie.chemin):
+                yield _lignes_du_csv(lignes, sortie.type_donnee, fuseau)
         else:
             yield from par_blocs(sortie.codec).lots(sortie.chemin, sortie.type_donnee)
 
@@ -313,12 +315,12 @@ def _textes(codec: CodecCsv, chemin: Path) -> Iterator[list[bytes]]:
                 yield pleines
 
 
-def _lignes_du_csv(lignes: Sequence[bytes], donnee: TypeDonnee) -> pa.Table:
+def _lignes_du_csv(lignes: Sequence[bytes], donnee: TypeDonnee, fuseau: str | None) -> pa.Table:
     """Des lignes de CSV en table ; une cellule qui ne se lit pas est nulle, et toutes celles d'une ligne mal coupée."""
     octets = b"".join(lignes)
     with contextlib.suppress(ValueError, pa.ArrowException):
         lecture = pa_csv.ReadOptions(column_names=donnee.noms, block_size=len(octets) + 1, use_threads=False)
-        lue = pa_csv.read_csv(io.BytesIO(octets), lecture, pa_csv.ParseOptions(), conversions(donnee))
+        lue = pa_csv.read_csv(io.BytesIO(octets), lecture, pa_csv.ParseOptions(), conversions(donnee, fuseau))
         return aux_normes(lue, donnee)
     cellules = zip(*(_cellules(ligne, len(donnee.noms)) for ligne in lignes), strict=True)
     return _convertir_colonnes([pa.array(colonne, pa.string()) for colonne in cellules], donnee)

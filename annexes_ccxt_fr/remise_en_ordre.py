@@ -27,6 +27,7 @@ from module_ccxt_fr_v2 import (
     TICKER,
     TRADES,
     CleSerie,
+    CodecCsv,
     ErreurDemande,
     Fiche,
     Lot,
@@ -250,6 +251,9 @@ def assainir_fichier(sortie: SortieFichier, entete: Mapping[str, Any] | None) ->
         prouve = False
     if sortie.octets <= SOMMES_MAX:
         _oter_les_fautives(sortie, SANS_LIGNE_FAUTIVE, prouve=prouve)
+    if isinstance(sortie.codec, CodecCsv) and sortie.codec.fuseau(sortie.chemin) is None:
+        journal.info("« %s » : instants récrits sans fuseau, tenus pour UTC.", sortie.chemin)
+        sortie.recrire(sortie.tableau.lots())  # rien de ce qui s'y ajoutera ne serait lu avec eux
     return prouve
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import gzip
 import itertools
 import json
 import logging
 import math
 import random
+import re
 import sqlite3
 import statistics
 import subprocess
@@ -31,8 +33,10 @@ from sorties_modeles import (
     contenu_de,
     creer,
     executer,
+    fiche,
     flux_a_tuer,
     ligne,
+    lot,
     lot_de,
     modele_de,
     pese,
@@ -715,3 +719,27 @@ def test_un_lecteur_pendant_le_flux(tmp_path: Path, suffixe: str) -> None:
                 assert vues <= trouve
                 vues = set(trouve)
     assert contenu_de(chemin, m.ORDERBOOK) == modele_de(m.ORDERBOOK, lots)
+
+
+@pytest.mark.parametrize("date", [r"\1 \2\3", r"\1"], ids=["heures", "jours"])
+@pytest.mark.parametrize("nom", ["a.csv", "a.csv.gz"])
+def test_un_flux_continue_un_csv_recrit_sans_fuseau(tmp_path: Path, nom: str, date: str) -> None:
+    """DuckDB d'avant 1.3 ; pandas, d'instants naïfs, tous à minuit : au bout, nos lignes ne s'y liraient pas."""
+    chemin, cle, lignes = tmp_path / nom, cles(m.OHLCV)[0], lot(range(6)).lignes
+    if date == r"\1":
+        cle = cle._replace(timeframe="1d")
+        jours = pa.array([DEBUT + m.JOUR_MS * rang for rang in range(6)])
+        lignes = m.habiller(cle, lignes.select(m.VALEURS_OHLCV).add_column(0, "timestamp", jours))
+    instants = m.instants_de(lignes)
+    with creer(chemin) as ecrivain:
+        ecrivain.ecrire(m.Lot(cle, lignes[:3], [(instants[0], instants[3])], []), fiche(cle))
+        ecrivain.finir()
+    texte = (gzip.decompress if nom.endswith(".gz") else bytes)(chemin.read_bytes()).decode()
+    texte = re.sub(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)Z", date, texte)
+    chemin.write_bytes((gzip.compress if nom.endswith(".gz") else bytes)(texte.encode()))
+    assert m.lire(chemin).equals(lignes[:3])
+    with creer(chemin, flux=True) as ecrivain:
+        ecrivain.ecrire(m.Lot(cle, lignes[3:], [(instants[3], instants[5] + 1)], []), fiche(cle))
+        assert m.lire(chemin)[:3].equals(lignes[:3])
+        ecrivain.finir()
+    assert m.lire(chemin).equals(lignes)
