@@ -432,7 +432,7 @@ COIN_M: dict[str, Any] = {"chemin": "/dapi/v1/klines", "symbol": "BTCUSD_PERP", 
 
 
 def test_des_mensonges_bien_formes() -> None:
-    """Sourde à la fenêtre, réduite aux dernières, en retard, oublieuse, vide près d'une voisine, plus courte en jours."""
+    """Sourde à la fenêtre, réduite aux dernières, en retard, oublieuse, vide près d'une ligne, plus courte en jours."""
     dernieres = [MAINTENANT // MINUTE_MS * MINUTE_MS - k * MINUTE_MS for k in range(4, -1, -1)]
     for debut in (DEBUT, DEBUT - 3 * JOUR_MS):
         assert [ligne[0] for ligne in page_avec(Panne("sourde", n=5), startTime=debut)[1]] == dernieres

@@ -714,7 +714,7 @@ def test_8_3_ce_qui_precede_une_ligne_ecrite_n_est_pas_une_queue(
 def test_8_2_ce_que_tout_timeframe_oublie_au_meme_age_n_est_pas_une_cotation(
     garde: str, exchange: str, bourse: Bourse, tmp_path: Path
 ) -> None:
-    """Tant de jours de tout : la plus ancienne de 1h et de 4h ouvrent ensemble, par hasard ; celle de 1d ou de 1w, non."""
+    """Tant de jours de tout : par hasard, la plus ancienne de 1h et celle de 4h ouvrent ensemble ; de 1d ou 1w, non."""
     fin, depuis = HEURE_BOURSE // HEURE_MS * HEURE_MS, module.lire_instant(garde, 0)
     bornes, sortie = (fin - 19 * JOUR_MS, fin), tmp_path / "heures.csv"
     bourse.pannes.vider()
