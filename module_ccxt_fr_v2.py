@@ -7552,6 +7552,9 @@ class Enquete:
             rendues = {i for r in self.reponses if r.de_la_serie for i in r.instants if i <= derniere}
             ligne = min(sorted(rendues)[-9 * MARGE :], default=derniere)
             yield Question(serie, serie.avancer(ligne, -MARGE), serie.avancer(ligne, 1))
+            if not pages.conduite.peut_finir:  # rare (lbank), trop peu de lignes pour finir avant maintenant
+                loin = serie.avancer(ligne, -pages.capacite(serie))
+                yield Question(serie, loin, serie.avancer(loin, MARGE + 1))
         yield from self._cadre(serie)
         if self.en_tete:
             yield from self._cotation()
@@ -8262,7 +8265,7 @@ class Historique:
         heure = self.connexion.heure_ms()
         close = self.timeframe.plancher(heure - self.plage.grace_ms - self.timeframe.jeu_ms)
         exigee = self.plage.exigee(heure)
-        connu = sus[-1][1] if sus else 0
+        connu = max([su[1] for su in sus[-1:]] + morceau.lignes["timestamp"].to_pylist()[-1:], default=0)
         trous = [
             Trou(*reste, ECHEC if t.raison == A_VENIR else t.raison)
             for t in morceau.trous

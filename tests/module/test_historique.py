@@ -542,6 +542,47 @@ def test_une_grille_trop_ancienne_pour_etre_apprise_n_arrete_pas_la_serie() -> N
     assert asyncio.run(trous()) == [Trou(*source.demande, HORS_FENETRE_API)]
 
 
+@pytest.mark.parametrize(("page", "raison"), [("comptees", SANS_TRANSACTION), ("suivies", ECHEC)])
+def test_un_vide_juste_avant_la_derniere_bougie_close_n_est_pas_une_queue(page: str, raison: str) -> None:
+    """Elle est écrite : il est prouvé, ou en échec, dès la première fois ; tu, une relance l'aurait trouvé (lbank).
+
+    De qui compte ses lignes depuis `since`, une demande d'assez loin finit avant elle : il ne l'ajoute pas à tout.
+    """
+    timeframe, debut, _ = plage_de("1h")
+    vivantes = [rang for rang in range(-900, 430) if (rang % 13 == 0 and rang < 420) or rang == 429]
+
+    def servir(bougies: list[Ligne], tf: Timeframe, depuis: int, fin: int, limite: int) -> list[Ligne]:
+        if page == "comptees":
+            return [b for b in bougies if depuis <= b[0]][: min(limite, tf.compter(depuis, fin))]
+        return [*(b for b in bougies[:-1] if depuis <= b[0] < fin), bougies[-1]]
+
+    serveur = Serveur(monde("1h", frozenset(vivantes).__contains__), servir, 500)
+
+    async def lire_bougies(_serie: Serie, tf: Timeframe, depuis: int, fin: int, **_options: Any) -> list[Ligne]:
+        return await serveur.demander(tf, depuis, fin, False)
+
+    connexion = SimpleNamespace(
+        heure_ms=lambda: MAINTENANT,
+        avance_douteuse_ms=0,
+        lire_bougies=lire_bougies,
+        timeframes_offerts=lambda _marche: {"1h": "1h"},
+        fenetre_ms=lambda _timeframe, _marche: 0,
+    )
+    plage = Plage(timeframe.avancer(debut, 416))
+    source = Historique(
+        cast("Connexion", connexion), Serie(CLE, {}, timeframe, 500), plage, Fiche(CLE), asyncio.Semaphore(1), 1
+    )
+
+    async def lots() -> list[module.Lot]:
+        return [lot async for lot in source.lots(await source.preparer())]
+
+    lus = asyncio.run(lots())
+    rangs = [timeframe.compter(debut, i) for lot in lus for i in lot.lignes["timestamp"].cast("int64").to_pylist()]
+    assert rangs == [416, 429]
+    bornes = (timeframe.avancer(debut, 417), timeframe.avancer(debut, 429))
+    assert [trou for lot in lus for trou in lot.trous] == [Trou(*bornes, raison)]
+
+
 def test_ce_qui_ne_sert_que_ses_dernieres_a_chaque_timeframe_n_a_pas_de_cotation() -> None:
     """Les mois y remontent plus loin que les heures : rien n'est prouvé, aucune demande ne finit avant son début."""
 
