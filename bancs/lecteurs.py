@@ -364,6 +364,8 @@ CONSEILS = """## À savoir
   `timestamp >= unixepoch('2024-01-02') * 1000`. Comparé à une date en texte ou à `strftime('%s', …)`, un entier est
   toujours plus petit, sans erreur. D'un autre programme, en lecture seule :
   `sqlite3.connect("file:f.db?mode=ro", uri=True)` ; un flux qui écrit ne gêne pas.
+- Un carnet récrit par pandas, avec une pyarrow d'avant la 24, a ses niveaux en (amount, price) : `list_max(bids)` y
+  rend la plus grande quantité. Nommez le champ : `list_max([n.price for n in bids])`. Nous le remettons en ordre.
 - Un fichier récrit par pandas, polars ou DuckDB se continue : sa fiche est perdue, `--verifier` le dit. Des instants
   sans fuseau (un CSV récrit par DuckDB 1.2) y sont tenus pour UTC. pandas d'avant la 3 change parfois le dernier
   chiffre d'un nombre lu d'un CSV : `read_csv(f, float_precision="round_trip")`.
