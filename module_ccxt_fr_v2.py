@@ -7547,16 +7547,9 @@ class Enquete:
     def questions(self) -> Demarche:
         """Ce qu'il reste à demander pour expliquer le manque."""
         pages, serie = self.pages, self.pages.timeframe
-        derniere, _ = self.voisines
-        if derniere is not None and pages.va_a_maintenant(self.manque.fin) and not pages.conduite.peut_finir:
-            # D'avant, la bougie en cours n'a rien à faire là ; de loin, pour qui ne lit que `since` (whitebit, luno).
-            rendues = {i for r in self.reponses if r.de_la_serie for i in r.instants if i <= derniere}
-            ligne = min(sorted(rendues)[-9 * MARGE :], default=derniere)
-            yield Question(serie, serie.avancer(ligne, -MARGE), serie.avancer(ligne, 1))
-            if not pages.conduite.peut_finir:  # rare (lbank), trop peu de lignes pour finir avant maintenant
-                loin = serie.avancer(ligne, -pages.capacite(serie))
-                yield Question(serie, loin, serie.avancer(loin, MARGE + 1))
+        yield from self._avant_maintenant()
         yield from self._cadre(serie)
+        yield from self._avant_maintenant()  # de ce qui précède, s'il vient d'être connu
         if self.en_tete:
             yield from self._cotation()
         yield from self._bords(serie, avec_elles=None in self.voisines)
@@ -7572,6 +7565,19 @@ class Enquete:
             if timeframe.pas_ms > page_ms:  # ses bougies du bord en taisent trop : un timeframe entre les deux le dit
                 yield from self._bords(pages.temoin(timeframe.pas_ms) or timeframe, avec_elles=True)
         yield from self._bords(serie, avec_elles=True)
+
+    def _avant_maintenant(self) -> Demarche:
+        """D'un manque qui va à maintenant : une page qui finit avant dit que la dernière ne s'ajoute pas à toutes."""
+        pages, serie, (derniere, _) = self.pages, self.pages.timeframe, self.voisines
+        if derniere is None or pages.conduite.peut_finir or not pages.va_a_maintenant(self.manque.fin):
+            return
+        # D'avant, la bougie en cours n'a rien à faire là ; de loin, pour qui ne lit que `since` (whitebit, luno).
+        rendues = {i for r in self.reponses if r.de_la_serie for i in r.instants if i <= derniere}
+        ligne = min(sorted(rendues)[-9 * MARGE :], default=derniere)
+        yield Question(serie, serie.avancer(ligne, -MARGE), serie.avancer(ligne, 1))
+        if not pages.conduite.peut_finir:  # rare (lbank), trop peu de lignes pour finir avant maintenant
+            loin = serie.avancer(ligne, -pages.capacite(serie))
+            yield Question(serie, loin, serie.avancer(loin, MARGE + 1))
 
     def _cadre(self, timeframe: Timeframe) -> Demarche:
         """Le manque et ses voisines d'un seul regard, s'il tient dans une page ; puis où vivent ses bougies longues.
