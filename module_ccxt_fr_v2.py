@@ -937,7 +937,8 @@ class Fiche:
             place = voisins(self.couverts, *intervalle)
             self.couverts[place] = unir(self.couverts[place], [intervalle])
         for trou in trous:
-            _inserer(self.trous, trou)
+            if trou.raison in RAISONS:  # ce qui reste à venir efface ce qu'on en disait, et ne s'inscrit pas
+                _inserer(self.trous, trou)
 
     def dits(self) -> list[Intervalle]:
         """Les intervalles dont elle dit quelque chose."""
@@ -8211,8 +8212,8 @@ class Historique:
         lecteur = Lecteur(self.pages, self._concurrence, self.serie.limite)
         # Savoir le marché pas encore coté n'est pas en avoir des lignes : sa première bougie reste à prouver.
         avant = [(t.debut, t.fin) for t in self.fiche.trous if t.raison == AVANT_COTATION]
-        ancien = any(su[0] < debut for su in oter(sus, avant))
-        ecrites = croiser(oter(sus, intervalles_de(self.fiche.trous)), [(fin, INSTANT_MAX_MS)])
+        ancien = any(su[0] <= debut for su in oter(sus, avant))  # `--relecture` part peut-être de la première écrite
+        ecrites = croiser(self.fiche.ecrits(), [(fin, INSTANT_MAX_MS)])
         suivante = ecrites[0][0] if ecrites else None
         async for morceau in lecteur.lire(debut, fin, ancien=ancien, suivante=suivante, tete_libre=libre):
             if libre:  # sans début demandé : la demande commence où l'exchange commence
@@ -8226,8 +8227,8 @@ class Historique:
         avant, et un timeframe plus long non plus : c'est peut-être la cotation, plutôt que la fin de ce qu'il garde. Ou
         elle est déjà prouvée, plus tard que lui.
         """
-        hors = croiser(intervalles_de(self.fiche.trous, HORS_FENETRE_API), [self.demande])
-        if not hors or croiser(hors, intervalles):
+        hors = croiser(oter(intervalles_de(self.fiche.trous, HORS_FENETRE_API), intervalles), [self.demande])
+        if not hors:
             return list(intervalles)
         fin = hors[-1][1]
         if any(t.raison == AVANT_COTATION and t.debut >= fin for t in self.fiche.trous):
@@ -8272,6 +8273,9 @@ class Historique:
             for reste in oter([(t.debut, t.fin)], self._ecrits(sus, t) if t.raison in FAITS else sus)
             if exigee or t.raison != A_VENIR or reste[0] < connu
         ]
+        queues = intervalles_de(morceau.trous, A_VENIR)
+        dits = oter(croiser(queues, intervalles_de(self.fiche.trous)), intervalles_de(trous))
+        trous += [Trou(*dit, A_VENIR) for dit in dits]  # un jour de panne en avait fait un trou
         non_prouves = [(t.debut, t.fin) for t in morceau.trous if t.raison not in FAITS]
         prouves = oter([morceau.couvert], non_prouves)
         return Lot(self.serie.cle, habiller(self.serie.cle, morceau.lignes), croiser(prouves, [(0, close)]), trous)

@@ -725,6 +725,53 @@ def test_8_2_ce_que_tout_timeframe_oublie_au_meme_age_n_est_pas_une_cotation(
 
 
 @pytest.mark.parametrize("exchange", ["binance", "okx", "bybit"])
+@pytest.mark.parametrize(
+    ("nature", "reglages", "retard_h"),
+    [("page_vide", {}, 0), ("page_vide", {}, 3), ("oubli", {"age_s": 3_700}, 0)],
+    ids=["muette", "muette puis en retard", "une ligne"],
+)
+def test_8_3_apres_un_jour_de_panne_la_relance_finit_comme_un_fichier_neuf(
+    nature: str, reglages: dict[str, int], retard_h: int, exchange: str, bourse: Bourse, tmp_path: Path
+) -> None:
+    """Muette, ou réduite à sa dernière heure, que `--relecture` relit : tout revient, et la queue n'est pas un trou."""
+    fin = HEURE_BOURSE // HEURE_MS * HEURE_MS
+    debut, sortie = fin - 4 * JOUR_MS, tmp_path / "heures.csv"
+    mots = ("--date-debut", str(debut), "--timeframe", "1h", "--essais", "2")
+    bourse.pannes.vider()
+    bourse.pannes.ajouter(Panne(nature, CHEMINS[exchange], **reglages))
+    assert telecharger(bourse, sortie, None, *mots, exchange=exchange) == 3
+    bourse.pannes.vider()
+    if retard_h:
+        bourse.pannes.ajouter(Panne("replique", CHEMINS[exchange], retard_s=retard_h * 3600 + 60))
+    assert telecharger(bourse, sortie, None, *mots, exchange=exchange) == 0
+    oracle = list(bourse.attendu(exchange, "BTC/USDT", "1h", debut, fin - retard_h * HEURE_MS))
+    assert (lignes(sortie), fiche(sortie).trous) == (oracle, [])
+
+
+@pytest.mark.parametrize("exchange", ["binance", "okx", "bybit"])
+def test_8_3_deux_lignes_ecrites_que_tait_un_exchange_muet_sont_suivies_d_une_queue(
+    exchange: str, bourse: Bourse, tmp_path: Path
+) -> None:
+    """`--relecture` relit tout ce qui est écrit : rien ne précède la demande, et ce n'est pas une tête."""
+    fin, sortie = HEURE_BOURSE // HEURE_MS * HEURE_MS, tmp_path / "heures.csv"
+    debut = fin - 6 * HEURE_MS
+    bourse.pannes.vider()
+    panne = bourse.pannes.ajouter(Panne("replique", CHEMINS[exchange], retard_s=4 * 3600 + 60))
+    mots = ("--date-debut", str(debut), "--timeframe", "1h", "--essais", "2")
+    assert telecharger(bourse, sortie, None, *mots, exchange=exchange) == 0
+    oracle = list(bourse.attendu(exchange, "BTC/USDT", "1h", debut, fin))
+    assert panne.touchees
+    assert lignes(sortie) == oracle[:2]
+    bourse.pannes.vider()
+    bourse.pannes.ajouter(Panne("page_vide", CHEMINS[exchange]))
+    assert telecharger(bourse, sortie, None, *mots, exchange=exchange) == 0
+    assert (lignes(sortie), fiche(sortie).trous) == (oracle[:2], [])
+    bourse.pannes.vider()
+    assert telecharger(bourse, sortie, None, *mots, exchange=exchange) == 0
+    assert (lignes(sortie), fiche(sortie).trous) == (oracle, [])
+
+
+@pytest.mark.parametrize("exchange", ["binance", "okx", "bybit"])
 def test_8_4_une_ligne_ecrite_dement_la_cotation_que_l_exchange_montre(
     exchange: str, bourse: Bourse, tmp_path: Path
 ) -> None:
