@@ -53,7 +53,8 @@ def cause_reseau(erreur: Exception, texte: str) -> tuple[str, str] | None:
             duree = decimal_lisible(f" en {delai_ms / 1000:g} s") if delai_ms else ""
             dite = _HOTE.search(texte)
             hote = next((_adresse(m) for m in chaine if getattr(m, "host", None)), dite[1] if dite else "")
-            code = next((f" (code {m.status})" for m in chaine if getattr(m, "status", None)), "")
+            codes = (getattr(maillon, "status", None) for maillon in chaine)
+            code = next((f" (code {dit})" for dit in codes if dit), "")
             return f"{cause}{code}{duree}{f' : {hote}' if hote else ''}", conseil
     return None
 

@@ -418,7 +418,7 @@ def test_un_flux_qui_ne_s_ouvre_pas_dit_pourquoi_et_que_faire(
     vive: Bourse, tmp_path: Path, adresse: str, cause: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """La cause dès la première fois, sur quel hôte ; ce qu'il faut faire, une fois, si elle dure."""
-    hote = vive.config_ccxt("okx")["urls"]["api"]["rest"].split("/")[2]
+    hote = vive.url.removeprefix("http://")
     urls = {"urls": {"api": {"ws": adresse.format(hote=hote)}}}
     mots = ("--stream", "trades", "--duree", "30")
     m.principal(commande(vive, tmp_path / "flux.csv", None, *mots, exchange="okx", config=urls))
