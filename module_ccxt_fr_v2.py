@@ -10336,8 +10336,11 @@ class FilCarnet(FilInstantanes):
 # --- Abonnements
 
 
+COUPURE_TENACE = 6  # erreurs de suite : une adresse fausse, un pare-feu, plutôt qu'un instant de réseau
+
+
 class _Sante:
-    """Ce qu'on dit d'un abonnement : une ligne par changement d'état, les répétitions comptées."""
+    """Ce qu'on dit d'un abonnement : une ligne par changement d'état, les répétitions comptées ; tenace, que faire."""
 
     def __init__(self, nom: str, horloge: Callable[[], float]) -> None:
         self._nom, self._horloge = nom, horloge
@@ -10350,6 +10353,9 @@ class _Sante:
         if self._erreurs == 1:
             self._depuis, attente = self._horloge(), duree_lisible(attente_s)
             journal.warning("%s : flux coupé. %s. Reconnexion dans %s.", self._nom, cause, attente)
+        elif self._erreurs == COUPURE_TENACE:
+            duree = duree_lisible(self._horloge() - self._depuis)
+            journal.warning("%s : toujours coupé après %s. %s. %s", self._nom, duree, cause, erreur.conseil)
         else:
             journal.debug("%s : toujours coupé (%s), essai %d.", self._nom, cause, self._erreurs)
 

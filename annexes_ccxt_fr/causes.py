@@ -16,6 +16,7 @@ _CONSEIL_NOM = "Vérifiez la connexion et le DNS de cette machine ; derrière un
 _CONSEIL_CERTIFICAT = (
     "Vérifiez l'heure de la machine ; si un proxy d'entreprise ouvre le TLS, donnez son autorité par SSL_CERT_FILE."
 )
+_CONSEIL_ADRESSE = "Vérifiez l'adresse (--config-ccxt, clé « urls »), ou le proxy qui la garde."
 # (classes de l'erreur ou de ce qui l'a causée, ce qui s'est passé, conseil), de la plus précise à la plus générale.
 # Ajouter une cause : une ligne, ici seulement.
 CAUSES_RESEAU: tuple[tuple[set[str], str, str], ...] = (
@@ -35,6 +36,8 @@ CAUSES_RESEAU: tuple[tuple[set[str], str, str], ...] = (
         CONSEIL_RESEAU,
     ),
     ({"ClientPayloadError"}, "réponse coupée en route", CONSEIL_RESEAU),
+    ({"WSServerHandshakeError"}, "le WebSocket ne s'ouvre pas", _CONSEIL_ADRESSE),
+    ({"InvalidURL"}, "adresse illisible", _CONSEIL_ADRESSE),
     ({"ClientConnectorError"}, "hôte injoignable", CONSEIL_RESEAU),
 )
 _HOTE = re.compile(r"\b(?:https?|wss?)://(?:[^/?#\s@]*@)?([^/?#\s@]+)")
@@ -50,7 +53,9 @@ def cause_reseau(erreur: Exception, texte: str) -> tuple[str, str] | None:
             duree = decimal_lisible(f" en {delai_ms / 1000:g} s") if delai_ms else ""
             dite = _HOTE.search(texte)
             hote = next((_adresse(m) for m in chaine if getattr(m, "host", None)), dite[1] if dite else "")
-            return f"{cause}{duree}{f' : {hote}' if hote else ''}", conseil
+            codes = (getattr(maillon, "status", None) for maillon in chaine)
+            code = next((f" (code {dit})" for dit in codes if dit), "")
+            return f"{cause}{code}{duree}{f' : {hote}' if hote else ''}", conseil
     return None
 
 

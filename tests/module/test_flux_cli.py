@@ -405,6 +405,30 @@ def test_un_disque_plein_ne_fait_pas_compter_deux_fois_ce_qui_est_recu(
     assert serie["lignes_recues"] == m.lire(sortie).num_rows > 5
 
 
+@pytest.mark.parametrize(
+    ("adresse", "cause"),
+    [
+        ("ws://{hote}/nulle/part", "le WebSocket ne s'ouvre pas (code 404) : {hote}"),
+        ("wss://{hote}/okx/ws/v5", "échec du TLS : {hote}"),
+        ("ws://flux.invalid", "nom introuvable : flux.invalid"),
+        ("sans schéma", "adresse illisible"),
+    ],
+)
+def test_un_flux_qui_ne_s_ouvre_pas_dit_pourquoi_et_que_faire(
+    vive: Bourse, tmp_path: Path, adresse: str, cause: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """La cause dès la première fois, sur quel hôte ; ce qu'il faut faire, une fois, si elle dure."""
+    hote = vive.url.removeprefix("http://")
+    urls = {"urls": {"api": {"ws": adresse.format(hote=hote)}}}
+    mots = ("--stream", "trades", "--duree", "30")
+    m.principal(commande(vive, tmp_path / "flux.csv", None, *mots, exchange="okx", config=urls))
+    dit = capsys.readouterr().err
+    assert dit.count(f"flux coupé. Flux trades de okx : {cause.format(hote=hote)}. Reconnexion dans ") == 1
+    assert dit.count("toujours coupé après") == 1
+    assert dit.count("Vérifiez") == 1
+    assert "Traceback" not in dit
+
+
 def test_les_params_vont_aux_abonnements(
     vive: Bourse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

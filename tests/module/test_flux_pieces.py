@@ -527,6 +527,19 @@ def test_une_ligne_de_journal_par_changement_d_etat(caplog: pytest.LogCaptureFix
     ]
 
 
+def test_une_coupure_tenace_se_dit_une_fois_avec_que_faire(caplog: pytest.LogCaptureFixture) -> None:
+    """Un flux sans fin, une adresse fausse : le seul message était celui de la première seconde."""
+    caplog.set_level(logging.INFO, m.journal.name)
+    heures = iter([100.0, 110.0])
+    sante = m._Sante("BTC/USDT", lambda: next(heures))
+    for _ in range(2 * m.COUPURE_TENACE):
+        sante.tombe(m.ErreurTemporaire("nom introuvable : x.invalid", "Vérifiez le DNS."), 0.3)
+    assert niveaux(caplog.records) == [
+        "BTC/USDT : flux coupé. nom introuvable : x.invalid. Reconnexion dans 0,3 s.",
+        "BTC/USDT : toujours coupé après 10 s. nom introuvable : x.invalid. Vérifiez le DNS.",
+    ]
+
+
 # --- Heure de l'exchange
 
 
