@@ -6219,7 +6219,9 @@ def masquer(texte: str, secrets: Iterable[str]) -> str:
 RELECTURES_PAGE = 2  # une page qui porte l'impossible est redemandée deux fois
 SURETE_DU_TEMOIN = 4  # une chance sur dix mille qu'un timeframe long soit pris à tort pour un autre
 MARGE = 2  # un `since` exclusif rend encore la voisine
-PAGE_DE_PREUVE = 24  # quinze minutes d'une bougie de 15m, marges comprises : un `--limite` de dix n'y suffirait pas
+# D'un `--limite` plus court, rien ne se prouverait : ni entre ses marges, ni d'aussi loin que se cherche une cotation
+# (au jour chez deribit, à l'heure chez bullish).
+PAGE_DE_PREUVE = 64
 SOURDES_MAX = 3  # demandes différentes, même réponse : l'exchange ne sert que ses dernières
 
 Demander = Callable[[Timeframe, int, int, bool], Awaitable[Sequence[Sequence[Any]]]]

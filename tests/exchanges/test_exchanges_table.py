@@ -135,6 +135,14 @@ def test_d_autres_bornes_aussi(nom: str, cas: str, tmp_path: Path) -> None:
     collecter_puis_relancer(nom, CAS[cas], tmp_path)
 
 
+@pytest.mark.parametrize("nom", ["deribit", "bullish", "backpack"])
+def test_un_limite_court_n_ote_pas_la_preuve_d_une_cotation(nom: str, tmp_path: Path) -> None:
+    """Leur plus long timeframe est court : des pages de dix bougies n'allaient pas assez loin, et c'était code 3."""
+    choix = CAS["autour_de_la_cotation"]
+    with servir(nom, choix.cotation) as simulateur:
+        verifier(lancer(simulateur, tmp_path, *options_de(simulateur.protocole, choix), "--limite", "10"), simulateur)
+
+
 def collecter_puis_relancer(nom: str, choix: Cas, tmp_path: Path, *, relancer: bool = True) -> None:
     """La même commande, deux fois ; sinon, une."""
     with servir(nom, choix.cotation) as simulateur:
