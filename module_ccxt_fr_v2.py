@@ -8274,16 +8274,16 @@ class Historique:
         heure = self.connexion.heure_ms()
         close = self.timeframe.plancher(heure - self.plage.grace_ms - self.timeframe.jeu_ms)
         exigee = self.plage.exigee(heure)
-        connu = max([su[1] for su in sus[-1:]] + morceau.lignes["timestamp"].to_pylist()[-1:], default=0)
+        connu = max([su[1] for su in sus[-1:]] + morceau.lignes["timestamp"][-1:].to_pylist(), default=0)
         trous = [
             Trou(*reste, ECHEC if t.raison == A_VENIR else t.raison)
             for t in morceau.trous
             for reste in oter([(t.debut, t.fin)], self._ecrits(sus, t) if t.raison in FAITS else sus)
             if exigee or t.raison != A_VENIR or reste[0] < connu
         ]
-        queues = intervalles_de(morceau.trous, A_VENIR)
-        dits = oter(croiser(queues, intervalles_de(self.fiche.trous)), intervalles_de(trous))
-        trous += [Trou(*dit, A_VENIR) for dit in dits]  # un jour de panne en avait fait un trou
+        if queues := intervalles_de(morceau.trous, A_VENIR):  # un jour de panne en avait fait un trou
+            dits = oter(croiser(queues, intervalles_de(self.fiche.trous, *RAISONS_PARTIELLES)), intervalles_de(trous))
+            trous += [Trou(*dit, A_VENIR) for dit in dits]
         non_prouves = [(t.debut, t.fin) for t in morceau.trous if t.raison not in FAITS]
         prouves = oter([morceau.couvert], non_prouves)
         return Lot(self.serie.cle, habiller(self.serie.cle, morceau.lignes), croiser(prouves, [(0, close)]), trous)
