@@ -9,6 +9,7 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -769,6 +770,27 @@ def test_8_3_deux_lignes_ecrites_que_tait_un_exchange_muet_sont_suivies_d_une_qu
     bourse.pannes.vider()
     assert telecharger(bourse, sortie, None, *mots, exchange=exchange) == 0
     assert (lignes(sortie), fiche(sortie).trous) == (oracle, [])
+
+
+@pytest.mark.parametrize(
+    ("raison", "effacee"), [("sans_transaction", False), ("echec", True), ("hors_fenetre_api", True)]
+)
+def test_8_3_une_queue_n_efface_que_ce_qui_n_etait_pas_prouve(raison: str, effacee: bool) -> None:
+    """`--reparer` redemande un fait à un exchange muet, sans date de fin : il reste ; un jour de panne, non."""
+    cle, heure = module.CleSerie("binance", "BTC/USDT", "1m", "last"), module.lire_instant("2024-01-02", 0)
+    queue = (heure - 10 * MINUTE_MS, heure)
+    fiche_ = module.Fiche(cle, trous=[module.Trou(*queue, raison)])
+    fiche_.couverts = [queue] if raison in module.FAITS else []
+    source: Any = object.__new__(module.Historique)
+    vars(source).update(
+        fiche=fiche_, plage=module.Plage(), timeframe=module.Timeframe.lire("1m"), serie=SimpleNamespace(cle=cle),
+        connexion=SimpleNamespace(heure_ms=lambda: heure),
+    )  # fmt: skip
+    muet = module.Morceau(module.page_vide().lignes, queue, [module.Trou(*queue, module.A_VENIR)])
+    lot = source._en_lot(muet, list(fiche_.couverts))
+    apres = fiche_.copie()
+    apres.noter(lot.couverts, lot.trous)
+    assert (apres.couverts, apres.trous) == (([], []) if effacee else (fiche_.couverts, fiche_.trous))
 
 
 @pytest.mark.parametrize("exchange", ["binance", "okx", "bybit"])
