@@ -8046,8 +8046,8 @@ class Plage(NamedTuple):
 def borner(plage: Plage, timeframe: Timeframe, limite: int, heure_ms: int, fiche: Fiche) -> Intervalle:
     """L'intervalle à tenir, sur la grille : jusqu'à la dernière bougie close d'après l'heure de l'exchange."""
     close = timeframe.plancher(heure_ms - plage.grace_ms - timeframe.jeu_ms)
-    if plage.courante:
-        close = timeframe.avancer(heure_ms, 1)
+    if plage.courante:  # une, et pas deux : dans son délai de grâce, la précédente n'est pas encore close
+        close = timeframe.avancer(close, 1)
     # Ce qui peut ouvrir au-delà de la fin n'est pas demandé.
     fin = close if plage.fin is None else min(close, timeframe.plafond(plage.fin - timeframe.jeu_ms))
     if plage.debut is not None:
@@ -11883,7 +11883,16 @@ class Execution:
         source = self._source(serie, fiche)
         intervalles = await source.preparer()
         bilan.demande = source.demande
-        return Copie(bilan, fiche, source, intervalles)
+        return Copie(bilan, fiche, source, unir(intervalles, self._courante_laissee(fiche, intervalles)))
+
+    def _courante_laissee(self, fiche: Fiche, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
+        """La bougie courante gardée une autre fois, si ce qui est à lire la laisserait derrière, à moitié faite."""
+        dits = fiche.dits() if self.tache.type_donnee is OHLCV else []
+        if not (dits and intervalles and intervalles[-1][0] > dits[-1][1]):
+            return []
+        debut = dits[-1][1]
+        suivante = (debut, grille(fiche).avancer(debut, 1))
+        return [suivante] if self.ecrivain.lire(fiche.cle, *suivante).num_rows else []
 
     def prendre(self, copie: Copie, lot: Lot) -> None:
         """Écrit un lot, et dit où l'on en est."""
