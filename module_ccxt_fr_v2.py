@@ -1577,6 +1577,20 @@ def denombrer(fiche: Fiche, lignes: int) -> None:
     fiche.lignes = lignes
 
 
+def premiere_ecrite(fiche: Fiche, depuis: int = 0) -> int | None:
+    """L'ouverture de la première bougie écrite, à cet instant ou après, sans parcourir ce qui la suit."""
+    pas = grille(fiche)
+    for debut, fin in fiche.couverts[voisins(fiche.couverts, depuis, INSTANT_MAX_MS)]:
+        curseur = max(debut, depuis)
+        for trou in fiche.trous[voisins(fiche.trous, curseur, fin)]:
+            if pas.compter(curseur, trou.debut):
+                break
+            curseur = max(curseur, trou.fin)
+        if pas.compter(curseur, fin):
+            return pas.plafond(curseur)
+    return None
+
+
 def dementis(fiche: Fiche, premiere: int | None) -> list[Trou]:
     """Les `avant_cotation` que dément une ligne plus ancienne : la première de la série."""
     return [t for t in fiche.trous if t.raison == AVANT_COTATION and premiere is not None and premiere < t.debut]
@@ -1589,8 +1603,7 @@ def dementir(fiche: Fiche) -> bool:
     """
     if not fiche.cle.a_une_grille or all(t.raison != AVANT_COTATION for t in fiche.trous):
         return False
-    avec = (debut for debut, fin in fiche.ecrits() if grille(fiche).compter(debut, fin))
-    faux = dementis(fiche, next(avec, None))
+    faux = dementis(fiche, premiere_ecrite(fiche))
     for trou in faux:
         phrase = "%s : des lignes sont plus anciennes que ce que la fiche dit d'avant la cotation ; il sera redemandé."
         journal.warning(phrase, fiche.cle)
@@ -8125,8 +8138,7 @@ class Historique:
         # Savoir le marché pas encore coté n'est pas en avoir des lignes : sa première bougie reste à prouver.
         avant = [(t.debut, t.fin) for t in self.fiche.trous if t.raison == AVANT_COTATION]
         ancien = any(su[0] <= debut for su in oter(sus, avant))  # `--relecture` part peut-être de la première écrite
-        ecrites = croiser(self.fiche.ecrits(), [(fin, INSTANT_MAX_MS)])
-        suivante = ecrites[0][0] if ecrites else None
+        suivante = premiere_ecrite(self.fiche, fin)
         async for morceau in lecteur.lire(debut, fin, ancien=ancien, suivante=suivante, tete_libre=libre):
             if libre:  # sans début demandé : la demande commence où l'exchange commence
                 self.demande, libre = (morceau.couvert[0], self.demande[1]), False
