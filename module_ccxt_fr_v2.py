@@ -7992,7 +7992,8 @@ def planifier(demande: Intervalle, fiche: Fiche, timeframe: Timeframe, relecture
     sues = oter(croiser([demande], fiche.couverts), intervalles_de(fiche.trous))
     if sues and relecture:
         fin = sues[-1][1]
-        manque = unir(manque, croiser([(timeframe.avancer(fin, -relecture), fin)], [demande]))
+        cotees = oter([demande], intervalles_de(fiche.trous, AVANT_COTATION))  # rien n'y est à réviser
+        manque = unir(manque, croiser([(timeframe.avancer(fin, -relecture), fin)], cotees))
     return manque
 
 

@@ -991,6 +991,13 @@ def test_planifier_demande_ce_qui_manque_et_rien_d_autre(
     assert all(gauche[1] < droite[0] for gauche, droite in pairwise(plan))
 
 
+def test_la_relecture_d_un_marche_neuf_ne_repasse_pas_sur_sa_cotation() -> None:
+    """D'une seule bougie, les deux dernières du connu étaient elle et la veille de sa cotation, prouvée à nouveau."""
+    fiche, timeframe = Fiche(CLE), Timeframe.lire("1m")
+    fiche.noter([(0, 10 * MINUTE_MS)], [Trou(0, 9 * MINUTE_MS, AVANT_COTATION)])
+    assert planifier((0, 10 * MINUTE_MS), fiche, timeframe, 2) == [(9 * MINUTE_MS, 10 * MINUTE_MS)]
+
+
 def test_des_manques_epars_se_demandent_ensemble_quelques_uns_chacun_seul() -> None:
     """Avant, après et dedans restent trois demandes ; huit minutes proches n'en sont qu'une, et le lointain à part."""
     trois = [(0, 10), (12, 14), (16, 20)]
