@@ -8018,6 +8018,7 @@ def rapprocher(
     return list(itertools.chain.from_iterable(reunies))
 
 
+PAGES_DE_GRILLE = 8  # d'un marché muet : en jours, trois cents par page, six ans
 TIMEFRAMES_DE_PREUVE = ("15m", "1h", "4h", "1d", "1w", "1M")  # servis presque partout, et pour tous les prix
 
 
@@ -8088,17 +8089,26 @@ class Historique:
 
     async def _apprendre_ancre(self) -> int:
         """Où l'exchange ouvre ses jours, semaines ou mois : okx à Hong Kong, kraken ses semaines le jeudi."""
-        heure, avancer, brutes = self.connexion.heure_ms(), self.timeframe.avancer, list[list[Any]]()
-        for instant in (heure, self.plage.fin):  # la fin demandée : d'un marché retiré
-            if instant is not None and not brutes:
-                with contextlib.suppress(HorsDesBornes):  # trop ancien : rien n'en sera lu
-                    brutes = await self._demander(self.timeframe, avancer(instant, -10), avancer(instant, 1), False)
+        heure, brutes = self.connexion.heure_ms(), list[list[Any]]()
+        for debut, fin in self._ou_voir_la_grille(heure):
+            with contextlib.suppress(HorsDesBornes):  # trop ancien : rien n'en sera lu
+                brutes = brutes or await self._demander(self.timeframe, debut, fin, False)
         ancre = deviner_ancre(brutes, self.timeframe)
         if ancre:
             ouverture = en_iso(self.timeframe.ancrer(ancre).plancher(heure))
             phrase = "%s : bougies ouvertes hors de la grille UTC (par exemple %s), gardées telles quelles."
             journal.info(phrase, self.serie.cle, ouverture)
         return ancre
+
+    def _ou_voir_la_grille(self, heure: int) -> Iterator[Intervalle]:
+        """Maintenant ; à la fin demandée ; puis, d'un marché retiré, page après page avant elle."""
+        avancer, bouts = self.timeframe.avancer, [heure, *([] if self.plage.fin is None else [self.plage.fin])]
+        yield from ((avancer(bout, -10), avancer(bout, 1)) for bout in bouts)
+        place, fin = max(1, self.serie.limite - 1 - avance_de(self.timeframe)), avancer(min(bouts), -10)
+        for _ in range(PAGES_DE_GRILLE):
+            if self.plage.debut is not None and self.plage.debut < fin:
+                yield max(self.plage.debut, avancer(fin, -place)), fin
+                fin = avancer(fin, -place)
 
     @functools.cached_property
     def pages(self) -> Pages:

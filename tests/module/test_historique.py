@@ -546,6 +546,25 @@ def test_une_grille_trop_ancienne_pour_etre_apprise_n_arrete_pas_la_serie() -> N
     assert asyncio.run(trous()) == [Trou(*source.demande, HORS_FENETRE_API)]
 
 
+@pytest.mark.parametrize("fin", [None, MAINTENANT - 60 * JOUR_MS])
+@pytest.mark.parametrize(("code", "muet"), [("1d", 40), ("1d", 400), ("1w", 30), ("1M", 13)])
+def test_la_grille_d_un_marche_retire_s_apprend_de_ses_dernieres_bougies(code: str, muet: int, fin: int | None) -> None:
+    """htx, jours de Hong Kong, retiré depuis plus de dix bougies : toutes étaient refusées, « hors de la grille »."""
+    pas = Timeframe.lire(code).ancrer(-8 * HEURE_MS)
+    ouvertures = [pas.avancer(MAINTENANT, -muet - rang) for rang in range(60)][::-1]
+
+    async def lire_bougies(_serie: Serie, _tf: Timeframe, debut: int, jusqua: int, **_options: Any) -> list[Ligne]:
+        return [[i, 10.0, 11.0, 9.0, 10.5, 3.0] for i in ouvertures if debut <= i < jusqua]
+
+    source = historique_de(lire_bougies, Serie(CLE, {}, Timeframe.lire(code), 100), Plage(ouvertures[5], fin))
+
+    async def lus() -> list[int]:
+        lots = [lot async for lot in source.lots(await source.preparer())]
+        return [i for lot in lots for i in lot.lignes["timestamp"].cast("int64").to_pylist()]
+
+    assert asyncio.run(lus()) == [i for i in ouvertures[5:] if fin is None or i < fin]
+
+
 @pytest.mark.parametrize(
     ("page", "depart", "raison"),
     [("comptees", 416, SANS_TRANSACTION), ("comptees", 417, SANS_TRANSACTION), ("suivies", 416, ECHEC)],
