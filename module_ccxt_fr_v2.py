@@ -10196,7 +10196,8 @@ class FilInstantanes(Fil):
         if redit:
             return False  # l'écoute reprend, et rien n'a changé
         if self._contenu is None:
-            self._fin = min(self._fin or instant, instant)  # l'état que l'écoute a trouvé dure depuis qu'il est daté
+            # L'état que l'écoute a trouvé dure depuis qu'il est daté ; d'avant, l'exchange n'avait pas pris l'abonnement.
+            self._fin = instant
         else:
             self._comparer(self._contenu, contenu)
         self._contenu, self._date = contenu, donne

@@ -2381,18 +2381,21 @@ def test_un_instantane_jamais_entendu_est_un_trou(classe: Any) -> None:
     a_la_main(essai)
 
 
-def test_un_ticker_ecoute_sans_coupure_est_couvert_depuis_le_debut() -> None:
+@pytest.mark.parametrize("date", [T0 + 4_000, T0 - 60_000])
+def test_un_ticker_est_couvert_depuis_la_date_du_premier_etat_entendu(date: int) -> None:
+    """Le temps d'ouvrir la connexion, et que vienne son tour de s'abonner, un état a pu passer que rien n'a dit."""
+
     async def essai() -> None:
         connexion = FausseConnexion()
         fil = ouvrir_fil(m.FilTicker, connexion)
         fil.ecouter()
         connexion.heure = T0 + 5_000
-        fil.recevoir([ticker(10.0, T0 + 5_000)], 0)
+        fil.recevoir([ticker(10.0, date)], 0)
         fil.collecter(connexion.heure)
         fil.conclut = True
         fil.rompre()
         await finir(fil)
-        assert (fil.fiche.couverts, fil.fiche.trous) == ([(T0, T0 + 5_001)], [])
+        assert (fil.fiche.couverts, fil.fiche.trous) == ([(date, date + 1)], [])
 
     a_la_main(essai)
 
