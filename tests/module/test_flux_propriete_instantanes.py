@@ -241,7 +241,8 @@ def juger(jeu: Jeu) -> None:
         assert en_trou or etat.instant > max((e.instant for e in jeu.dits), default=0), f"manqué, sans trou : {etat}"
     for etat in jeu.avant_d_entendre:
         if etat.instant not in {dit.instant for dit in jeu.dits}:
-            assert not any(debut <= etat.instant < fin for debut, fin in couverts), f"pas encore abonné, mais couvert : {etat}"
+            couvert = any(debut <= etat.instant < fin for debut, fin in couverts)
+            assert not couvert, f"pas encore abonné, mais couvert : {etat}"
     assert all(debut >= T0 - 1 and fin <= jeu.heure + 1 for debut, fin in couverts), "couvert hors du temps"
 
 
