@@ -10144,8 +10144,7 @@ class FilInstantanes(Fil):
         if redit:
             return False  # l'écoute reprend, et rien n'a changé
         if self._contenu is None:
-            # L'état que l'écoute a trouvé dure depuis qu'il est daté ; d'avant, l'exchange n'avait pas pris l'abonnement.
-            self._fin = instant
+            self._fin = instant  # cet état dure depuis qu'il est daté ; d'avant, l'abonnement n'était peut-être pas pris
         else:
             self._comparer(self._contenu, contenu)
         self._contenu, self._date = contenu, donne
