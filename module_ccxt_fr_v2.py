@@ -9849,8 +9849,11 @@ class FilTrades(Fil):
         return min(retenue, self._suite_d_ids.echeance(heure))
 
     async def a_bouge(self) -> bool:
-        dernier = self._dernier.timestamp if self._dernier else 0
-        return await des_trades_depuis(self.connexion, self.serie, max(dernier, self.ecoute_depuis))
+        depuis, dernier = self.ecoute_depuis, self._dernier
+        if dernier is None or dernier.id is None or dernier.timestamp < depuis:
+            return await des_trades_depuis(self.connexion, self.serie, depuis)
+        ensemble = (trade.price for trade in self._memoire.recents.values() if trade.timestamp == dernier.timestamp)
+        return await des_trades_depuis(self.connexion, self.serie, dernier.timestamp, {dernier.price, *ensemble})
 
     # --- ce qui est à relire
 
@@ -10057,23 +10060,33 @@ def dernier_prouve(trades: Sequence[Trade], fin: int) -> Trade | None:
     return min(candidats, key=cle_de_trade, default=None)
 
 
-async def des_trades_depuis(connexion: Connexion, serie: Serie, instant: int) -> bool:
-    """Vrai si le REST connaît un trade plus récent que cet instant ; à défaut de trades, une bougie qui en a."""
+async def des_trades_depuis(
+    connexion: Connexion, serie: Serie, instant: int, dits: Collection[float] = ()
+) -> bool:
+    """Vrai si le REST connaît un trade plus récent que cet instant ; à défaut de trades, si ses bougies en ont un.
+
+    `dits` : les prix que le flux a dits à cet instant.
+    """
     try:
         bruts = await connexion.lire_trades(serie, None, {})
     except ErreurDefinitive:
-        return await _une_bougie_depuis(connexion, serie, instant)
+        return await _pas_de_calme_depuis(connexion, serie, instant, dits)
     return any((_en_instant(brut.get("timestamp")) or 0) > instant for brut in bruts)
 
 
-async def _une_bougie_depuis(connexion: Connexion, serie: Serie, instant: int) -> bool:
-    """Vrai si une minute commencée après cet instant a eu des trades (hyperliquid n'en sert pas par REST)."""
+async def _pas_de_calme_depuis(connexion: Connexion, serie: Serie, instant: int, dits: Collection[float]) -> bool:
+    """Faux si les bougies ne disent rien d'après cet instant (hyperliquid ne sert pas ses trades par REST).
+
+    De la minute de cet instant, la clôture est le prix de son dernier trade : un autre que ceux dits, et il en manque.
+    Tant qu'aucune autre n'a commencé, le même ne prouve rien : bien des trades se suivent au même prix.
+    """
     minute, heure = timeframe_de(serie.cle.exchange, "1m"), connexion.heure_ms()
-    debut = minute.avancer(instant, 1)
-    if debut > heure:
-        return False
-    lignes = await connexion.lire_bougies(serie, minute, debut, minute.avancer(heure, 1), limite=LIMITE_PAR_DEFAUT)
-    return depassee(lignes, (), debut - 1)
+    entamee = minute.plancher(instant)
+    if minute.avancer(entamee, 1) > heure:
+        return True
+    lignes = await connexion.lire_bougies(serie, minute, entamee, minute.avancer(heure, 1), limite=LIMITE_PAR_DEFAUT)
+    clotures = [ligne[4] for ligne in lignes if _en_instant(ligne[0]) == entamee]
+    return (bool(dits) and not {*clotures} & {*dits}) or depassee(lignes, (), entamee)
 
 
 # --- Tickers et carnets : des instantanés, sans histoire à relire
@@ -10144,7 +10157,7 @@ class FilInstantanes(Fil):
         if redit:
             return False  # l'écoute reprend, et rien n'a changé
         if self._contenu is None:
-            self._fin = instant  # cet état dure depuis qu'il est daté ; d'avant, l'abonnement n'était peut-être pas pris
+            self._fin = instant  # cet état dure depuis qu'il est daté ; avant lui, rien n'était encore abonné
         else:
             self._comparer(self._contenu, contenu)
         self._contenu, self._date = contenu, donne

@@ -2482,6 +2482,40 @@ def test_un_ticker_est_couvert_depuis_la_date_du_premier_etat_entendu(date: int)
     a_la_main(essai)
 
 
+@pytest.mark.parametrize(("heure", "clotures", "autre_prix", "a_bouge"), [
+    (30_000, (1.0,), 0.0, True), (30_000, (), 0.0, True),  # la minute entamée ne prouve pas le calme
+    (65_000, (1.0,), 0.0, False), (125_000, (1.0, 0.0), 0.0, False),
+    (65_000, (1.0,), 0.5, True), (125_000, (1.0, 2.0), 0.0, True), (65_000, (), 0.0, True),
+])  # fmt: skip
+def test_sans_trades_en_rest_le_calme_se_prouve_par_les_minutes(
+    heure: int, clotures: tuple[float, ...], autre_prix: float, a_bouge: bool
+) -> None:
+    """hyperliquid, muet dix secondes : sa minute entamée le faisait tenir pour calme, et couvrir ce qu'il avait tu."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        fil.ecouter()
+        nourrir(fil, (1, 10_000))
+        prix = brut(1, 0)["price"]
+        connexion.heure = T0 + heure
+
+        async def refuser(*_: Any) -> list[dict[str, Any]]:
+            raise m.ErreurDefinitive("NotSupported")
+
+        connexion.lire_trades = refuser  # type: ignore[method-assign]
+
+        async def lire_les_bougies(_serie: Any, _timeframe: Any, debut: int, *_: Any, limite: int) -> list[list[float]]:
+            volumes = enumerate(clotures)
+            lues = [[T0 + rang * MINUTE, prix, prix, prix, prix + autre_prix, volume] for rang, volume in volumes]
+            return [bougie for bougie in lues if bougie[0] >= debut][:limite]
+
+        connexion.lire_bougies = lire_les_bougies
+        assert await fil.a_bouge() == a_bouge
+
+    a_la_main(essai)
+
+
 def test_un_marche_calme_se_juge_depuis_l_abonnement() -> None:
     """Le volume d'avant l'abonnement ne prouve rien ; celui d'une bougie d'après, si."""
     assert not m.depassee([bougie(0, 5.0)], (), T0)
