@@ -554,14 +554,6 @@ def decimal_lisible(texte: str) -> str:
     return texte.replace(".", ",")
 
 
-def taille_lisible(octets: float) -> str:
-    """Une taille en octets, avec son unité."""
-    rang = 0
-    while octets >= 1000 and rang < 3:
-        octets, rang = octets / 1000, rang + 1
-    return decimal_lisible(f"{octets:.{min(rang, 1)}f} {('o', 'Ko', 'Mo', 'Go')[rang]}")
-
-
 def duree_lisible(secondes: float) -> str:
     """« 0,4 s », « 12 s », « 3 min 05 s », « 2 h 10 min », « 3 j 4 h »."""
     if secondes < 10:
@@ -2379,7 +2371,6 @@ pa_acero: Any = _ModuleParesseux("pyarrow.acero", "Grouper des lignes")  # `Tabl
 LIGNES_PAR_GROUPE = 131_072  # Parquet : un groupe de lignes se lit et se saute d'un coup
 LIGNES_PAR_LOT = 65_536  # Feather et lectures : quelques Mo en mémoire
 LOTS_A_REUNIR = 1024  # du journal : d'une ligne ou de mille, une table d'Arrow pèse cinq ko
-MARGE_DISQUE = 1 << 20
 SOMMES_MAX = 1 << 30  # jusque-là, refaire les sommes de contrôle d'une sortie à l'ouverture prend moins d'une seconde
 ATTENTE_SQLITE_S = 10  # d'une base qu'un autre programme lit, ou écrit
 RELECTURE_MAX = 32 << 20  # jusque-là, relire une sortie entière à l'ouverture ne se remarque pas
@@ -2416,7 +2407,6 @@ class PasLeNotre(ErreurDemande):
 
 # --- Disque
 
-CONSEIL_PLACE = "Libérez de la place, puis relancez : ce qui est reçu est gardé."
 CONSEIL_DISQUE = "Vérifiez le disque et les droits."
 
 
@@ -2528,18 +2518,6 @@ def _synchroniser_dossier(dossier: Path) -> None:
             os.fsync(descripteur)
         finally:
             os.close(descripteur)
-
-
-def _exiger_place(chemin: Path, octets: int) -> None:
-    """Refuse d'entamer une écriture qui n'aurait pas la place de finir."""
-    with disque("Écrire", chemin):
-        libres = shutil.disk_usage(chemin.parent).free
-    if libres < octets + MARGE_DISQUE:
-        raise ErreurSortie(
-            f"Écrire « {chemin} » demande environ {taille_lisible(octets + MARGE_DISQUE)} libres, "
-            f"le disque en a {taille_lisible(libres)}",
-            CONSEIL_PLACE,
-        )
 
 
 def octets_de(chemin: Path) -> int:
@@ -3942,9 +3920,8 @@ class SortieFichier(Sortie):
         recues = bool(self.reprise.entrees) or not self.existe()
         if self.fiches and (recues or self.feuille.dit_moins(self.tableau.forme(), self.fiches)):
             self.reprise.synchroniser()
-            recus = self.reprise.lignes * self.codec.octets_par_ligne
-            recus = 2 * self.reprise.octets if self.type_donnee.est_lourd else recus
-            _exiger_place(self.chemin, self.octets + recus)
+            if place := annexe_ou_rien("place"):
+                place.exiger(self)
             if self.bout is not None:
                 self.bout.synchroniser()
                 self.bout.fermer()
@@ -4867,18 +4844,21 @@ ECRIVAINS: dict[str, Format] = {
 EXTENSIONS: dict[str, str] = {suffixe: nom for nom, decrit in ECRIVAINS.items() for suffixe in decrit.extensions}
 
 
+def format_du_chemin(chemin: Path | None) -> str | None:
+    """Le format que dit l'extension, ou None."""
+    suffixes = sorted(EXTENSIONS, key=len, reverse=True)
+    return next((EXTENSIONS[s] for s in suffixes if chemin is not None and chemin.name.lower().endswith(s)), None)
+
+
 def format_du_fichier(chemin: Path) -> str:
-    """Le format d'un fichier existant : d'après ses premiers octets, puis son extension."""
+    """Le format d'un fichier existant : d'après ses premiers octets, puis son nom."""
     with disque("Lire", chemin), chemin.open("rb") as fichier:
         tete = fichier.read(16)
     par_signature = (nom for nom, d in ECRIVAINS.items() if d.signature and tete.startswith(d.signature))
-    texte = est_du_texte(tete)  # n'est d'aucun des formats qui ont une signature, quoi qu'en dise le nom
-    par_extension = (
-        nom
-        for suffixe, nom in EXTENSIONS.items()
-        if chemin.name.endswith(suffixe) and not (texte and ECRIVAINS[nom].signature)
-    )
-    return next(par_signature, None) or next(par_extension, "csv")
+    par_nom = format_du_chemin(chemin) or "csv"
+    if est_du_texte(tete) and ECRIVAINS[par_nom].signature:  # un texte n'est d'aucun de ceux-là, quoi qu'en dise le nom
+        par_nom = "csv"
+    return next(par_signature, par_nom)
 
 
 def lecteur_de(chemin: Path, table: str | None) -> Sortie:
@@ -5207,7 +5187,6 @@ class _Bruyante:
     date_recue_ms = 0  # quand, à l'horloge locale
     particularite = Particularite()
     carnets_numerotes = False
-    sans_cles = False
     timeout_on_exit = 0  # ccxt attend un quart de seconde une fermeture qu'aiohttp attend déjà
     signaler: Callable[[Exception], None] | None = None  # ce qui coupe un flux, sans attendre que quelqu'un demande
     a_rebours: bool | None = None  # ses listes de trades commencent par le plus récent
@@ -5216,21 +5195,6 @@ class _Bruyante:
     def to_array(valeur: Any) -> Any:
         """Celui de ccxt ne tient pas une sous-classe de `dict` pour un `dict` : nos rayons en sont (backpack)."""
         return list(valeur.values()) if isinstance(valeur, dict) else valeur
-
-    async def fetch_markets(self, params: Any = None) -> Any:
-        """Les marchés, sans rien de privé : une clé invalide, ou sans droits, n'empêche pas de lire ce qui est public.
-
-        kucoin y joint ses listes de marge, gate et coinbase ce qu'ils savent du compte.
-        """
-        self.sans_cles = True
-        try:
-            return await super().fetch_markets(params or {})  # type: ignore[misc]  # la classe ccxt est dessous
-        finally:
-            self.sans_cles = False
-
-    def check_required_credentials(self, error: bool = True) -> bool:
-        """Vrai si les clés sont là ; sans les exiger, une classe ne veut que savoir si elle peut joindre du privé."""
-        return (error or not self.sans_cles) and bool(super().check_required_credentials(error))  # type: ignore[misc]
 
     def safe_integer(self, donnees: Any, cle: Any, defaut: Any = None) -> Any:
         """Un entier, avec tous ses chiffres : ccxt le lit par un flottant, qui en tient quinze."""
@@ -5433,7 +5397,7 @@ def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
 
 
 # Ce que les annexes mettent devant toute classe ; copié seul, le module s'en passe.
-_COUCHES = {"corps": "Bornee", "traces": "Tracee", "vitesse": "Datee"}
+_COUCHES = {"corps": "Bornee", "traces": "Tracee", "types_de_marche": "SansCles", "vitesse": "Datee"}
 
 
 @functools.cache
@@ -10909,12 +10873,6 @@ def lire_identifiant_sql(valeur: Any) -> str:
     return str(valeur)
 
 
-def format_du_chemin(chemin: Path | None) -> str | None:
-    """Le format que dit l'extension, ou None."""
-    suffixes = sorted(EXTENSIONS, key=len, reverse=True)
-    return next((EXTENSIONS[s] for s in suffixes if chemin is not None and chemin.name.lower().endswith(s)), None)
-
-
 # Y écrire un autre format, même demandé, ferait un fichier que son nom trahit.
 EXTENSIONS_ETRANGERES = frozenset(
     (".xlsx", ".xls", ".json", ".jsonl", ".html", ".htm", ".pdf", ".zip", ".gz", ".zst", ".bz2", ".xz", ".7z", ".tar")
@@ -11046,22 +11004,6 @@ class Tache:
         if self.compression and self.compression not in permises:
             phrase = f"« {self.compression} » n'existe pas en {self.format_choisi} (choix : {', '.join(permises)})"
             yield ("compression", "format", "sortie"), phrase
-
-    def sans_objet(self) -> Iterator[tuple[str, str]]:
-        """Les options données qui ne changeront rien, et ce avec quoi elles serviraient."""
-        donnees = {champ.name for champ, _ in options_dites(self)}
-        carnet, base = self.stream == "orderbook", self.format_choisi == "sqlite"
-        for nom, sert, ou in (
-            ("duree", self.stream, "--stream"),
-            ("flush", self.stream, "--stream"),
-            ("silence", self.stream, "--stream"),
-            ("profondeur", carnet, "--stream orderbook"),
-            ("sqlite_table", base, "--format sqlite"),
-            ("sandbox", not self.hors_ligne, "un vrai exchange"),
-            ("proxy", not self.hors_ligne, "un vrai exchange"),
-        ):
-            if nom in donnees and not sert:
-                yield nom, ou
 
     def _fautes_de_donnee(self) -> Iterator[tuple[tuple[str, ...], str]]:
         if self.stream and self.donnee != "ohlcv":
@@ -11509,13 +11451,8 @@ def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env"
     """Les réglages de connexion d'une tâche ; `config` passe sous `config_ccxt`."""
     reglages = {champ.name: getattr(tache, champ.name) for champ in fields(Reglages) if hasattr(tache, champ.name)}
     reglages["config_ccxt"] = fondre_dicts(config, tache.config_ccxt)
-    if tache.hors_ligne:  # ce qui mènerait ailleurs est laissé : d'un lot, ces options valent pour le vrai exchange
-        locale = {nom: v for nom, v in tache.config_ccxt.items() if nom != "hostname" and "prox" not in nom.lower()}
-        urls = tache.config_ccxt.get("urls")
-        archives = urls.get("archives") if isinstance(urls, Mapping) else None
-        miroir = {"urls": {"archives": archives}} if str(archives).startswith("file:") else {}  # un dossier est d'ici
-        config = fondre_dicts(fondre_dicts(locale, config), miroir)
-        reglages |= {"config_ccxt": config, "sandbox": False, "proxy": None}
+    if tache.hors_ligne:
+        reglages |= annexe("hors_ligne", "--hors-ligne").reglages(tache, config)
     else:
         reglages |= {"identifiants": lire_identifiants(tache.exchange, env), "secrets": secrets_connus(env)}
     return Reglages(**reglages)
@@ -12553,8 +12490,8 @@ def _mener(mots: Sequence[str]) -> int:
     tache, execution = lire_arguments(mots)
     installer_journal(execution.journal)
     dire_les_repetitions(mots)
-    for nom, ou in () if execution.lister or execution.verifier else tache.sans_objet():
-        journal.warning("« %s » ne sert qu'avec %s.", drapeau(nom), ou)
+    if not (execution.lister or execution.verifier) and (remarques := annexe_ou_rien("remarques")):
+        remarques.dire_les_sans_objet(tache)
     for demande, lue in ((execution.bilan, BILAN), (execution.rapport, RAPPORT)):
         if demande is not None:
             annexe(*lue)  # ce qui manquerait se dit avant de télécharger

@@ -19,6 +19,8 @@
 - `rapport` : une page à regarder ;
 - `progression` : dire où l'on en est ;
 - `hors_ligne` : l'exchange embarqué à la place du vrai ;
+- `place` : la taille d'un fichier, et s'il tiendra sur le disque ;
+- `remarques` : dire d'une demande ce qui n'y change rien ;
 - `causes` : dire en français quelle panne ccxt a vue, ce que le disque ou SQLite refuse ;
 - `traces` : ce que le journal dit de chaque requête, en `debug` ;
 - `pauses` : ce qu'une exécution laisse à la suivante des limites d'un exchange ;
@@ -36,7 +38,7 @@
 - `corrections` : ce que quelques classes de ccxt lisent de travers ;
 - `configuration` : contrôler `config_ccxt` et `params`, lire un `@fichier` ;
 - `colonnes` : lire une page de bougies deux fois plus vite ;
-- `types_de_marche` : ne demander que les listes de marchés utiles ;
+- `types_de_marche` : ne demander que les listes de marchés utiles, et rien de privé ;
 - `paquets` : importer une classe de ccxt sans les cent autres ;
 - `vitesse` : ni pandas, ni ramasse-miettes là où rien n'est à jeter ; une écriture, un marché rangé au lieu de cent ;
 - `lecture_brute` : lire une sortie telle qu'elle est ;
