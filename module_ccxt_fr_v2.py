@@ -4787,10 +4787,9 @@ class SortieSqlite(Sortie):
         valeurs = {
             **fiche.cle._asdict(),
             **{champ: getattr(fiche, champ) for champ in ("type_marche", "unite_volume", "ancre_ms")},
-            **{champ: getattr(fiche, champ) for champ in ("horodatage", "marche_id", "origine", "identifiants")},
+            **{champ: getattr(fiche, champ) for champ in _AJOUTEES_SQLITE},
             "contractSize": fiche.taille_contrat,
             "sources": json.dumps(fiche.sources),
-            "lignes": fiche.lignes,
             **_versions(),
         }
         champs, places = ", ".join(valeurs), ", ".join("?" * len(valeurs))
@@ -5234,13 +5233,6 @@ class _Bruyante:
         if abs(montees) > 1 or (montees and self.a_rebours is None):  # d'une seule, un retardataire peut être la cause
             self.a_rebours = montees < 0
         return sorted(reversed(lignes) if self.a_rebours else lignes, key=_rang_de_trade)
-
-    def on_json_response(self, corps: str) -> Any:
-        """Un nombre non fini (NaN, 1e999) n'abîme que sa ligne : orjson, par qui ccxt lit, refuse tout le corps."""
-        try:
-            return super().on_json_response(corps)  # type: ignore[misc]
-        except ValueError:
-            return json.loads(corps)
 
     def client(self, url: str) -> Any:
         """Le client WebSocket d'une adresse, rendu bruyant lui aussi."""
@@ -11862,12 +11854,9 @@ def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
     }
     morceaux = []
     for raison in RAISONS_PARTIELLES:
-        concernes = [t for t in trous if t.raison == raison]
-        if concernes:
-            morceaux.append(
-                f"{nombre_de(len(concernes), 'trou')} « {raison} » ({sens[raison]}), "
-                f"de {en_iso(concernes[0].debut)} à {en_iso(concernes[-1].fin)}"
-            )
+        if manquent := intervalles_de(trous, raison):
+            bornes = f"de {en_iso(manquent[0][0])} à {en_iso(manquent[-1][1])}"
+            morceaux.append(f"{nombre_de(len(manquent), 'trou')} « {raison} » ({sens[raison]}), {bornes}")
     return f"demandé de {en_iso(demande[0])} à {en_iso(demande[1])} ; il reste {' et '.join(morceaux)}"
 
 
