@@ -2478,15 +2478,6 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None
         _synchroniser_dossier(chemin.parent)
 
 
-def effacer_temporaires(chemin: Path) -> None:
-    """Ôte ce que des exécutions tuées ont laissé d'une sortie ; son verrou prouve qu'aucune n'est vivante."""
-    motif = re.compile(re.escape(chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp(-wal|-shm|-journal)?")
-    for voisin in chemin.parent.iterdir():
-        if motif.fullmatch(voisin.name):
-            with disque("Effacer", voisin):
-                voisin.unlink()
-
-
 def _objection(chemin: Path) -> str:
     """Pourquoi ce chemin ne peut être remplacé : un tube s'attend sans fin, `/dev/null` deviendrait un fichier."""
     try:
@@ -3142,6 +3133,8 @@ class Sortie(ABC):
             self._verrou.prendre()  # un disque plein peut le prendre sans pouvoir y inscrire le pid
             if (origine := self.origine_a_ecarter()) is not None:
                 annexe(*ORIGINES_MELEES).ecarter(self, origine)
+            if menage := annexe_ou_rien("menage"):
+                menage.oter_les_restes(self)
             self._reprendre()
             self._controler_series(self.fiches, self._demandees)  # un autre a pu l'écrire depuis
             self._refuser_autre_marche(self.fiches)
@@ -3690,7 +3683,6 @@ class SortieFichier(Sortie):
     # Ouvrir : remettre d'accord le fichier et sa fiche, reprendre ce qui fut interrompu.
 
     def _reprendre(self) -> None:
-        effacer_temporaires(self.chemin)
         if self.existe():
             try:
                 self.reconnaitre()
@@ -4649,9 +4641,7 @@ class SortieSqlite(Sortie):
     # Ouvrir.
 
     def _reprendre(self) -> None:
-        effacer_temporaires(self.chemin)
         try:
-            self._effacer_le_reste()
             if self.existe() and self.reconnaitre():
                 with self._erreurs("Lire"):
                     self._base = self._connecter("mode=rw")
@@ -4663,15 +4653,6 @@ class SortieSqlite(Sortie):
                     self._accorder(self._base)
         except SortieIllisible as refus:
             self.ecarter(refus)
-
-    def _effacer_le_reste(self) -> None:
-        """Le journal d'annulation d'une exécution tuée : SQLite n'annule, et n'efface, que s'il en a besoin."""
-        if self.chemin.exists() and self.chemin.with_name(f"{self.chemin.name}-journal").exists():
-            if self.existe():
-                exiger_signature(self.decrit, self.chemin, self.type_donnee)
-            with self._erreurs("Lire"), contextlib.closing(self._connecter("mode=rw")) as base:
-                for mode in ("PERSIST", "DELETE"):  # c'est en quittant l'un pour l'autre qu'il l'efface
-                    base.execute(f"PRAGMA journal_mode = {mode}")
 
     def _accorder(self, base: sqlite3.Connection) -> None:
         """Charge les fiches et les confronte aux lignes : en les comptant, et ne relisant que ce qui ne va pas."""
@@ -5769,18 +5750,9 @@ class Marches:
         if symbole not in (trouve, sans_reglement(trouve)):
             journal.info("« %s » est compris comme %s, le seul marché qui convient.", symbole, trouve)
         marche: Mapping[str, Any] = marches[trouve]
-        self._avertir(symbole, marche)
+        if remarques := annexe_ou_rien("remarques"):
+            remarques.dire_le_marche(symbole, marche, self._reglages, du_genre=self._est_du_genre(marche))
         return marche
-
-    def _avertir(self, symbole: str, marche: Mapping[str, Any]) -> None:
-        if not self._est_du_genre(marche):
-            trouve = NatureMarche(str(marche.get("type")), marche.get("subType"))
-            demande = NatureMarche(self._reglages.type_marche, self._reglages.sous_type)
-            journal.warning("« %s » est un marché %s, pas %s : le symbole l'emporte.", symbole, trouve, demande)
-        if marche.get("active") is False:
-            journal.warning(
-                "« %s » n'est plus coté sur %s : seul son passé peut être lu.", symbole, self._reglages.exchange
-            )
 
 
 class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):

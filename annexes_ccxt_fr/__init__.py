@@ -19,8 +19,9 @@
 - `rapport` : une page à regarder ;
 - `progression` : dire où l'on en est ;
 - `hors_ligne` : l'exchange embarqué à la place du vrai ;
+- `menage` : ôter ce que des exécutions tuées ont laissé ;
 - `place` : la taille d'un fichier, et s'il tiendra sur le disque ;
-- `remarques` : dire d'une demande ce qui n'y change rien ;
+- `remarques` : dire d'une demande ce qui n'y change rien, ou pas ce qu'on en attend ;
 - `causes` : dire en français quelle panne ccxt a vue, ce que le disque ou SQLite refuse ;
 - `traces` : ce que le journal dit de chaque requête, en `debug` ;
 - `pauses` : ce qu'une exécution laisse à la suivante des limites d'un exchange ;
