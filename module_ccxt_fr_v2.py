@@ -5167,6 +5167,7 @@ class _Bruyante:
     date_recue_ms = 0  # quand, à l'horloge locale
     particularite = Particularite()
     carnets_numerotes = False
+    sans_cles = False
     timeout_on_exit = 0  # ccxt attend un quart de seconde une fermeture qu'aiohttp attend déjà
     signaler: Callable[[Exception], None] | None = None  # ce qui coupe un flux, sans attendre que quelqu'un demande
     a_rebours: bool | None = None  # ses listes de trades commencent par le plus récent
@@ -5175,6 +5176,21 @@ class _Bruyante:
     def to_array(valeur: Any) -> Any:
         """Celui de ccxt ne tient pas une sous-classe de `dict` pour un `dict` : nos rayons en sont (backpack)."""
         return list(valeur.values()) if isinstance(valeur, dict) else valeur
+
+    async def fetch_markets(self, params: Any = None) -> Any:
+        """Les marchés, sans rien de privé : une clé invalide, ou sans droits, n'empêche pas de lire ce qui est public.
+
+        kucoin y joint ses listes de marge, gate et coinbase ce qu'ils savent du compte.
+        """
+        self.sans_cles = True
+        try:
+            return await super().fetch_markets(params or {})  # type: ignore[misc]  # la classe ccxt est dessous
+        finally:
+            self.sans_cles = False
+
+    def check_required_credentials(self, error: bool = True) -> bool:
+        """Vrai si les clés sont là ; sans les exiger, une classe ne veut que savoir si elle peut joindre du privé."""
+        return (error or not self.sans_cles) and bool(super().check_required_credentials(error))  # type: ignore[misc]
 
     def safe_integer(self, donnees: Any, cle: Any, defaut: Any = None) -> Any:
         """Un entier, avec tous ses chiffres : ccxt le lit par un flottant, qui en tient quinze."""
@@ -5214,6 +5230,13 @@ class _Bruyante:
         if abs(montees) > 1 or (montees and self.a_rebours is None):  # d'une seule, un retardataire peut être la cause
             self.a_rebours = montees < 0
         return sorted(reversed(lignes) if self.a_rebours else lignes, key=_rang_de_trade)
+
+    def on_json_response(self, corps: str) -> Any:
+        """Un nombre non fini (NaN, 1e999) n'abîme que sa ligne : orjson, par qui ccxt lit, refuse tout le corps."""
+        try:
+            return super().on_json_response(corps)  # type: ignore[misc]
+        except ValueError:
+            return json.loads(corps)
 
     def client(self, url: str) -> Any:
         """Le client WebSocket d'une adresse, rendu bruyant lui aussi."""
@@ -5370,7 +5393,7 @@ def _classe_de_ccxt(paquet: str, exchange: str) -> Any:
 
 
 # Ce que les annexes mettent devant toute classe ; copié seul, le module s'en passe.
-_COUCHES = {"corps": "Bornee", "traces": "Tracee", "types_de_marche": "SansCles", "vitesse": "Datee"}
+_COUCHES = {"corps": "Bornee", "traces": "Tracee", "vitesse": "Datee"}
 
 
 @functools.cache
@@ -7924,27 +7947,6 @@ def planifier(demande: Intervalle, fiche: Fiche, timeframe: Timeframe, relecture
     return manque
 
 
-MANQUES_EPARS = 8  # d'une page : moins, chacun se demande seul, et rien de ce qui est su n'est redit
-
-
-def rapprocher(
-    manques: Sequence[Intervalle], ecart: Callable[[int, int], int], proche: int, *, nombreux: int = MANQUES_EPARS
-) -> list[Intervalle]:
-    """Ces intervalles ; ceux qui sont `nombreux` à se suivre de près, en un seul.
-
-    D'un marché rare dont la fiche est perdue, les lignes écrites ne prouvent qu'elles : chaque minute sans transaction
-    serait une demande, et sa preuve deux autres. `ecart` compte les bougies sues d'entre deux, redemandées au passage.
-    """
-    grappes: list[list[Intervalle]] = []
-    for manque in manques:
-        if grappes and ecart(grappes[-1][-1][1], manque[0]) <= proche:
-            grappes[-1].append(manque)
-        else:
-            grappes.append([manque])
-    reunies = ([(g[0][0], g[-1][1])] if len(g) >= nombreux else g for g in grappes)
-    return list(itertools.chain.from_iterable(reunies))
-
-
 TIMEFRAMES_DE_PREUVE = ("15m", "1h", "4h", "1d", "1w", "1M")  # servis presque partout, et pour tous les prix
 
 
@@ -8051,9 +8053,10 @@ class Historique:
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des intervalles, dans l'ordre."""
         sus, libre = list(self.fiche.couverts), self.libre
-        proche, manques = self.pages.capacite(self.timeframe) // MANQUES_EPARS, await self.avec_les_bords(intervalles)
-        # Le premier seul : rien de su ne le précède peut-être, et un vide y serait la fin de ce que l'exchange garde.
-        for debut, fin in [*manques[:1], *rapprocher(manques[1:], self.timeframe.compter, proche)]:
+        manques = await self.avec_les_bords(intervalles)
+        if grappes := annexe_ou_rien("grappes"):
+            manques = grappes.d_une_histoire(manques, self.pages)
+        for debut, fin in manques:
             async for lot in self.lots_entre(debut, fin, sus, libre=libre):
                 libre = False
                 yield lot

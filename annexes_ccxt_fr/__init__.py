@@ -35,11 +35,11 @@
 - `voies` : paginer une histoire, famille d'exchanges par famille ;
 - `carnets` : les trames de carnet perdues, là où leur classe ne les voit pas, ou les perd elle-même ;
 - `instantanes` : ne rendre d'un carnet fait d'un instantané partiel que ce qu'on en sait ;
-- `corps` : ne pas lire sans fin le corps d'une réponse, ni le perdre pour un nombre ;
+- `corps` : ne pas lire sans fin le corps d'une réponse ;
 - `corrections` : ce que quelques classes de ccxt lisent de travers ;
 - `configuration` : contrôler `config_ccxt` et `params`, lire un `@fichier` ;
 - `colonnes` : lire une page de bougies deux fois plus vite ;
-- `types_de_marche` : ne demander que les listes de marchés utiles, et rien de privé ;
+- `types_de_marche` : ne demander que les listes de marchés utiles ;
 - `paquets` : importer une classe de ccxt sans les cent autres ;
 - `vitesse` : ni pandas, ni ramasse-miettes là où rien n'est à jeter ; une écriture, un marché rangé au lieu de cent ;
 - `lecture_brute` : lire une sortie telle qu'elle est ;
@@ -49,6 +49,7 @@
 - `fichiers_etrangers` : dire ce qu'est un fichier qui n'est pas le nôtre ;
 - `octets_douteux` : lire à part un fichier sans sceau, un journal d'avant ; ce qui reste d'un fichier scellé ;
 - `reperage` : aller droit à une place d'un fichier, au lieu de le lire du début ;
+- `grappes` : redemander d'un trait des manques qui se suivent ;
 - `queues` : lire en une passe les dernières lignes de beaucoup de séries ;
 - `tenants` : nommer les programmes qui tiennent un fichier.
 

@@ -1,11 +1,10 @@
-"""Le corps d'une réponse : ne pas le lire sans fin, qui prendrait toute la mémoire ; ni le perdre pour un NaN.
+"""Ne pas lire sans fin le corps d'une réponse : une qui ne finit pas prendrait toute la mémoire.
 
 Le module s'en passe quand il est copié seul.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from module_ccxt_fr_v2 import ReponseIllisible, importer
@@ -34,16 +33,9 @@ class _CorpsBorne:
 
 
 class Bornee:
-    """À mettre devant une classe ccxt : ses réponses sont bornées, et lues malgré un nombre non fini."""
+    """À mettre devant une classe ccxt : les réponses de ses sessions sont bornées."""
 
     session: Any = None
-
-    def on_json_response(self, corps: str) -> Any:
-        """Un nombre non fini (NaN, 1e999) n'abîme que sa ligne : orjson, par qui ccxt lit, refuse tout le corps."""
-        try:
-            return super().on_json_response(corps)  # type: ignore[misc]
-        except ValueError:
-            return json.loads(corps)
 
     def open(self, lazy: bool = False) -> None:
         """Ouvre la session HTTP."""

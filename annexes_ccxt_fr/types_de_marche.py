@@ -1,6 +1,6 @@
 """Ne demander d'un exchange que les listes de marchés dont la tâche a besoin : binance en charge trois, d'office.
 
-Et rien de privé. Le module s'en passe quand il est copié seul : il les demande toutes, avec les clés s'il en a.
+Le module s'en passe quand il est copié seul : il les demande toutes.
 """
 
 from __future__ import annotations
@@ -43,24 +43,3 @@ def marches_utiles(types: Any, natures: Iterable[NatureMarche]) -> Any:
     if isinstance(types, list):
         return [genre for genre in types if genre in utiles] or types
     return types
-
-
-class SansCles:
-    """À mettre devant une classe ccxt : une clé invalide, ou sans droits, n'empêche pas de lire ce qui est public."""
-
-    _sans_cles = False
-
-    async def fetch_markets(self, params: Any = None) -> Any:
-        """Les marchés, sans rien de privé.
-
-        kucoin y joint ses listes de marge, gate et coinbase ce qu'ils savent du compte.
-        """
-        self._sans_cles = True
-        try:
-            return await super().fetch_markets(params or {})  # type: ignore[misc]  # la classe ccxt est dessous
-        finally:
-            self._sans_cles = False
-
-    def check_required_credentials(self, error: bool = True) -> bool:
-        """Vrai si les clés sont là ; sans les exiger, une classe ne veut que savoir si elle peut joindre du privé."""
-        return (error or not self._sans_cles) and bool(super().check_required_credentials(error))  # type: ignore[misc]
