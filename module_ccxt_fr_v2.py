@@ -8059,8 +8059,8 @@ class Plage(NamedTuple):
 def borner(plage: Plage, timeframe: Timeframe, limite: int, heure_ms: int, fiche: Fiche) -> Intervalle:
     """L'intervalle à tenir, sur la grille : jusqu'à la dernière bougie close d'après l'heure de l'exchange."""
     close = timeframe.plancher(heure_ms - plage.grace_ms - timeframe.jeu_ms)
-    if plage.courante:
-        close = timeframe.avancer(heure_ms, 1)
+    if plage.courante:  # une, et pas deux : dans son délai de grâce, la précédente n'est pas encore close
+        close = timeframe.avancer(close, 1)
     # Ce qui peut ouvrir au-delà de la fin n'est pas demandé.
     fin = close if plage.fin is None else min(close, timeframe.plafond(plage.fin - timeframe.jeu_ms))
     if plage.debut is not None:
@@ -9611,6 +9611,7 @@ class SuiteDIds:
         self._attendu = 0  # celui qui doit le suivre
         self._avant_saut: Trade | None = None
         self._manquants: dict[int, float] = {}  # identifiant -> depuis quand on l'attend
+        self._ouverts = 0  # sauts que ceux-là ont faits
 
     def noter(self, trade: Trade) -> Trade | None:
         """Le trade d'avant un saut qui dure plus que la grâce, à relire d'ici à celui-ci ; None si rien ne manque."""
@@ -9674,11 +9675,14 @@ class SuiteDIds:
     def _avancer(self, trade: Trade, rangs: Intervalle) -> None:
         attendu = self._attendu or rangs[0]
         if rangs[0] < attendu:
-            for numero in range(rangs[0], rangs[1] + 1):
-                self._manquants.pop(numero, None)
+            trouves = sum(self._manquants.pop(n, None) is not None for n in range(rangs[0], rangs[1] + 1))
+            self.suites += trouves
+            if trouves and not self._manquants:  # comblés, ce n'étaient pas des sauts (bitget : le dernier d'abord)
+                self.suites, self.sauts = self.suites + self._ouverts, self.sauts - self._ouverts
             return
         if rangs[0] > attendu:
             self.sauts += 1
+            self._ouverts = self._ouverts + 1 if self._manquants else 1
             self._avant_saut = self._avant_saut if self._manquants else self._dernier
             if len(self._manquants) + rangs[0] - attendu > MANQUANTS_MAX:
                 self._manquants[HORS_SUITE] = -math.inf  # trop pour les attendre un à un
@@ -9717,6 +9721,8 @@ class FilTrades(Fil):
         # La suite sans lacune en cours va d'ici au dernier trade, exclu ; None : elle est rompue.
         self._depuis: int | None = None
         self._couverts: list[Intervalle] = []  # des suites d'avant, ce qui n'est pas encore rendu
+        self._sur: Trade | None = None  # d'où relire si la suite se rompt : aucun trade d'avant lui ne tardait encore
+        self._presque_sur: Trade | None = None  # celui qui le sera, sa grâce passée
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
         self._non_confirmes = 0  # trades rendus depuis
         self._en_lecture: tuple[Lacune, ...] = ()  # les premières, quand on les relit
@@ -9777,12 +9783,25 @@ class FilTrades(Fil):
 
     def _interrompre(self) -> None:
         """Ce qui viendra ne prolonge pas la suite : quelque chose a peut-être eu lieu entre-temps."""
+        if not (self._rompu or self._retard_ms):
+            self._sur = self._dernier
         self._solder()
         self._depuis = None
 
     @property
     def _rompu(self) -> bool:
         return self._depuis is None
+
+    @property
+    def _retard_ms(self) -> int:
+        """Ce dont tarde un trade que rien ne dirait absent, si la suite se rompait : ni identifiants, ni REST."""
+        se_dirait = self._suite_d_ids.se_suivent or self.connexion.particularite.trades_a_confirmer
+        return 0 if se_dirait else self.reglages.plage.grace_ms
+
+    @property
+    def _bord(self) -> Trade | None:
+        """Le trade d'où relire ce qui manque, la suite rompue."""
+        return self._sur or self._dernier
 
     # --- un trade arrive
 
@@ -9825,11 +9844,12 @@ class FilTrades(Fil):
         """L'instantané d'une écoute neuve redit le dernier trade reçu, ou prouvé : ce qui vient ensuite le prolonge."""
         if self._dernier is None:
             return
-        if self._rompu and not connu.est_anonyme and connu.est(self._dernier):
+        if self._rompu and not connu.est_anonyme and (bord := self._bord) is not None and connu.est(bord):
             # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
             self._depuis = connu.timestamp + (not self._est_prouve(connu.timestamp))
             if avant := self._suite_d_ids.noter(self._dernier):
                 self._relire(Lacune(avant, self._dernier, saut=True))
+            self._sur = self._presque_sur = bord
             self._confirme = self._confirme or self._dernier
         elif not self._rompu and self._dernier.precede(connu):
             self._enchainer(connu)
@@ -9843,9 +9863,10 @@ class FilTrades(Fil):
             self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
         avant = self._suite_d_ids.noter(trade)
         if self._rompu:
-            if self._dernier is not None and (avant is not None or not self._se_suivent(self._dernier, trade)):
+            if self._bord is not None and (avant is not None or not self._se_suivent(self._bord, trade)):
                 self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
-                self._relire(Lacune(avant or self._dernier, trade))
+                self._relire(Lacune(avant or self._bord, trade))
+            self._sur = self._presque_sur = trade
         elif avant is not None:
             self._relire(Lacune(avant, trade, saut=True))
         if self._dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
@@ -9868,6 +9889,7 @@ class FilTrades(Fil):
     # --- ce qui est sûr
 
     def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
+        self._vieillir()
         if avant := self._suite_d_ids.echu():
             self._relire(Lacune(avant, self._dernier, saut=True))
         retenus = any(not r.saut for r in self._lacunes) and self._horloge() < self._retenir_jusqua
@@ -9887,8 +9909,16 @@ class FilTrades(Fil):
     def _solder(self) -> None:
         """Ce que la suite en cours a prouvé va avec le reste ; elle continue d'ici."""
         if self._depuis is not None and self._dernier is not None:
-            self._couverts.append((self._depuis, self._dernier.timestamp))
-            self._depuis = max(self._depuis, self._dernier.timestamp)
+            fin = max(self._depuis, self._dernier.timestamp - self._retard_ms)
+            self._couverts.append((self._depuis, fin))
+            self._depuis = fin
+
+    def _vieillir(self) -> None:
+        """Le dernier trade a-t-il l'âge de dire que plus aucun d'avant ne tarde ?"""
+        if self._rompu or self._dernier is None or self._presque_sur is None:
+            return
+        if self._dernier.timestamp - self._presque_sur.timestamp >= self.reglages.plage.grace_ms:
+            self._sur, self._presque_sur = self._presque_sur, self._dernier
 
     def _est_prouve(self, instant: int) -> bool:
         """Vrai si ce qui précède cet instant est prouvé jusqu'à lui."""
@@ -9962,11 +9992,11 @@ class FilTrades(Fil):
         """Ce qui suit le dernier trade ; None si l'écoute le dit, ou s'il est déjà à relire."""
         en_file = any(r.jusqua is None and not self._est_caduque(r) for r in self._lacunes)
         entendue = self._queue_entendue or not self._rompu
-        return None if self._dernier is None or entendue or en_file else Lacune(self._dernier, None)
+        return None if self._bord is None or entendue or en_file else Lacune(self._bord, None)
 
     def _est_caduque(self, lacune: Lacune) -> bool:
         """Vrai d'une lacune sans fin après laquelle un trade est venu : une autre la remplace, qui finit à lui."""
-        return lacune.jusqua is None and lacune.dernier is not self._dernier
+        return lacune.jusqua is None and lacune.dernier is not self._bord
 
     async def _rattraper(self) -> None:
         if queue := self._queue():
@@ -10041,7 +10071,9 @@ class FilTrades(Fil):
         if servi.precede(lacune.dernier):
             servi = lacune.dernier
         elif servi is not lacune.dernier and lacune.jusqua is None:
-            self._dernier = servi.nomme()
+            self._sur = servi.nomme()
+            if self._dernier is None or not self._sur.precede(self._dernier):
+                self._dernier = self._sur
         self._conclure(lacune, lacune.etendue(servi.timestamp)[1], trous)
         return True
 
@@ -11895,7 +11927,16 @@ class Execution:
         source = self._source(serie, fiche)
         intervalles = await source.preparer()
         bilan.demande = source.demande
-        return Copie(bilan, fiche, source, intervalles)
+        return Copie(bilan, fiche, source, unir(intervalles, self._courante_laissee(fiche, intervalles)))
+
+    def _courante_laissee(self, fiche: Fiche, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
+        """La bougie courante gardée une autre fois, si ce qui est à lire la laisserait derrière, à moitié faite."""
+        dits = fiche.dits() if self.tache.type_donnee is OHLCV else []
+        if not (dits and intervalles and intervalles[-1][0] > dits[-1][1]):
+            return []
+        debut = dits[-1][1]
+        suivante = (debut, grille(fiche).avancer(debut, 1))
+        return [suivante] if self.ecrivain.lire(fiche.cle, *suivante).num_rows else []
 
     def prendre(self, copie: Copie, lot: Lot) -> None:
         """Écrit un lot, et dit où l'on en est."""
