@@ -6818,6 +6818,104 @@ class _Livraison:
         self._caches.clear()
 
 
+INSTANTANE_S = 5.0  # entre deux instantanés d'un même carnet, au moins
+INSTANTANE_TARDIF_S = 1.0
+
+
+class _Instantanes:
+    """Jusqu'où vont les carnets que la classe fait d'un instantané du REST, puis de ce que le flux dit changé.
+
+    L'instantané n'a que les premiers niveaux. D'un ordre posé plus loin avant lui, et qui ne bouge pas, aucune trame ne
+    dit rien : le prix venu jusque-là, il manquerait, sans erreur, aux meilleurs niveaux. Rien n'est donc rendu au-delà
+    du dernier niveau de l'instantané ; quand il en reste trop peu, le carnet repart d'un autre. Le temps qu'il vienne,
+    ses états se fondent en un ; s'il tarde, il en a manqué (`decaler`). ccxt#6546, cryptofeed#604.
+    """
+
+    def __init__(self, connexion: Connexion, api: Any, decaler: Callable[[str], None]) -> None:
+        self._connexion, self._api, self._decaler = connexion, api, decaler
+        propre = connexion.particularite
+        self._pleins: dict[str, dict[str, tuple[int, float]]] = {}  # côté -> ses niveaux, et le prix du dernier
+        self._attendus: dict[str, float] = {}  # depuis quand, de ceux qui ne sont pas encore venus
+        self._prochains: dict[str, float] = {}  # pas d'autre instantané avant cet instant
+        lire, ouvrir, appliquer = api.fetch_rest_order_book_safe, api.order_book, api.handle_book_delta
+
+        async def lire_et_retenir(symbole: str, limite: int | None = None, params: Any = None) -> Any:
+            try:
+                servi = await lire(symbole, limite or propre.niveaux_de_l_instantane, params or {})
+            finally:
+                self._arriver(symbole)
+            self._retenir(symbole, servi, limite or propre.carnet_partiel)
+            return servi
+
+        def appliquer_et_borner(carnet: Any, ecart: Any) -> None:
+            appliquer(carnet, ecart)
+            self._borner(carnet)
+
+        # La classe rognerait le carnet à chaque lecture : le niveau qu'elle ôte n'y reviendrait pas avec le prix.
+        api.order_book = lambda instantane=MappingProxyType({}), _profondeur=None: ouvrir(instantane)
+        api.fetch_rest_order_book_safe = lire_et_retenir
+        if propre.carnet_borne:
+            api.handle_book_delta = appliquer_et_borner
+        if servir := getattr(api, "handle_order_book_snapshot", None):  # bitvavo, par le flux
+
+            def servir_et_retenir(client: Any, trame: Any) -> None:
+                if servi := trame.get("response"):  # sinon, un refus
+                    self._arriver(symbole := api.safe_symbol(servi["market"]))
+                    self._retenir(symbole, api.parse_order_book(servi, symbole), propre.carnet_partiel)
+                servir(client, trame)
+
+            api.handle_order_book_snapshot = servir_et_retenir
+
+    def _arriver(self, symbole: str) -> None:
+        """L'instantané est venu, ou a échoué."""
+        self._prochains[symbole] = time.monotonic() + INSTANTANE_S
+        if self._attendus.pop(symbole, math.inf) + INSTANTANE_TARDIF_S < time.monotonic():
+            self._decaler(symbole)
+
+    def _retenir(self, symbole: str, servi: Any, plein: int) -> None:
+        cotes = {cote: servi[cote] for cote in ("bids", "asks") if len(servi[cote]) >= plein}
+        self._pleins[symbole] = {cote: (len(niveaux), niveaux[-1][0]) for cote, niveaux in cotes.items()}
+
+    def _borner(self, carnet: Any) -> None:
+        """Du niveau que de plus proches ont poussé hors de ceux dont le flux parle, rien n'est plus su."""
+        pleins = self._pleins.get(carnet["symbol"], {})
+        for cote, (nombre, dernier) in pleins.items():
+            if len(carnet[cote]) >= nombre:
+                pleins[cote] = nombre, (max if cote == "bids" else min)(dernier, carnet[cote][nombre - 1][0])
+
+    def connu(self, symbole: str, carnet: Any, profondeur: int) -> Any:
+        """Ce qu'on sait du carnet ; vide tant qu'un côté est tout entier au-delà."""
+        pleins = self._pleins.get(symbole, {}) if carnet.get("nonce") is not None else {}  # sinon, il l'attend
+        sus = dict[str, Sequence[Any]]()
+        if len(pleins) == 2 and len(nombres := {nombre for nombre, _ in pleins.values()}) == 1:
+            self._connexion.dire_les_niveaux(nombres.pop(), profondeur)
+        for cote, (nombre, dernier) in pleins.items():
+            niveaux = carnet[cote]
+            sens = -1 if cote == "bids" else 1
+            sus[cote] = niveaux[: bisect.bisect_right(niveaux, sens * dernier, key=lambda niveau: sens * niveau[0])]
+            if len(sus[cote]) < min(2 * profondeur, nombre // 2):
+                self._repartir(symbole)
+        return {**carnet, **(sus if all(sus.values()) else {"bids": [], "asks": []})} if sus else carnet
+
+    def _repartir(self, symbole: str) -> None:
+        """Un carnet vide, où les trames attendent l'instantané, comme au premier abonnement."""
+        if symbole in self._attendus or time.monotonic() < self._prochains.get(symbole, 0.0):
+            return
+        self._attendus[symbole] = time.monotonic()
+        self._api.orderbooks[symbole] = self._api.order_book()
+        journal.debug("%s : le prix sort de l'instantané du carnet, qui repart d'un autre.", symbole)
+        cle, demande = f"orderbook::{symbole}", f"watchingOrderBookSnapshot@{self._api.market_id(symbole)}"
+        for client in self._api.clients.values():
+            for nom, abonnement in client.subscriptions.items():
+                if not isinstance(abonnement, dict):
+                    continue
+                if demande in abonnement:  # bitvavo : la classe le redemande à la trame suivante
+                    del abonnement[demande]
+                elif nom == cle:
+                    de_lui = {**abonnement, "symbol": symbole}
+                    self._api.spawn(self._api.fetch_order_book_snapshot, client, None, de_lui)
+
+
 REPRISE_DE_CARNET_S = 10.0  # un carnet décalé repart d'un instantané : okx le doit d'abord à un désabonnement acquitté
 LIGNES_EN_CACHE = 10  # 1000 chez ccxt, qui pèsent deux Mo par symbole de trades ; les prises les ont déjà lues
 
@@ -6846,10 +6944,8 @@ class Ecoute:
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self._carnet_ote = False
-        self._instantanes: Any = None  # jusqu'où vont des carnets faits d'un instantané partiel
-        if canal == "orderbook" and connexion.particularite.carnet_partiel:
-            carnets = annexe("instantanes", f"Suivre les carnets de {connexion.reglages.exchange}")
-            self._instantanes = carnets.Instantanes(connexion, self.api, decaler)
+        propre = connexion.particularite
+        self._instantanes = _Instantanes(connexion, self.api, decaler) if propre.carnet_partiel else None
         self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
         self.api.ssl_context = connexion.api.ssl_context  # en relire les certificats prend 30 ms, et un Mo par écoute
         passer_marches(connexion.api, self.api)
@@ -7914,8 +8010,8 @@ class Plage(NamedTuple):
 def borner(plage: Plage, timeframe: Timeframe, limite: int, heure_ms: int, fiche: Fiche) -> Intervalle:
     """L'intervalle à tenir, sur la grille : jusqu'à la dernière bougie close d'après l'heure de l'exchange."""
     close = timeframe.plancher(heure_ms - plage.grace_ms - timeframe.jeu_ms)
-    if plage.courante:
-        close = timeframe.avancer(heure_ms, 1)
+    if plage.courante:  # une, et pas deux : dans son délai de grâce, la précédente n'est pas encore close
+        close = timeframe.avancer(close, 1)
     # Ce qui peut ouvrir au-delà de la fin n'est pas demandé.
     fin = close if plage.fin is None else min(close, timeframe.plafond(plage.fin - timeframe.jeu_ms))
     if plage.debut is not None:
@@ -9446,6 +9542,7 @@ class SuiteDIds:
         self._attendu = 0  # celui qui doit le suivre
         self._avant_saut: Trade | None = None
         self._manquants: dict[int, float] = {}  # identifiant -> depuis quand on l'attend
+        self._ouverts = 0  # sauts que ceux-là ont faits
 
     def noter(self, trade: Trade) -> Trade | None:
         """Le trade d'avant un saut qui dure plus que la grâce, à relire d'ici à celui-ci ; None si rien ne manque."""
@@ -9509,11 +9606,14 @@ class SuiteDIds:
     def _avancer(self, trade: Trade, rangs: Intervalle) -> None:
         attendu = self._attendu or rangs[0]
         if rangs[0] < attendu:
-            for numero in range(rangs[0], rangs[1] + 1):
-                self._manquants.pop(numero, None)
+            trouves = sum(self._manquants.pop(n, None) is not None for n in range(rangs[0], rangs[1] + 1))
+            self.suites += trouves
+            if trouves and not self._manquants:  # comblés, ce n'étaient pas des sauts (bitget : le dernier d'abord)
+                self.suites, self.sauts = self.suites + self._ouverts, self.sauts - self._ouverts
             return
         if rangs[0] > attendu:
             self.sauts += 1
+            self._ouverts = self._ouverts + 1 if self._manquants else 1
             self._avant_saut = self._avant_saut if self._manquants else self._dernier
             if len(self._manquants) + rangs[0] - attendu > MANQUANTS_MAX:
                 self._manquants[HORS_SUITE] = -math.inf  # trop pour les attendre un à un
@@ -9552,6 +9652,8 @@ class FilTrades(Fil):
         # La suite sans lacune en cours va d'ici au dernier trade, exclu ; None : elle est rompue.
         self._depuis: int | None = None
         self._couverts: list[Intervalle] = []  # des suites d'avant, ce qui n'est pas encore rendu
+        self._sur: Trade | None = None  # d'où relire si la suite se rompt : aucun trade d'avant lui ne tardait encore
+        self._presque_sur: Trade | None = None  # celui qui le sera, sa grâce passée
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
         self._non_confirmes = 0  # trades rendus depuis
         self._en_lecture: tuple[Lacune, ...] = ()  # les premières, quand on les relit
@@ -9612,12 +9714,25 @@ class FilTrades(Fil):
 
     def _interrompre(self) -> None:
         """Ce qui viendra ne prolonge pas la suite : quelque chose a peut-être eu lieu entre-temps."""
+        if not (self._rompu or self._retard_ms):
+            self._sur = self._dernier
         self._solder()
         self._depuis = None
 
     @property
     def _rompu(self) -> bool:
         return self._depuis is None
+
+    @property
+    def _retard_ms(self) -> int:
+        """Ce dont tarde un trade que rien ne dirait absent, si la suite se rompait : ni identifiants, ni REST."""
+        se_dirait = self._suite_d_ids.se_suivent or self.connexion.particularite.trades_a_confirmer
+        return 0 if se_dirait else self.reglages.plage.grace_ms
+
+    @property
+    def _bord(self) -> Trade | None:
+        """Le trade d'où relire ce qui manque, la suite rompue."""
+        return self._sur or self._dernier
 
     # --- un trade arrive
 
@@ -9660,11 +9775,12 @@ class FilTrades(Fil):
         """L'instantané d'une écoute neuve redit le dernier trade reçu, ou prouvé : ce qui vient ensuite le prolonge."""
         if self._dernier is None:
             return
-        if self._rompu and not connu.est_anonyme and connu.est(self._dernier):
+        if self._rompu and not connu.est_anonyme and (bord := self._bord) is not None and connu.est(bord):
             # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
             self._depuis = connu.timestamp + (not self._est_prouve(connu.timestamp))
             if avant := self._suite_d_ids.noter(self._dernier):
                 self._relire(Lacune(avant, self._dernier, saut=True))
+            self._sur = self._presque_sur = bord
             self._confirme = self._confirme or self._dernier
         elif not self._rompu and self._dernier.precede(connu):
             self._enchainer(connu)
@@ -9678,9 +9794,10 @@ class FilTrades(Fil):
             self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
         avant = self._suite_d_ids.noter(trade)
         if self._rompu:
-            if self._dernier is not None and (avant is not None or not self._se_suivent(self._dernier, trade)):
+            if self._bord is not None and (avant is not None or not self._se_suivent(self._bord, trade)):
                 self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
-                self._relire(Lacune(avant or self._dernier, trade))
+                self._relire(Lacune(avant or self._bord, trade))
+            self._sur = self._presque_sur = trade
         elif avant is not None:
             self._relire(Lacune(avant, trade, saut=True))
         if self._dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
@@ -9703,6 +9820,7 @@ class FilTrades(Fil):
     # --- ce qui est sûr
 
     def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
+        self._vieillir()
         if avant := self._suite_d_ids.echu():
             self._relire(Lacune(avant, self._dernier, saut=True))
         retenus = any(not r.saut for r in self._lacunes) and self._horloge() < self._retenir_jusqua
@@ -9722,8 +9840,16 @@ class FilTrades(Fil):
     def _solder(self) -> None:
         """Ce que la suite en cours a prouvé va avec le reste ; elle continue d'ici."""
         if self._depuis is not None and self._dernier is not None:
-            self._couverts.append((self._depuis, self._dernier.timestamp))
-            self._depuis = max(self._depuis, self._dernier.timestamp)
+            fin = max(self._depuis, self._dernier.timestamp - self._retard_ms)
+            self._couverts.append((self._depuis, fin))
+            self._depuis = fin
+
+    def _vieillir(self) -> None:
+        """Le dernier trade a-t-il l'âge de dire que plus aucun d'avant ne tarde ?"""
+        if self._rompu or self._dernier is None or self._presque_sur is None:
+            return
+        if self._dernier.timestamp - self._presque_sur.timestamp >= self.reglages.plage.grace_ms:
+            self._sur, self._presque_sur = self._presque_sur, self._dernier
 
     def _est_prouve(self, instant: int) -> bool:
         """Vrai si ce qui précède cet instant est prouvé jusqu'à lui."""
@@ -9797,11 +9923,11 @@ class FilTrades(Fil):
         """Ce qui suit le dernier trade ; None si l'écoute le dit, ou s'il est déjà à relire."""
         en_file = any(r.jusqua is None and not self._est_caduque(r) for r in self._lacunes)
         entendue = self._queue_entendue or not self._rompu
-        return None if self._dernier is None or entendue or en_file else Lacune(self._dernier, None)
+        return None if self._bord is None or entendue or en_file else Lacune(self._bord, None)
 
     def _est_caduque(self, lacune: Lacune) -> bool:
         """Vrai d'une lacune sans fin après laquelle un trade est venu : une autre la remplace, qui finit à lui."""
-        return lacune.jusqua is None and lacune.dernier is not self._dernier
+        return lacune.jusqua is None and lacune.dernier is not self._bord
 
     async def _rattraper(self) -> None:
         if queue := self._queue():
@@ -9876,7 +10002,9 @@ class FilTrades(Fil):
         if servi.precede(lacune.dernier):
             servi = lacune.dernier
         elif servi is not lacune.dernier and lacune.jusqua is None:
-            self._dernier = servi.nomme()
+            self._sur = servi.nomme()
+            if self._dernier is None or not self._sur.precede(self._dernier):
+                self._dernier = self._sur
         self._conclure(lacune, lacune.etendue(servi.timestamp)[1], trous)
         return True
 
@@ -11495,8 +11623,6 @@ def _controler_carnets(connexion: Connexion, tache: Tache) -> None:
     """Ce que la profondeur demandée, ou un module copié seul, ôte aux carnets : dit, ou refusé s'ils seraient faux."""
     au_plus = max(connexion.particularite.profondeurs, default=tache.profondeur)
     connexion.dire_les_niveaux(au_plus, tache.profondeur)
-    if connexion.particularite.carnet_partiel:
-        annexe("instantanes", f"Suivre les carnets de {tache.exchange}")
     if connexion.api.carnets_mal_lus:
         annexe("carnets", f"Suivre les carnets de {tache.exchange}")
     if connexion.api.carnets_numerotes and annexe_ou_rien("carnets") is None:
@@ -11705,7 +11831,16 @@ class Execution:
         source = self._source(serie, fiche)
         intervalles = await source.preparer()
         bilan.demande = source.demande
-        return Copie(bilan, fiche, source, intervalles)
+        return Copie(bilan, fiche, source, unir(intervalles, self._courante_laissee(fiche, intervalles)))
+
+    def _courante_laissee(self, fiche: Fiche, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
+        """La bougie courante gardée une autre fois, si ce qui est à lire la laisserait derrière, à moitié faite."""
+        dits = fiche.dits() if self.tache.type_donnee is OHLCV else []
+        if not (dits and intervalles and intervalles[-1][0] > dits[-1][1]):
+            return []
+        debut = dits[-1][1]
+        suivante = (debut, grille(fiche).avancer(debut, 1))
+        return [suivante] if self.ecrivain.lire(fiche.cle, *suivante).num_rows else []
 
     def prendre(self, copie: Copie, lot: Lot) -> None:
         """Écrit un lot, et dit où l'on en est."""

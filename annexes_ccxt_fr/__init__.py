@@ -34,7 +34,6 @@
 - `fichiers_publics` : lire un de leurs CSV ;
 - `voies` : paginer une histoire, famille d'exchanges par famille ;
 - `carnets` : les trames de carnet perdues, là où leur classe ne les voit pas, ou les perd elle-même ;
-- `instantanes` : ne rendre d'un carnet fait d'un instantané partiel que ce qu'on en sait ;
 - `corps` : ne pas lire sans fin le corps d'une réponse ;
 - `corrections` : ce que quelques classes de ccxt lisent de travers ;
 - `configuration` : contrôler `config_ccxt` et `params`, lire un `@fichier` ;

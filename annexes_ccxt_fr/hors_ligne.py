@@ -20,7 +20,7 @@ async def ouvrir(tache: Tache) -> AsyncIterator[Mapping[str, Any]]:
     embarque = module_embarque(tache.exchange)
     acceleration = ACCELERATION if tache.stream else 1.0
     async with embarque.Bourse(exchanges=(tache.exchange,), acceleration=acceleration) as bourse:
-        allure = "" if acceleration == 1 else f", et son horloge va {acceleration:.0f} fois plus vite"
+        allure = "" if acceleration == 1 else f", et l'heure, partie d'ici, y va {acceleration:.0f} fois plus vite"
         journal.info("Hors ligne : l'exchange embarqué imite %s ; ses prix sont inventés%s.", tache.exchange, allure)
         yield bourse.config_ccxt(tache.exchange)
 
