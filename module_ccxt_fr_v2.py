@@ -554,14 +554,6 @@ def decimal_lisible(texte: str) -> str:
     return texte.replace(".", ",")
 
 
-def taille_lisible(octets: float) -> str:
-    """Une taille en octets, avec son unité."""
-    rang = 0
-    while octets >= 1000 and rang < 3:
-        octets, rang = octets / 1000, rang + 1
-    return decimal_lisible(f"{octets:.{min(rang, 1)}f} {('o', 'Ko', 'Mo', 'Go')[rang]}")
-
-
 def duree_lisible(secondes: float) -> str:
     """« 0,4 s », « 12 s », « 3 min 05 s », « 2 h 10 min », « 3 j 4 h »."""
     if secondes < 10:
@@ -2379,7 +2371,6 @@ pa_acero: Any = _ModuleParesseux("pyarrow.acero", "Grouper des lignes")  # `Tabl
 LIGNES_PAR_GROUPE = 131_072  # Parquet : un groupe de lignes se lit et se saute d'un coup
 LIGNES_PAR_LOT = 65_536  # Feather et lectures : quelques Mo en mémoire
 LOTS_A_REUNIR = 1024  # du journal : d'une ligne ou de mille, une table d'Arrow pèse cinq ko
-MARGE_DISQUE = 1 << 20
 SOMMES_MAX = 1 << 30  # jusque-là, refaire les sommes de contrôle d'une sortie à l'ouverture prend moins d'une seconde
 ATTENTE_SQLITE_S = 10  # d'une base qu'un autre programme lit, ou écrit
 RELECTURE_MAX = 32 << 20  # jusque-là, relire une sortie entière à l'ouverture ne se remarque pas
@@ -2416,7 +2407,6 @@ class PasLeNotre(ErreurDemande):
 
 # --- Disque
 
-CONSEIL_PLACE = "Libérez de la place, puis relancez : ce qui est reçu est gardé."
 CONSEIL_DISQUE = "Vérifiez le disque et les droits."
 
 
@@ -2488,15 +2478,6 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None
         _synchroniser_dossier(chemin.parent)
 
 
-def effacer_temporaires(chemin: Path) -> None:
-    """Ôte ce que des exécutions tuées ont laissé d'une sortie ; son verrou prouve qu'aucune n'est vivante."""
-    motif = re.compile(re.escape(chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp(-wal|-shm|-journal)?")
-    for voisin in chemin.parent.iterdir():
-        if motif.fullmatch(voisin.name):
-            with disque("Effacer", voisin):
-                voisin.unlink()
-
-
 def _objection(chemin: Path) -> str:
     """Pourquoi ce chemin ne peut être remplacé : un tube s'attend sans fin, `/dev/null` deviendrait un fichier."""
     try:
@@ -2528,18 +2509,6 @@ def _synchroniser_dossier(dossier: Path) -> None:
             os.fsync(descripteur)
         finally:
             os.close(descripteur)
-
-
-def _exiger_place(chemin: Path, octets: int) -> None:
-    """Refuse d'entamer une écriture qui n'aurait pas la place de finir."""
-    with disque("Écrire", chemin):
-        libres = shutil.disk_usage(chemin.parent).free
-    if libres < octets + MARGE_DISQUE:
-        raise ErreurSortie(
-            f"Écrire « {chemin} » demande environ {taille_lisible(octets + MARGE_DISQUE)} libres, "
-            f"le disque en a {taille_lisible(libres)}",
-            CONSEIL_PLACE,
-        )
 
 
 def octets_de(chemin: Path) -> int:
@@ -3164,6 +3133,8 @@ class Sortie(ABC):
             self._verrou.prendre()  # un disque plein peut le prendre sans pouvoir y inscrire le pid
             if (origine := self.origine_a_ecarter()) is not None:
                 annexe(*ORIGINES_MELEES).ecarter(self, origine)
+            if menage := annexe_ou_rien("menage"):
+                menage.oter_les_restes(self)
             self._reprendre()
             self._controler_series(self.fiches, self._demandees)  # un autre a pu l'écrire depuis
             self._refuser_autre_marche(self.fiches)
@@ -3712,7 +3683,6 @@ class SortieFichier(Sortie):
     # Ouvrir : remettre d'accord le fichier et sa fiche, reprendre ce qui fut interrompu.
 
     def _reprendre(self) -> None:
-        effacer_temporaires(self.chemin)
         if self.existe():
             try:
                 self.reconnaitre()
@@ -3942,9 +3912,8 @@ class SortieFichier(Sortie):
         recues = bool(self.reprise.entrees) or not self.existe()
         if self.fiches and (recues or self.feuille.dit_moins(self.tableau.forme(), self.fiches)):
             self.reprise.synchroniser()
-            recus = self.reprise.lignes * self.codec.octets_par_ligne
-            recus = 2 * self.reprise.octets if self.type_donnee.est_lourd else recus
-            _exiger_place(self.chemin, self.octets + recus)
+            if place := annexe_ou_rien("place"):
+                place.exiger(self)
             if self.bout is not None:
                 self.bout.synchroniser()
                 self.bout.fermer()
@@ -4672,9 +4641,7 @@ class SortieSqlite(Sortie):
     # Ouvrir.
 
     def _reprendre(self) -> None:
-        effacer_temporaires(self.chemin)
         try:
-            self._effacer_le_reste()
             if self.existe() and self.reconnaitre():
                 with self._erreurs("Lire"):
                     self._base = self._connecter("mode=rw")
@@ -4686,15 +4653,6 @@ class SortieSqlite(Sortie):
                     self._accorder(self._base)
         except SortieIllisible as refus:
             self.ecarter(refus)
-
-    def _effacer_le_reste(self) -> None:
-        """Le journal d'annulation d'une exécution tuée : SQLite n'annule, et n'efface, que s'il en a besoin."""
-        if self.chemin.exists() and self.chemin.with_name(f"{self.chemin.name}-journal").exists():
-            if self.existe():
-                exiger_signature(self.decrit, self.chemin, self.type_donnee)
-            with self._erreurs("Lire"), contextlib.closing(self._connecter("mode=rw")) as base:
-                for mode in ("PERSIST", "DELETE"):  # c'est en quittant l'un pour l'autre qu'il l'efface
-                    base.execute(f"PRAGMA journal_mode = {mode}")
 
     def _accorder(self, base: sqlite3.Connection) -> None:
         """Charge les fiches et les confronte aux lignes : en les comptant, et ne relisant que ce qui ne va pas."""
@@ -4810,10 +4768,9 @@ class SortieSqlite(Sortie):
         valeurs = {
             **fiche.cle._asdict(),
             **{champ: getattr(fiche, champ) for champ in ("type_marche", "unite_volume", "ancre_ms")},
-            **{champ: getattr(fiche, champ) for champ in ("horodatage", "marche_id", "origine", "identifiants")},
+            **{champ: getattr(fiche, champ) for champ in _AJOUTEES_SQLITE},
             "contractSize": fiche.taille_contrat,
             "sources": json.dumps(fiche.sources),
-            "lignes": fiche.lignes,
             **_versions(),
         }
         champs, places = ", ".join(valeurs), ", ".join("?" * len(valeurs))
@@ -4867,18 +4824,21 @@ ECRIVAINS: dict[str, Format] = {
 EXTENSIONS: dict[str, str] = {suffixe: nom for nom, decrit in ECRIVAINS.items() for suffixe in decrit.extensions}
 
 
+def format_du_chemin(chemin: Path | None) -> str | None:
+    """Le format que dit l'extension, ou None."""
+    suffixes = sorted(EXTENSIONS, key=len, reverse=True)
+    return next((EXTENSIONS[s] for s in suffixes if chemin is not None and chemin.name.lower().endswith(s)), None)
+
+
 def format_du_fichier(chemin: Path) -> str:
-    """Le format d'un fichier existant : d'après ses premiers octets, puis son extension."""
+    """Le format d'un fichier existant : d'après ses premiers octets, puis son nom."""
     with disque("Lire", chemin), chemin.open("rb") as fichier:
         tete = fichier.read(16)
     par_signature = (nom for nom, d in ECRIVAINS.items() if d.signature and tete.startswith(d.signature))
-    texte = est_du_texte(tete)  # n'est d'aucun des formats qui ont une signature, quoi qu'en dise le nom
-    par_extension = (
-        nom
-        for suffixe, nom in EXTENSIONS.items()
-        if chemin.name.endswith(suffixe) and not (texte and ECRIVAINS[nom].signature)
-    )
-    return next(par_signature, None) or next(par_extension, "csv")
+    par_nom = format_du_chemin(chemin) or "csv"
+    if est_du_texte(tete) and ECRIVAINS[par_nom].signature:  # un texte n'est d'aucun de ceux-là, quoi qu'en dise le nom
+        par_nom = "csv"
+    return next(par_signature, par_nom)
 
 
 def lecteur_de(chemin: Path, table: str | None) -> Sortie:
@@ -5813,18 +5773,9 @@ class Marches:
         if symbole not in (trouve, sans_reglement(trouve)):
             journal.info("« %s » est compris comme %s, le seul marché qui convient.", symbole, trouve)
         marche: Mapping[str, Any] = marches[trouve]
-        self._avertir(symbole, marche)
+        if remarques := annexe_ou_rien("remarques"):
+            remarques.dire_le_marche(symbole, marche, self._reglages, du_genre=self._est_du_genre(marche))
         return marche
-
-    def _avertir(self, symbole: str, marche: Mapping[str, Any]) -> None:
-        if not self._est_du_genre(marche):
-            trouve = NatureMarche(str(marche.get("type")), marche.get("subType"))
-            demande = NatureMarche(self._reglages.type_marche, self._reglages.sous_type)
-            journal.warning("« %s » est un marché %s, pas %s : le symbole l'emporte.", symbole, trouve, demande)
-        if marche.get("active") is False:
-            journal.warning(
-                "« %s » n'est plus coté sur %s : seul son passé peut être lu.", symbole, self._reglages.exchange
-            )
 
 
 class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
@@ -6867,6 +6818,104 @@ class _Livraison:
         self._caches.clear()
 
 
+INSTANTANE_S = 5.0  # entre deux instantanés d'un même carnet, au moins
+INSTANTANE_TARDIF_S = 1.0
+
+
+class _Instantanes:
+    """Jusqu'où vont les carnets que la classe fait d'un instantané du REST, puis de ce que le flux dit changé.
+
+    L'instantané n'a que les premiers niveaux. D'un ordre posé plus loin avant lui, et qui ne bouge pas, aucune trame ne
+    dit rien : le prix venu jusque-là, il manquerait, sans erreur, aux meilleurs niveaux. Rien n'est donc rendu au-delà
+    du dernier niveau de l'instantané ; quand il en reste trop peu, le carnet repart d'un autre. Le temps qu'il vienne,
+    ses états se fondent en un ; s'il tarde, il en a manqué (`decaler`). ccxt#6546, cryptofeed#604.
+    """
+
+    def __init__(self, connexion: Connexion, api: Any, decaler: Callable[[str], None]) -> None:
+        self._connexion, self._api, self._decaler = connexion, api, decaler
+        propre = connexion.particularite
+        self._pleins: dict[str, dict[str, tuple[int, float]]] = {}  # côté -> ses niveaux, et le prix du dernier
+        self._attendus: dict[str, float] = {}  # depuis quand, de ceux qui ne sont pas encore venus
+        self._prochains: dict[str, float] = {}  # pas d'autre instantané avant cet instant
+        lire, ouvrir, appliquer = api.fetch_rest_order_book_safe, api.order_book, api.handle_book_delta
+
+        async def lire_et_retenir(symbole: str, limite: int | None = None, params: Any = None) -> Any:
+            try:
+                servi = await lire(symbole, limite or propre.niveaux_de_l_instantane, params or {})
+            finally:
+                self._arriver(symbole)
+            self._retenir(symbole, servi, limite or propre.carnet_partiel)
+            return servi
+
+        def appliquer_et_borner(carnet: Any, ecart: Any) -> None:
+            appliquer(carnet, ecart)
+            self._borner(carnet)
+
+        # La classe rognerait le carnet à chaque lecture : le niveau qu'elle ôte n'y reviendrait pas avec le prix.
+        api.order_book = lambda instantane=MappingProxyType({}), _profondeur=None: ouvrir(instantane)
+        api.fetch_rest_order_book_safe = lire_et_retenir
+        if propre.carnet_borne:
+            api.handle_book_delta = appliquer_et_borner
+        if servir := getattr(api, "handle_order_book_snapshot", None):  # bitvavo, par le flux
+
+            def servir_et_retenir(client: Any, trame: Any) -> None:
+                if servi := trame.get("response"):  # sinon, un refus
+                    self._arriver(symbole := api.safe_symbol(servi["market"]))
+                    self._retenir(symbole, api.parse_order_book(servi, symbole), propre.carnet_partiel)
+                servir(client, trame)
+
+            api.handle_order_book_snapshot = servir_et_retenir
+
+    def _arriver(self, symbole: str) -> None:
+        """L'instantané est venu, ou a échoué."""
+        self._prochains[symbole] = time.monotonic() + INSTANTANE_S
+        if self._attendus.pop(symbole, math.inf) + INSTANTANE_TARDIF_S < time.monotonic():
+            self._decaler(symbole)
+
+    def _retenir(self, symbole: str, servi: Any, plein: int) -> None:
+        cotes = {cote: servi[cote] for cote in ("bids", "asks") if len(servi[cote]) >= plein}
+        self._pleins[symbole] = {cote: (len(niveaux), niveaux[-1][0]) for cote, niveaux in cotes.items()}
+
+    def _borner(self, carnet: Any) -> None:
+        """Du niveau que de plus proches ont poussé hors de ceux dont le flux parle, rien n'est plus su."""
+        pleins = self._pleins.get(carnet["symbol"], {})
+        for cote, (nombre, dernier) in pleins.items():
+            if len(carnet[cote]) >= nombre:
+                pleins[cote] = nombre, (max if cote == "bids" else min)(dernier, carnet[cote][nombre - 1][0])
+
+    def connu(self, symbole: str, carnet: Any, profondeur: int) -> Any:
+        """Ce qu'on sait du carnet ; vide tant qu'un côté est tout entier au-delà."""
+        pleins = self._pleins.get(symbole, {}) if carnet.get("nonce") is not None else {}  # sinon, il l'attend
+        sus = dict[str, Sequence[Any]]()
+        if len(pleins) == 2 and len(nombres := {nombre for nombre, _ in pleins.values()}) == 1:
+            self._connexion.dire_les_niveaux(nombres.pop(), profondeur)
+        for cote, (nombre, dernier) in pleins.items():
+            niveaux = carnet[cote]
+            sens = -1 if cote == "bids" else 1
+            sus[cote] = niveaux[: bisect.bisect_right(niveaux, sens * dernier, key=lambda niveau: sens * niveau[0])]
+            if len(sus[cote]) < min(2 * profondeur, nombre // 2):
+                self._repartir(symbole)
+        return {**carnet, **(sus if all(sus.values()) else {"bids": [], "asks": []})} if sus else carnet
+
+    def _repartir(self, symbole: str) -> None:
+        """Un carnet vide, où les trames attendent l'instantané, comme au premier abonnement."""
+        if symbole in self._attendus or time.monotonic() < self._prochains.get(symbole, 0.0):
+            return
+        self._attendus[symbole] = time.monotonic()
+        self._api.orderbooks[symbole] = self._api.order_book()
+        journal.debug("%s : le prix sort de l'instantané du carnet, qui repart d'un autre.", symbole)
+        cle, demande = f"orderbook::{symbole}", f"watchingOrderBookSnapshot@{self._api.market_id(symbole)}"
+        for client in self._api.clients.values():
+            for nom, abonnement in client.subscriptions.items():
+                if not isinstance(abonnement, dict):
+                    continue
+                if demande in abonnement:  # bitvavo : la classe le redemande à la trame suivante
+                    del abonnement[demande]
+                elif nom == cle:
+                    de_lui = {**abonnement, "symbol": symbole}
+                    self._api.spawn(self._api.fetch_order_book_snapshot, client, None, de_lui)
+
+
 REPRISE_DE_CARNET_S = 10.0  # un carnet décalé repart d'un instantané : okx le doit d'abord à un désabonnement acquitté
 LIGNES_EN_CACHE = 10  # 1000 chez ccxt, qui pèsent deux Mo par symbole de trades ; les prises les ont déjà lues
 
@@ -6895,10 +6944,8 @@ class Ecoute:
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self._carnet_ote = False
-        self._instantanes: Any = None  # jusqu'où vont des carnets faits d'un instantané partiel
-        if canal == "orderbook" and connexion.particularite.carnet_partiel:
-            carnets = annexe("instantanes", f"Suivre les carnets de {connexion.reglages.exchange}")
-            self._instantanes = carnets.Instantanes(connexion, self.api, decaler)
+        propre = connexion.particularite
+        self._instantanes = _Instantanes(connexion, self.api, decaler) if propre.carnet_partiel else None
         self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
         self.api.ssl_context = connexion.api.ssl_context  # en relire les certificats prend 30 ms, et un Mo par écoute
         passer_marches(connexion.api, self.api)
@@ -7996,27 +8043,6 @@ def planifier(demande: Intervalle, fiche: Fiche, timeframe: Timeframe, relecture
     return manque
 
 
-MANQUES_EPARS = 8  # d'une page : moins, chacun se demande seul, et rien de ce qui est su n'est redit
-
-
-def rapprocher(
-    manques: Sequence[Intervalle], ecart: Callable[[int, int], int], proche: int, *, nombreux: int = MANQUES_EPARS
-) -> list[Intervalle]:
-    """Ces intervalles ; ceux qui sont `nombreux` à se suivre de près, en un seul.
-
-    D'un marché rare dont la fiche est perdue, les lignes écrites ne prouvent qu'elles : chaque minute sans transaction
-    serait une demande, et sa preuve deux autres. `ecart` compte les bougies sues d'entre deux, redemandées au passage.
-    """
-    grappes: list[list[Intervalle]] = []
-    for manque in manques:
-        if grappes and ecart(grappes[-1][-1][1], manque[0]) <= proche:
-            grappes[-1].append(manque)
-        else:
-            grappes.append([manque])
-    reunies = ([(g[0][0], g[-1][1])] if len(g) >= nombreux else g for g in grappes)
-    return list(itertools.chain.from_iterable(reunies))
-
-
 TIMEFRAMES_DE_PREUVE = ("15m", "1h", "4h", "1d", "1w", "1M")  # servis presque partout, et pour tous les prix
 
 
@@ -8123,9 +8149,10 @@ class Historique:
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des intervalles, dans l'ordre."""
         sus, libre = list(self.fiche.couverts), self.libre
-        proche, manques = self.pages.capacite(self.timeframe) // MANQUES_EPARS, await self.avec_les_bords(intervalles)
-        # Le premier seul : rien de su ne le précède peut-être, et un vide y serait la fin de ce que l'exchange garde.
-        for debut, fin in [*manques[:1], *rapprocher(manques[1:], self.timeframe.compter, proche)]:
+        manques = await self.avec_les_bords(intervalles)
+        if grappes := annexe_ou_rien("grappes"):
+            manques = grappes.d_une_histoire(manques, self.pages)
+        for debut, fin in manques:
             async for lot in self.lots_entre(debut, fin, sus, libre=libre):
                 libre = False
                 yield lot
@@ -10954,12 +10981,6 @@ def lire_identifiant_sql(valeur: Any) -> str:
     return str(valeur)
 
 
-def format_du_chemin(chemin: Path | None) -> str | None:
-    """Le format que dit l'extension, ou None."""
-    suffixes = sorted(EXTENSIONS, key=len, reverse=True)
-    return next((EXTENSIONS[s] for s in suffixes if chemin is not None and chemin.name.lower().endswith(s)), None)
-
-
 # Y écrire un autre format, même demandé, ferait un fichier que son nom trahit.
 EXTENSIONS_ETRANGERES = frozenset(
     (".xlsx", ".xls", ".json", ".jsonl", ".html", ".htm", ".pdf", ".zip", ".gz", ".zst", ".bz2", ".xz", ".7z", ".tar")
@@ -11091,22 +11112,6 @@ class Tache:
         if self.compression and self.compression not in permises:
             phrase = f"« {self.compression} » n'existe pas en {self.format_choisi} (choix : {', '.join(permises)})"
             yield ("compression", "format", "sortie"), phrase
-
-    def sans_objet(self) -> Iterator[tuple[str, str]]:
-        """Les options données qui ne changeront rien, et ce avec quoi elles serviraient."""
-        donnees = {champ.name for champ, _ in options_dites(self)}
-        carnet, base = self.stream == "orderbook", self.format_choisi == "sqlite"
-        for nom, sert, ou in (
-            ("duree", self.stream, "--stream"),
-            ("flush", self.stream, "--stream"),
-            ("silence", self.stream, "--stream"),
-            ("profondeur", carnet, "--stream orderbook"),
-            ("sqlite_table", base, "--format sqlite"),
-            ("sandbox", not self.hors_ligne, "un vrai exchange"),
-            ("proxy", not self.hors_ligne, "un vrai exchange"),
-        ):
-            if nom in donnees and not sert:
-                yield nom, ou
 
     def _fautes_de_donnee(self) -> Iterator[tuple[tuple[str, ...], str]]:
         if self.stream and self.donnee != "ohlcv":
@@ -11554,13 +11559,8 @@ def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env"
     """Les réglages de connexion d'une tâche ; `config` passe sous `config_ccxt`."""
     reglages = {champ.name: getattr(tache, champ.name) for champ in fields(Reglages) if hasattr(tache, champ.name)}
     reglages["config_ccxt"] = fondre_dicts(config, tache.config_ccxt)
-    if tache.hors_ligne:  # ce qui mènerait ailleurs est laissé : d'un lot, ces options valent pour le vrai exchange
-        locale = {nom: v for nom, v in tache.config_ccxt.items() if nom != "hostname" and "prox" not in nom.lower()}
-        urls = tache.config_ccxt.get("urls")
-        archives = urls.get("archives") if isinstance(urls, Mapping) else None
-        miroir = {"urls": {"archives": archives}} if str(archives).startswith("file:") else {}  # un dossier est d'ici
-        config = fondre_dicts(fondre_dicts(locale, config), miroir)
-        reglages |= {"config_ccxt": config, "sandbox": False, "proxy": None}
+    if tache.hors_ligne:
+        reglages |= annexe("hors_ligne", "--hors-ligne").reglages(tache, config)
     else:
         reglages |= {"identifiants": lire_identifiants(tache.exchange, env), "secrets": secrets_connus(env)}
     return Reglages(**reglages)
@@ -11636,8 +11636,6 @@ def _controler_carnets(connexion: Connexion, tache: Tache) -> None:
     """Ce que la profondeur demandée, ou un module copié seul, ôte aux carnets : dit, ou refusé s'ils seraient faux."""
     au_plus = max(connexion.particularite.profondeurs, default=tache.profondeur)
     connexion.dire_les_niveaux(au_plus, tache.profondeur)
-    if connexion.particularite.carnet_partiel:
-        annexe("instantanes", f"Suivre les carnets de {tache.exchange}")
     if connexion.api.carnets_mal_lus:
         annexe("carnets", f"Suivre les carnets de {tache.exchange}")
     if connexion.api.carnets_numerotes and annexe_ou_rien("carnets") is None:
@@ -11979,12 +11977,9 @@ def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
     }
     morceaux = []
     for raison in RAISONS_PARTIELLES:
-        concernes = [t for t in trous if t.raison == raison]
-        if concernes:
-            morceaux.append(
-                f"{nombre_de(len(concernes), 'trou')} « {raison} » ({sens[raison]}), "
-                f"de {en_iso(concernes[0].debut)} à {en_iso(concernes[-1].fin)}"
-            )
+        if manquent := intervalles_de(trous, raison):
+            bornes = f"de {en_iso(manquent[0][0])} à {en_iso(manquent[-1][1])}"
+            morceaux.append(f"{nombre_de(len(manquent), 'trou')} « {raison} » ({sens[raison]}), {bornes}")
     return f"demandé de {en_iso(demande[0])} à {en_iso(demande[1])} ; il reste {' et '.join(morceaux)}"
 
 
@@ -12607,8 +12602,8 @@ def _mener(mots: Sequence[str]) -> int:
     tache, execution = lire_arguments(mots)
     installer_journal(execution.journal)
     dire_les_repetitions(mots)
-    for nom, ou in () if execution.lister or execution.verifier else tache.sans_objet():
-        journal.warning("« %s » ne sert qu'avec %s.", drapeau(nom), ou)
+    if not (execution.lister or execution.verifier) and (remarques := annexe_ou_rien("remarques")):
+        remarques.dire_les_sans_objet(tache)
     for demande, lue in ((execution.bilan, BILAN), (execution.rapport, RAPPORT)):
         if demande is not None:
             annexe(*lue)  # ce qui manquerait se dit avant de télécharger
