@@ -8298,13 +8298,15 @@ class Relu(NamedTuple):
     """Ce qu'une relecture a prouvé.
 
     `trous` : ce que l'exchange n'a pas rendu ; `complet` : il a tout rendu, d'un bord à l'autre ; `rejoint` : jusqu'au
-    second, au moins ; `sautent` : ses identifiants sautent eux aussi ; `dernier` : son trade le plus récent.
+    second, au moins ; `sautent` : ses identifiants sautent eux aussi, ceux de `sauts` les bordent ; `dernier` : son
+    trade le plus récent.
     """
 
     trous: list[Trou]
     complet: bool
     rejoint: bool
     sautent: bool
+    sauts: list[tuple[Trade, Trade]]
     dernier: Trade | None
 
 
@@ -8316,9 +8318,12 @@ class RelectureTrades:
     reçu ou relu, qui ne sera pas rendu.
     """
 
-    def __init__(self, connexion: Connexion, serie: Serie, lacune: Lacune, memoire: Dedoublonneur) -> None:
+    def __init__(
+        self, connexion: Connexion, serie: Serie, lacune: Lacune, memoire: Dedoublonneur, *, suivis: bool = False
+    ) -> None:
         self._connexion, self._serie, self._lacune, self._memoire = connexion, serie, lacune, memoire
         self._avant, self._apres, self._saut = lacune
+        self._suivis = suivis  # on sait que les identifiants se suivent
         self._lire = functools.partial(connexion.lire_trades, serie)
         self._maintenant = connexion.heure_ms()  # jusqu'où lire, si rien n'est encore venu après
         self._precis = False  # les instants de ces pages disent plus que la seconde
@@ -8328,6 +8333,8 @@ class RelectureTrades:
         self._cassures: list[tuple[Trade, Trade]] = []  # entre deux pages qui ne se suivent pas
         self._attendus: list[Trade] = []  # des groupes dont le flux n'a pas encore dit la fin
         self._numeros: list[Intervalle] = []  # ceux qu'il a servis
+        self._sauts: list[tuple[Trade, Trade]] = []  # entre deux trades servis de suite ; un retardataire le comble
+        self._plus_grand = self._avant  # le plus grand numéro servi
 
     async def pages(self) -> AsyncGenerator[list[Trade]]:
         """Les trades que le flux n'a pas dits, page par page, dans l'ordre du temps."""
@@ -8336,8 +8343,8 @@ class RelectureTrades:
             async for lue in pages:
                 entre = [t for t in lue if _est_entre(t, self._avant, self._apres, self._grain_ms)]
                 page = await self._detailler(entre)
-                if self._saut:
-                    self._numeros = unir(self._numeros, ((r[0], r[1] + 1) for t in page if (r := rangs_de(t.id))))
+                if self._saut or self._suivis:
+                    self._numeroter(page)
                 attendus = [trade for trade in page if self._attend_encore(trade)]
                 self._attendus += attendus
                 dits = (separer(trade, self._memoire.connu) for trade in page if trade not in attendus)
@@ -8363,7 +8370,21 @@ class RelectureTrades:
         # Ce qu'il n'a pas encore servi ne dit rien ; entre deux trades qu'il sert, si.
         vus = self._numeros
         servis = self._lacune.numeros() if complet else [(vus[0][0], vus[-1][1])] if vus else []
-        return Relu(trous, complet, self._rejoint, bool(oter(servis, vus)), self._dernier)
+        if complet and self._apres:
+            self._sauts.append((self._plus_grand, self._apres))
+        sauts = [saut for saut in self._sauts if self._suivis and oter(Lacune(*saut).numeros(), vus)]
+        return Relu(trous, complet, self._rejoint, bool(oter(servis, vus)), sauts, self._dernier)
+
+    def _numeroter(self, page: Sequence[Trade]) -> None:
+        """Note les numéros que cette page sert, et ceux qu'elle saute."""
+        for trade in page:
+            if (rangs := rangs_de(trade.id)) is None:
+                continue
+            if Lacune(self._plus_grand, trade).numeros():
+                self._sauts.append((self._plus_grand, trade))
+            if rangs > (rangs_de(self._plus_grand.id) or (-1, -1)):
+                self._plus_grand = trade
+        self._numeros = unir(self._numeros, ((r[0], r[1] + 1) for t in page if (r := rangs_de(t.id))))
 
     @property
     def _grain_ms(self) -> int:
@@ -9979,7 +10000,8 @@ class FilTrades(Fil):
     async def _combler(self, lacune: Lacune, *, insister: bool) -> bool:
         """Rend ce que le REST sert de cette lacune ; faux s'il faut `insister` : il ne sert pas encore sa fin."""
         heure, neufs = self.connexion.heure_ms(), 0
-        relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire)
+        suivis = self._suite_d_ids.se_suivent
+        relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire, suivis=suivis)
         async for page in relecture.pages():
             neufs += len(page)
             self._rendre(Lot(self.cle, tabler(self.cle, self._ordonner(page), TRADES), [], []))
@@ -9987,7 +10009,9 @@ class FilTrades(Fil):
         if self._est_caduque(lacune):
             return True  # un trade est venu pendant qu'on lisait : celle qui finit à lui dira ce qui manque
         relu = relecture.resultat()
-        servie = relu.rejoint and not any(trou.raison == ECHEC for trou in relu.trous)
+        # Des numéros qui se suivent, et qu'il saute : il les dira peut-être ; trois fois vains, ils n'existent pas.
+        tait = lacune.saut and suivis and relu.sautent
+        servie = relu.rejoint and not tait and not any(trou.raison == ECHEC for trou in relu.trous)
         a_revoir = insister and not servie and lacune.jusqua is not None
         # Redemandé, un même saut n'est pas vain plusieurs fois ; qu'il ne l'était pas se sait dès la première.
         if lacune.saut and (neufs or (not a_revoir and (relu.complet or relu.sautent))):
@@ -9997,8 +10021,7 @@ class FilTrades(Fil):
         trous = relu.trous
         if not (relu.complet or trous) and lacune.jusqua is not None:
             trous = lacune.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
-        if lacune.jusqua is not None and not self.conclut and any(trou.raison == ECHEC for trou in trous):
-            self._vaines.append(lacune)  # le REST était peut-être plus en retard que notre patience
+        self._redemander(lacune, relu.sauts, en_retard=tait or any(trou.raison == ECHEC for trou in trous))
         # Après le dernier que sert le REST, rien n'est prouvé : il est peut-être en retard sur son flux.
         servi = relu.dernier if relu.rejoint and relu.dernier else lacune.dernier
         self._rien_eu_lieu = relu.complet and lacune.jusqua is None and servi.precede(lacune.dernier)
@@ -10010,6 +10033,13 @@ class FilTrades(Fil):
                 self._dernier = self._sur
         self._conclure(lacune, lacune.etendue(servi.timestamp)[1], trous)
         return True
+
+    def _redemander(self, lacune: Lacune, sauts: Iterable[tuple[Trade, Trade]], *, en_retard: bool) -> None:
+        """D'une coupure, les numéros que le REST saute ; en concluant, ce dont il était peut-être trop en retard."""
+        if not lacune.saut:
+            self._lacunes.extend(Lacune(*saut, saut=True) for saut in sauts)
+        if en_retard and lacune.jusqua is not None and not self.conclut:
+            self._vaines.append(lacune)
 
     def _renoncer(self, lacune: Lacune, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""

@@ -1946,6 +1946,60 @@ def test_un_saut_que_le_rest_tarde_a_servir_n_est_vain_qu_une_fois(monkeypatch: 
     a_la_main(essai)
 
 
+def tarder(connexion: FausseConnexion, tardif: int, fois: int, dernier: int) -> None:
+    """Un REST qui sert un trade par seconde jusqu'à celui-là, mais en tait un les premières fois."""
+    restent = [tardif] * fois
+
+    async def lire(_serie: Any, depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        tu = restent.pop() if restent else 0
+        return [brut(n, T0 + n * 1_000) for n in range(1, dernier + 1) if n != tu and T0 + n * 1_000 >= (depuis or 0)]
+
+    connexion.lire_trades = lire  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(("tardif", "reprise"), [(13, False), (13, True), (11, True), (16, True)])
+def test_un_numero_que_le_rest_tarde_a_dire_d_une_coupure_est_redemande(
+    tardif: int, reprise: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gate : fait pendant la coupure, dit après les suivants, au REST aussi. Ses numéros se suivent : il manque."""
+    monkeypatch.setattr(m, "RETARDS_REST_S", (0.001, 0.002))
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
+        await naitre(fil, *range(1, 11))
+        fil.rompre()
+        fil.connexion.heure = T0 + 16_000
+        tarder(fil.connexion, tardif, 2, 16)
+        if reprise:
+            nourrir(fil, (17, 17_000))
+            tarder(fil.connexion, tardif, 2, 17)
+        await fil.rattraper()
+        assert {"11", "12", "13", "14", "15", "16"} <= set(ids(fil.collecter(fil.connexion.heure)))
+        assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("fois", [2, 5])
+def test_un_saut_que_la_coupure_a_trouve_en_attente_est_redemande(fois: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Le retardataire vient pendant la coupure, et le REST le tait encore ; au pire, il est relu en concluant."""
+    monkeypatch.setattr(m, "RETARDS_REST_S", (0.001, 0.002, 0.003))
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        await naitre(fil, *range(1, 11))
+        nourrir(fil, (12, 12_000), (13, 13_000))
+        tarder(fil.connexion, 11, fois, 13)
+        fil.rompre()
+        await fil.rattraper()
+        fil.conclut = True
+        await fil.rattraper_a_fond()
+        assert "11" in ids(fil.collecter(fil.connexion.heure))
+        assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
 def test_un_saut_apres_le_premier_trade_n_en_devient_pas_le_debut_de_l_ecoute() -> None:
     """Le REST, en panne, n'a relu ni l'un ni l'autre ; il se refuse : du saut, un trou ; du début, rien n'est dû."""
 
