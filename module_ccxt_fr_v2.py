@@ -948,6 +948,15 @@ class Fiche:
         """D'une série à grille, ceux dont chaque bougie est écrite."""
         return oter(self.couverts, intervalles_de(self.trous))
 
+    def tient(self, instants: pa.ChunkedArray) -> pa.Array:
+        """D'une série à grille, lesquelles de ces ouvertures ont leur bougie écrite."""
+        ouvertures = instants.cast(pa.int64()).to_pylist()
+        bornes = min(ouvertures, default=0), max(ouvertures, default=0) + 1
+        trous = intervalles_de(self.trous[voisins(self.trous, *bornes)])
+        ecrits = oter(self.couverts[voisins(self.couverts, *bornes)], trous)
+        dedans = (any(debut <= i < fin for debut, fin in ecrits[voisins(ecrits, i, i)]) for i in ouvertures)
+        return pa.array(dedans, pa.bool_())
+
     def connus(self) -> list[Intervalle]:
         """Les intervalles qu'il ne sert à rien de redemander."""
         return unir(self.couverts, intervalles_de(self.trous, HORS_FENETRE_API))
@@ -9299,7 +9308,7 @@ class BougiesFaites:
             if (recu := self._douteuses.pop(instant, None)) is not None:  # que le REST dit pourtant juste, peut-être
                 self.suite_d_ids.juger(manquaient=not memes_volumes([recu], [volume]))
         if self._vides == "omettre":
-            return omettre_les_plates(lot, self._couverture.timeframe)
+            return omettre_les_plates(lot, self._couverture.timeframe, self._couverture.fiche)
         return lot if self._report is None else self._report.reporter(lot, self._couverture.timeframe)
 
 
@@ -9308,11 +9317,15 @@ def memes_volumes(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
     return math.isclose(dite[-1], lue[-1] or 0.0, rel_tol=TOLERANCE_VOLUME)
 
 
-def omettre_les_plates(lot: Lot, timeframe: Timeframe) -> Lot:
-    """Le lot sans ses bougies de volume nul : binance et kraken les donnent pour une minute sans trade."""
+def omettre_les_plates(lot: Lot, timeframe: Timeframe, ecrite: Fiche) -> Lot:
+    """Le lot sans ses bougies de volume nul : binance et kraken les donnent pour une minute sans trade.
+
+    Celle que la sortie tient déjà (reportée par une autre exécution) reste : une absence inscrite la démentirait.
+    """
     vides = pc.equal(lot.lignes["volume"], constante(0.0))
     if not pc.any(vides).as_py():
         return lot
+    vides = pc.and_(vides, pc.invert(ecrite.tient(lot.lignes["timestamp"])))
     instants = en_un_bloc(lot.lignes.filter(vides)["timestamp"].cast(pa.int64()))
     trous = [Trou(*plage, SANS_TRANSACTION) for plage in plages(instants, timeframe)]
     gardees = lot.lignes.filter(pc.invert(pc.fill_null(vides, constante(False))))

@@ -429,12 +429,26 @@ def plate(minute: int, prix: float = 10.0, volume: float = 1.0) -> list[float]:
     return [T0 + minute * MINUTE, prix, prix, prix, prix, volume]
 
 
+DEUX_PLATES = lot(plate(0), plate(1, volume=0.0), plate(2, volume=0.0), plate(3))
+
+
 def test_omettre_les_plates_en_fait_des_trous() -> None:
     """Couvertes quand même : une minute sans trade est un fait."""
-    rendu = m.omettre_les_plates(lot(plate(0), plate(1, volume=0.0), plate(2, volume=0.0), plate(3)), UNE_MINUTE)
+    rendu = m.omettre_les_plates(DEUX_PLATES, UNE_MINUTE, m.Fiche(CLE))
     assert m.instants_de(rendu.lignes) == [T0, T0 + 3 * MINUTE]
     assert rendu.trous == [m.Trou(T0 + MINUTE, T0 + 3 * MINUTE, m.SANS_TRANSACTION)]
     assert rendu.couverts == [(T0, T0 + 4 * MINUTE)]
+
+
+@pytest.mark.parametrize("trou", [None, m.Trou(T0, T0 + MINUTE, m.SANS_TRANSACTION)])
+def test_omettre_garde_une_plate_deja_ecrite(trou: m.Trou | None) -> None:
+    """Reportée par une autre exécution ; celle que la fiche dit déjà absente ne l'est pas pour autant."""
+    deja = m.Fiche(CLE, couverts=[(T0 - MINUTE, T0 + 2 * MINUTE)], trous=[trou] if trou else [])
+    rendu = m.omettre_les_plates(DEUX_PLATES, UNE_MINUTE, deja)
+    assert m.instants_de(rendu.lignes) == [T0, T0 + MINUTE, T0 + 3 * MINUTE]
+    assert rendu.trous == [m.Trou(T0 + 2 * MINUTE, T0 + 3 * MINUTE, m.SANS_TRANSACTION)]
+    deja.trous = [m.Trou(T0 + MINUTE, T0 + 2 * MINUTE, m.SANS_TRANSACTION)]
+    assert m.instants_de(m.omettre_les_plates(DEUX_PLATES, UNE_MINUTE, deja).lignes) == [T0, T0 + 3 * MINUTE]
 
 
 def test_reporter_les_vides_a_la_cloture_d_avant() -> None:
