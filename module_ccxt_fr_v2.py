@@ -49,6 +49,17 @@ importent ce module, qui ne les atteint que par `annexe()`, à la demande. Copi�
 
 from __future__ import annotations
 
+import signal
+import sys
+
+# Ctrl-C pendant les imports qui suivent : rien n'est à ranger, et Python n'en montrerait qu'une trace. Le programme en
+# meurt sans un mot, comme de SIGTERM, jusqu'à ce que `obtenir` les garde ; importé par un autre, il n'y touche pas.
+if (
+    sys.argv and sys.argv[0].endswith(("module_ccxt_fr_v2.py", "runner_ccxt_batch.py", "ccxt-fr", "ccxt-fr-lot"))
+    and signal.getsignal(signal.SIGINT) is signal.default_int_handler  # et non ignoré, comme d'une tâche de fond
+):  # fmt: skip
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import codecs
 import collections
 import contextlib
@@ -70,7 +81,6 @@ import os
 import re
 import stat
 import struct
-import sys
 import threading
 import time
 import warnings
@@ -301,7 +311,6 @@ if TYPE_CHECKING:
     import json
     import random
     import shutil
-    import signal
     import sqlite3
     import zlib
     from concurrent import futures
@@ -322,7 +331,6 @@ else:
     metadonnees = _ModuleParesseux("importlib.metadata")
     random = _ModuleParesseux("random")
     shutil = _ModuleParesseux("shutil")
-    signal = _ModuleParesseux("signal")
     sqlite3 = _ModuleParesseux("sqlite3")
     zlib = _ModuleParesseux("zlib")
     pa = _ModuleParesseux("pyarrow", "Mettre les lignes en table")
@@ -12608,6 +12616,8 @@ def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu, *, fl
         )
         if isinstance(bilan, Bilan) and bilan.verification is None:
             dire_la_fin(bilan)
+    finally:
+        commande.close()  # qu'un signal a devancée : Python dirait qu'elle n'a jamais commencé
 
 
 async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:

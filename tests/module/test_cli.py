@@ -1022,6 +1022,40 @@ sys.exit(programme.principal([]))
 
 
 @pytest.mark.posix
+@pytest.mark.parametrize("programme", ["module_ccxt_fr_v2.py", "runner_ccxt_batch.py"])
+def test_ctrl_c_pendant_les_imports_ne_montre_pas_de_trace(programme: str) -> None:
+    """Rien n'est commencé : le processus meurt du signal, comme de SIGTERM ; ce qu'un shell ignorait le reste."""
+    suite = """
+import runpy, signal, sys
+class Crochet:
+    def find_spec(nom, *_):
+        if nom == "decimal":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Crochet)
+signal.signal(signal.SIGINT, signal.{avant})
+sys.argv = [{chemin!r}, "--version"]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+    for avant, code in (("default_int_handler", -signal.SIGINT), ("SIG_IGN", 0)):
+        mots = [sys.executable, "-c", suite.format(avant=avant, chemin=str(MODULE.with_name(programme)))]
+        fini = subprocess.run(mots, cwd=MODULE.parent, capture_output=True, text=True, check=False)
+        assert (fini.returncode, fini.stderr) == (code, "")
+
+
+@pytest.mark.parametrize("ou", ["annexe_ou_rien", "_sous_signaux"])
+def test_un_signal_d_avant_le_depart_ne_montre_rien(ou: str) -> None:
+    """« coroutine … was never awaited » : ce que Python dit d'une coroutine faite, et jamais commencée."""
+    suite = f"""
+import signal, sys
+import module_ccxt_fr_v2 as programme
+programme.{ou} = lambda *_: signal.raise_signal(signal.SIGINT)
+sys.exit(programme.principal(["--hors-ligne", "--symbole", "BTC/USDT"]))
+"""
+    fini = subprocess.run([sys.executable, "-c", suite], cwd=MODULE.parent, capture_output=True, text=True, check=False)
+    assert (fini.returncode, fini.stdout, fini.stderr) == (130, "", "")
+
+
+@pytest.mark.posix
 def test_un_signal_pendant_une_reponse_muette(
     vers: Callable[..., tuple[str, ...]], bourse: Bourse, dossier: Path
 ) -> None:
