@@ -2478,6 +2478,9 @@ def en_une_ligne(erreur: BaseException) -> str:
     return (str(erreur).splitlines() or [type(erreur).__name__])[0]
 
 
+TEMPORAIRE_VIVANT_S = 3600.0  # un compte rendu s'écrit en quelques millisecondes
+
+
 def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None:
     """Remplace le fichier d'un coup : jamais à moitié écrit, et intact si `remplir` échoue.
 
@@ -2505,11 +2508,18 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None
         _synchroniser_dossier(chemin.parent)
 
 
-def effacer_temporaires(chemin: Path) -> None:
-    """Ôte ce que des exécutions tuées ont laissé d'une sortie ; son verrou prouve qu'aucune n'est vivante."""
+def publier(chemin: Path, octets: bytes) -> None:
+    """Remplace d'un coup un fichier qu'aucun verrou ne garde : un compte rendu, une page, des pauses."""
+    ecrire_atomique(chemin, lambda fichier: fichier.write(octets))
+    with contextlib.suppress(OSError, ErreurSortie):  # un autre les ôte aussi, ou n'en a pas le droit
+        effacer_temporaires(chemin, avant=chemin.stat().st_mtime - TEMPORAIRE_VIVANT_S)
+
+
+def effacer_temporaires(chemin: Path, avant: float = math.inf) -> None:
+    """Ôte ce que des exécutions tuées ont laissé d'un fichier ; son verrou, ou leur âge, prouve qu'elles le sont."""
     motif = re.compile(re.escape(chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp(-wal|-shm|-journal)?")
     for voisin in chemin.parent.iterdir():
-        if motif.fullmatch(voisin.name):
+        if motif.fullmatch(voisin.name) and voisin.stat().st_mtime < avant:
             with disque("Effacer", voisin):
                 voisin.unlink()
 
@@ -3719,8 +3729,9 @@ class SortieFichier(Sortie):
         with contextlib.suppress(SortieIllisible):
             if self.existe() and self.feuille.est_abimee():
                 origines |= annexe("lecture_brute", "Lire une fiche abîmée").origines_lisibles(self)
-            elif self.existe():  # un fichier qui n'en dit aucune est réel
-                origines |= {fiche.origine for fiche in self.feuille.fiches(self.feuille.lire()) or ()} or {REEL}
+            elif self.existe():  # un fichier qui n'en dit aucune est réel, s'il se lit
+                origines |= {fiche.origine for fiche in self.feuille.fiches(self.feuille.lire()) or ()}
+                origines |= {REEL} if not origines and self.reconnaitre() else set()
         return origines
 
     def voisins(self) -> tuple[Path, ...]:
@@ -9174,7 +9185,7 @@ class BougiesFaites:
 
     def __init__(self, couverture: Couverture, compteurs: Compteurs, bougies_vides: str | None) -> None:
         self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
-        self._report = annexe(*BOUGIES_PLATES).Report() if bougies_vides == "reporter" else None
+        self._report = annexe(*BOUGIES_PLATES).Report(couverture.fiche) if bougies_vides == "reporter" else None
         self.suite_d_ids = SuiteDIds(asyncio.get_running_loop().time, couverture.plage.grace_ms / 1000)
         self.suite_d_ids.sans_juge = not couverture.relisible
         self._volume = couverture.connexion.mesure_des_trades(couverture.serie.marche)
@@ -10833,6 +10844,16 @@ def lire_code_timeframe(valeur: Any) -> str:
     return Timeframe.lire(str(valeur).strip()).code
 
 
+PLUSIEURS_SYMBOLES = "plusieurs symboles se donnent par « symbols » (--symbols {})"
+
+
+def lire_symbole(valeur: Any) -> str:
+    """Un symbole, tel qu'écrit ; que l'exchange le connaisse se vérifie plus tard."""
+    if isinstance(valeur, list):
+        raise ValueError(PLUSIEURS_SYMBOLES.format(",".join(map(str, valeur))))
+    return lire_texte(valeur)
+
+
 def lire_date(valeur: Any) -> int:
     """Un instant ; un relatif se compte depuis maintenant."""
     return lire_instant(valeur, maintenant_ms())
@@ -10964,7 +10985,7 @@ class Tache:
         aide="sous-type d'un contrat")
     mode_marge: str | None = option(choix=MODES_MARGE, groupe="marché",
         aide="mode de marge")
-    symbole: str | None = option(lire=lire_texte, groupe="marché", valeur="SYMBOLE",
+    symbole: str | None = option(lire=lire_symbole, groupe="marché", valeur="SYMBOLE",
         aide="symbole unifié ccxt (BTC/USDT, BTC/USDT:USDT)")
     symbols: tuple[str, ...] = option((), lire=lire_plusieurs(lire_texte, "symbole"), groupe="marché", valeur="A,B",
         synonymes=("symboles",), aide="plusieurs symboles, séparés par des virgules")
@@ -11048,7 +11069,7 @@ class Tache:
         if not self.demandes:
             yield ("symbole", "symbols"), "un symbole est demandé (exemple : BTC/USDT)"
         if self.symbole and "," in self.symbole:
-            yield ("symbole",), f"plusieurs symboles se donnent par « symbols » (--symbols {self.symbole})"
+            yield ("symbole",), PLUSIEURS_SYMBOLES.format(self.symbole)
         if self.date_debut is not None and self.date_debut > maintenant_ms():
             dite = en_iso(self.date_debut) if self.date_debut < INSTANT_MAX_MS else "cette date, d'après 2199,"
             yield ("date_debut",), f"{dite} est dans le futur : rien ne peut être lu"
@@ -11072,11 +11093,14 @@ class Tache:
         """Les options données qui ne changeront rien, et ce avec quoi elles serviraient."""
         donnees = {champ.name for champ, _ in options_dites(self)}
         carnet, base = self.stream == "orderbook", self.format_choisi == "sqlite"
+        a_un_pas = "timeframe" in self.type_donnee.cle
         for nom, sert, ou in (
             ("duree", self.stream, "--stream"),
             ("flush", self.stream, "--stream"),
             ("silence", self.stream, "--stream"),
             ("profondeur", carnet, "--stream orderbook"),
+            ("bougies_vides", self.trades_vers_ohlcv, "--trades-vers-ohlcv"),
+            ("timeframe", a_un_pas, "des bougies ou un intérêt ouvert"),
             ("sqlite_table", base, "--format sqlite"),
             ("sandbox", not self.hors_ligne, "un vrai exchange"),
             ("proxy", not self.hors_ligne, "un vrai exchange"),
@@ -11098,7 +11122,9 @@ class Tache:
         if self.timeframes and self.stream:
             yield ("timeframes", "stream"), "un flux suit un timeframe à la fois : donnez timeframe"
         elif self.timeframes and not self.type_donnee.a_une_grille:
-            yield ("timeframes", "donnee"), f"{self.donnee} n'a pas de timeframe"
+            seul = "timeframe" in self.type_donnee.cle
+            phrase = "se lit un timeframe à la fois : donnez timeframe" if seul else "n'a pas de timeframe"
+            yield ("timeframes", "donnee"), f"{self.donnee} {phrase}"
         if self.sortie is None:
             return
         annonce, suffixe = format_du_chemin(self.sortie), self.sortie.suffix.lower()
@@ -12146,6 +12172,8 @@ async def suivre(**options: Any) -> AsyncGenerator[Lot]:
     tous les symboles sont refusés. Lève ErreurDemande, ErreurDefinitive ou ErreurTemporaire.
     """
     tache = construire({**options, "stream": options.get("stream") or "ohlcv"})
+    if tache.sortie is not None:
+        raise ErreurDemande("`suivre` n'écrit rien", "Ôtez sortie, ou employez `executer`, qui écrit.")
     bilan = Bilan(tache.exchange)
     async with ouvrir_tache(tache) as connexion:
         await connexion.preparer(tache.demandes)
@@ -12218,7 +12246,12 @@ async def _telecharger(options: Mapping[str, Any]) -> tuple[pa.Table, list[Bilan
 
 
 def telecharger(**options: Any) -> pa.Table:
-    """`telecharger_async`, pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà."""
+    """Télécharge une histoire ; options : les noms du YAML. `help(telecharger_async)` dit ce qui est rendu, et levé.
+
+        telecharger(exchange="binance", symbole="BTC/USDT", timeframe="1h", date_debut="-7j")
+
+    Pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà.
+    """
     table, series = courir(lambda: _telecharger(options))
     _avertir(series)  # d'ici : l'avertissement montre la ligne de qui appelle
     return table
@@ -12377,7 +12410,11 @@ def decouper(
     # La valeur d'une option inconnue n'est pas répétée : ce peut être une clé, donnée par erreur en option.
     noms_inconnus = [mot.partition("=")[0] for avant, mot in zip(["", *inconnus], inconnus, strict=False)
                      if mot.startswith("-") or not avant.startswith("-")]  # fmt: skip
-    return vars(lus), [f"{nom} : option inconnue. {proches(nom, drapeaux, 1)}".strip() for nom in noms_inconnus]
+    return vars(lus), [
+        f"{nom} : option inconnue. {proches(nom, drapeaux, 1)}".strip() if nom.startswith("-")
+        else f"« {nom} » est en trop : une option précède chaque valeur, et une liste se sépare par des virgules"
+        for nom in noms_inconnus
+    ]  # fmt: skip
 
 
 FORMES_DE_LISTE = ("json", "csv")

@@ -23,10 +23,10 @@ from module_ccxt_fr_v2 import (
     LimiteDeDebit,
     Verrou,
     duree_lisible,
-    ecrire_atomique,
     en_iso,
     journal,
     maintenant_ms,
+    publier,
 )
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Pauses:
             pauses, passages = self.lire(), self.passages()
             changer(pauses, passages)
             texte = json.dumps({**pauses, **({self.PASSAGES: passages} if passages else {})}, indent=1)
-            ecrire_atomique(self.chemin, lambda fichier: fichier.write(texte.encode()))
+            publier(self.chemin, texte.encode())
         except ErreurSortie as refus:
             qui = exchange.replace("@sandbox", " (banc d'essai)").partition("@")[0]
             journal.warning("Les limites de %s ne passeront pas aux exécutions suivantes : %s", qui, refus)

@@ -375,7 +375,7 @@ def ecrire_rapport(chemin: Path, bilans: Sequence[tuple[str, Bilan]], table: str
     """Écrit la page de ces exécutions, chacune sous le nom de sa tâche ; rend CODE_ECHEC si cela n'a pu se faire."""
     try:
         octets = rediger(bilans, table=table).encode(errors="backslashreplace")
-        collecte.ecrire_atomique(chemin, lambda fichier: fichier.write(octets))
+        collecte.publier(chemin, octets)
     except collecte.ErreurCollecte as refus:
         collecte.journal.error("%s", refus.complet())
         return collecte.CODE_ECHEC

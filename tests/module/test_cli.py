@@ -276,6 +276,7 @@ def test_un_seul_timeframe_se_met_aussi_dans_le_nom(cli: Callable[..., Fin], dos
         ("--silence", "5", "« --silence » ne sert qu'avec --stream."),
         ("--profondeur", "5", "« --profondeur » ne sert qu'avec --stream orderbook."),
         ("--sqlite-table", "minutes", "« --sqlite-table » ne sert qu'avec --format sqlite."),
+        ("--bougies-vides", "reporter", "« --bougies-vides » ne sert qu'avec --trades-vers-ohlcv."),
     ],
 )
 def test_une_option_sans_objet_se_dit(cli: Callable[..., Fin], option: str, valeur: str, phrase: str) -> None:
@@ -283,6 +284,29 @@ def test_une_option_sans_objet_se_dit(cli: Callable[..., Fin], option: str, vale
     assert phrase in cli("--symbole", "BTC/USDT", *HEURE_LUE, "--sortie", "a.csv", option, valeur).err
     assert "ne sert qu'avec" not in cli("--symbole", "BTC/USDT", *HEURE_LUE, "--sortie", "a.csv").err
     assert "ne sert qu'avec" not in cli("--verifier", "a.csv", option, valeur, exchange=None).err
+
+
+@pytest.mark.parametrize(
+    ("mots", "dit"),
+    [
+        ("--stream trades --timeframe 5m", True),
+        ("--stream trades --timeframe 5m --trades-vers-ohlcv", False),
+        ("--donnee funding --timeframe 8h", True),
+        ("--donnee open_interest --timeframe 1h", False),
+        ("--stream ticker", False),
+    ],
+)
+def test_un_timeframe_sans_objet_se_dit(mots: str, dit: bool) -> None:
+    """Oublier --trades-vers-ohlcv rendait des trades, sans un mot sur le timeframe demandé."""
+    tache, _ = module.lire_arguments(["--symbole", "BTC/USDT:USDT", *mots.split()])
+    assert ("timeframe" in [nom for nom, _ in tache.sans_objet()]) == dit
+
+
+def test_un_mot_en_trop_n_est_pas_une_option(cli: Callable[..., Fin]) -> None:
+    fin = cli("--symbole", "BTC/USDT", "ETH/USDT", exchange=None)
+    assert fin.code == 2
+    assert "« ETH/USDT » est en trop" in fin.err
+    assert "option inconnue" not in fin.err
 
 
 def test_une_option_donnee_deux_fois_se_dit(cli: Callable[..., Fin]) -> None:
@@ -645,6 +669,20 @@ def test_le_bilan_cree_son_dossier_et_dit_le_vrai(cli: Callable[..., Fin]) -> No
     assert bilan["octets"] == Path("a.csv").stat().st_size
     assert bilan["outil"] == f"module_ccxt_fr_v2 {module.__version__}"
     assert bilan["series"][0]["demande"] == ["2024-03-05T10:00Z", "2024-03-05T11:00Z"]
+
+
+def test_ce_qu_un_bilan_tue_a_laisse_part_au_suivant(cli: Callable[..., Fin], dossier: Path) -> None:
+    """Nul verrou ne le garde : son âge dit qu'il est mort ; un autre, tout frais, s'écrit peut-être."""
+    for numero, age_s in ((1, 7200.0), (2, 0.0)):
+        (dossier / f"b.json.{numero}.tmp").touch()
+        (dossier / f"r.html.{numero}.tmp").touch()
+        for nom in (f"b.json.{numero}.tmp", f"r.html.{numero}.tmp"):
+            os.utime(nom, (time.time() - age_s,) * 2)
+    (dossier / "autre.json.1.tmp").touch()
+    demande = ("--symbole", "BTC/USDT", *HEURE_LUE, "--sortie", "a.csv", "--bilan", "b.json", "--rapport", "r.html")
+    assert cli(*demande).code == 0
+    restes = sorted(fichier.name for fichier in dossier.glob("*.tmp"))
+    assert restes == ["autre.json.1.tmp", "b.json.2.tmp", "r.html.2.tmp"]
 
 
 @pytest.mark.parametrize(

@@ -459,6 +459,17 @@ def test_reporter_les_vides_a_la_cloture_d_avant() -> None:
     assert rendu.trous == []
 
 
+def test_reporter_dit_les_vides_qu_il_ne_relit_pas(caplog: pytest.LogCaptureFixture) -> None:
+    """D'un fichier fait en omettant, un flux ne reprend pas tout ce qui précède : zéro ligne, code 0, sans un mot."""
+    with caplog.at_level("INFO", m.journal.name):
+        bougies_plates.Report(m.Fiche(CLE, trous=[m.Trou(T0, T0 + MINUTE, m.ECHEC)]))
+        assert not caplog.messages
+        bougies_plates.Report(m.Fiche(CLE, trous=[m.Trou(T0, T0 + MINUTE, m.SANS_TRANSACTION)]))
+    (dit,) = caplog.messages
+    assert m.en_iso(T0 + MINUTE) in dit
+    assert "--donnee trades --trades-vers-ohlcv --bougies-vides reporter" in dit
+
+
 def test_un_vide_en_tete_prend_la_cloture_connue_sinon_reste_un_trou() -> None:
     vide = m.Trou(T0, T0 + MINUTE, m.SANS_TRANSACTION)
     assert bougies_plates.reporter_les_vides(lot(plate(1), trous=[vide]), UNE_MINUTE, {}).trous == [vide]
