@@ -381,7 +381,7 @@ REFUS: list[tuple[tuple[str, ...], str]] = [
     (("--symbole", "A/B", "--timeframes", "1m,1h", "--sortie", "{timeframe}.csv", "--bilan", "1h.csv"),
      "--bilan : c'est aussi --sortie, qu'il écraserait"),
     (("--symbole", "A/B", "--api-secret", "abc"), "--api-secret : option inconnue"),
-    (("--symbole", "A/B", "bonjour"), "bonjour : option inconnue"),
+    (("--symbole", "A/B", "bonjour"), "« bonjour » est en trop"),
 ]
 
 
