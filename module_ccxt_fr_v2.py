@@ -562,14 +562,6 @@ def decimal_lisible(texte: str) -> str:
     return texte.replace(".", ",")
 
 
-def taille_lisible(octets: float) -> str:
-    """Une taille en octets, avec son unité."""
-    rang = 0
-    while octets >= 1000 and rang < 3:
-        octets, rang = octets / 1000, rang + 1
-    return decimal_lisible(f"{octets:.{min(rang, 1)}f} {('o', 'Ko', 'Mo', 'Go')[rang]}")
-
-
 def duree_lisible(secondes: float) -> str:
     """« 0,4 s », « 12 s », « 3 min 05 s », « 2 h 10 min », « 3 j 4 h »."""
     if secondes < 10:
@@ -2396,7 +2388,6 @@ pa_acero: Any = _ModuleParesseux("pyarrow.acero", "Grouper des lignes")  # `Tabl
 LIGNES_PAR_GROUPE = 131_072  # Parquet : un groupe de lignes se lit et se saute d'un coup
 LIGNES_PAR_LOT = 65_536  # Feather et lectures : quelques Mo en mémoire
 LOTS_A_REUNIR = 1024  # du journal : d'une ligne ou de mille, une table d'Arrow pèse cinq ko
-MARGE_DISQUE = 1 << 20
 SOMMES_MAX = 1 << 30  # jusque-là, refaire les sommes de contrôle d'une sortie à l'ouverture prend moins d'une seconde
 ATTENTE_SQLITE_S = 10  # d'une base qu'un autre programme lit, ou écrit
 RELECTURE_MAX = 32 << 20  # jusque-là, relire une sortie entière à l'ouverture ne se remarque pas
@@ -2433,7 +2424,6 @@ class PasLeNotre(ErreurDemande):
 
 # --- Disque
 
-CONSEIL_PLACE = "Libérez de la place, puis relancez : ce qui est reçu est gardé."
 CONSEIL_DISQUE = "Vérifiez le disque et les droits."
 
 
@@ -2478,9 +2468,6 @@ def en_une_ligne(erreur: BaseException) -> str:
     return (str(erreur).splitlines() or [type(erreur).__name__])[0]
 
 
-TEMPORAIRE_VIVANT_S = 3600.0  # un compte rendu s'écrit en quelques millisecondes
-
-
 def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None:
     """Remplace le fichier d'un coup : jamais à moitié écrit, et intact si `remplir` échoue.
 
@@ -2506,22 +2493,6 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None
                 temporaire.unlink(missing_ok=True)
             raise
         _synchroniser_dossier(chemin.parent)
-
-
-def publier(chemin: Path, octets: bytes) -> None:
-    """Remplace d'un coup un fichier qu'aucun verrou ne garde : un compte rendu, une page, des pauses."""
-    ecrire_atomique(chemin, lambda fichier: fichier.write(octets))
-    with contextlib.suppress(OSError, ErreurSortie):  # un autre les ôte aussi, ou n'en a pas le droit
-        effacer_temporaires(chemin, avant=chemin.stat().st_mtime - TEMPORAIRE_VIVANT_S)
-
-
-def effacer_temporaires(chemin: Path, avant: float = math.inf) -> None:
-    """Ôte ce que des exécutions tuées ont laissé d'un fichier ; son verrou, ou leur âge, prouve qu'elles le sont."""
-    motif = re.compile(re.escape(chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp(-wal|-shm|-journal)?")
-    for voisin in chemin.parent.iterdir():
-        if motif.fullmatch(voisin.name) and voisin.stat().st_mtime < avant:
-            with disque("Effacer", voisin):
-                voisin.unlink()
 
 
 def _objection(chemin: Path) -> str:
@@ -2555,18 +2526,6 @@ def _synchroniser_dossier(dossier: Path) -> None:
             os.fsync(descripteur)
         finally:
             os.close(descripteur)
-
-
-def _exiger_place(chemin: Path, octets: int) -> None:
-    """Refuse d'entamer une écriture qui n'aurait pas la place de finir."""
-    with disque("Écrire", chemin):
-        libres = shutil.disk_usage(chemin.parent).free
-    if libres < octets + MARGE_DISQUE:
-        raise ErreurSortie(
-            f"Écrire « {chemin} » demande environ {taille_lisible(octets + MARGE_DISQUE)} libres, "
-            f"le disque en a {taille_lisible(libres)}",
-            CONSEIL_PLACE,
-        )
 
 
 def octets_de(chemin: Path) -> int:
@@ -3191,6 +3150,8 @@ class Sortie(ABC):
             self._verrou.prendre()  # un disque plein peut le prendre sans pouvoir y inscrire le pid
             if (origine := self.origine_a_ecarter()) is not None:
                 annexe(*ORIGINES_MELEES).ecarter(self, origine)
+            if menage := annexe_ou_rien("menage"):
+                menage.oter_les_restes(self)
             self._reprendre()
             self._controler_series(self.fiches, self._demandees)  # un autre a pu l'écrire depuis
             self._refuser_autre_marche(self.fiches)
@@ -3740,7 +3701,6 @@ class SortieFichier(Sortie):
     # Ouvrir : remettre d'accord le fichier et sa fiche, reprendre ce qui fut interrompu.
 
     def _reprendre(self) -> None:
-        effacer_temporaires(self.chemin)
         if self.existe():
             try:
                 self.reconnaitre()
@@ -3970,9 +3930,8 @@ class SortieFichier(Sortie):
         recues = bool(self.reprise.entrees) or not self.existe()
         if self.fiches and (recues or self.feuille.dit_moins(self.tableau.forme(), self.fiches)):
             self.reprise.synchroniser()
-            recus = self.reprise.lignes * self.codec.octets_par_ligne
-            recus = 2 * self.reprise.octets if self.type_donnee.est_lourd else recus
-            _exiger_place(self.chemin, self.octets + recus)
+            if place := annexe_ou_rien("place"):
+                place.exiger(self)
             if self.bout is not None:
                 self.bout.synchroniser()
                 self.bout.fermer()
@@ -4700,9 +4659,7 @@ class SortieSqlite(Sortie):
     # Ouvrir.
 
     def _reprendre(self) -> None:
-        effacer_temporaires(self.chemin)
         try:
-            self._effacer_le_reste()
             if self.existe() and self.reconnaitre():
                 with self._erreurs("Lire"):
                     self._base = self._connecter("mode=rw")
@@ -4714,15 +4671,6 @@ class SortieSqlite(Sortie):
                     self._accorder(self._base)
         except SortieIllisible as refus:
             self.ecarter(refus)
-
-    def _effacer_le_reste(self) -> None:
-        """Le journal d'annulation d'une exécution tuée : SQLite n'annule, et n'efface, que s'il en a besoin."""
-        if self.chemin.exists() and self.chemin.with_name(f"{self.chemin.name}-journal").exists():
-            if self.existe():
-                exiger_signature(self.decrit, self.chemin, self.type_donnee)
-            with self._erreurs("Lire"), contextlib.closing(self._connecter("mode=rw")) as base:
-                for mode in ("PERSIST", "DELETE"):  # c'est en quittant l'un pour l'autre qu'il l'efface
-                    base.execute(f"PRAGMA journal_mode = {mode}")
 
     def _accorder(self, base: sqlite3.Connection) -> None:
         """Charge les fiches et les confronte aux lignes : en les comptant, et ne relisant que ce qui ne va pas."""
@@ -4838,10 +4786,9 @@ class SortieSqlite(Sortie):
         valeurs = {
             **fiche.cle._asdict(),
             **{champ: getattr(fiche, champ) for champ in ("type_marche", "unite_volume", "ancre_ms")},
-            **{champ: getattr(fiche, champ) for champ in ("horodatage", "marche_id", "origine", "identifiants")},
+            **{champ: getattr(fiche, champ) for champ in _AJOUTEES_SQLITE},
             "contractSize": fiche.taille_contrat,
             "sources": json.dumps(fiche.sources),
-            "lignes": fiche.lignes,
             **_versions(),
         }
         champs, places = ", ".join(valeurs), ", ".join("?" * len(valeurs))
@@ -4895,18 +4842,21 @@ ECRIVAINS: dict[str, Format] = {
 EXTENSIONS: dict[str, str] = {suffixe: nom for nom, decrit in ECRIVAINS.items() for suffixe in decrit.extensions}
 
 
+def format_du_chemin(chemin: Path | None) -> str | None:
+    """Le format que dit l'extension, ou None."""
+    suffixes = sorted(EXTENSIONS, key=len, reverse=True)
+    return next((EXTENSIONS[s] for s in suffixes if chemin is not None and chemin.name.lower().endswith(s)), None)
+
+
 def format_du_fichier(chemin: Path) -> str:
-    """Le format d'un fichier existant : d'après ses premiers octets, puis son extension."""
+    """Le format d'un fichier existant : d'après ses premiers octets, puis son nom."""
     with disque("Lire", chemin), chemin.open("rb") as fichier:
         tete = fichier.read(16)
     par_signature = (nom for nom, d in ECRIVAINS.items() if d.signature and tete.startswith(d.signature))
-    texte = est_du_texte(tete)  # n'est d'aucun des formats qui ont une signature, quoi qu'en dise le nom
-    par_extension = (
-        nom
-        for suffixe, nom in EXTENSIONS.items()
-        if chemin.name.endswith(suffixe) and not (texte and ECRIVAINS[nom].signature)
-    )
-    return next(par_signature, None) or next(par_extension, "csv")
+    par_nom = format_du_chemin(chemin) or "csv"
+    if est_du_texte(tete) and ECRIVAINS[par_nom].signature:  # un texte n'est d'aucun de ceux-là, quoi qu'en dise le nom
+        par_nom = "csv"
+    return next(par_signature, par_nom)
 
 
 def lecteur_de(chemin: Path, table: str | None) -> Sortie:
@@ -5841,18 +5791,9 @@ class Marches:
         if symbole not in (trouve, sans_reglement(trouve)):
             journal.info("« %s » est compris comme %s, le seul marché qui convient.", symbole, trouve)
         marche: Mapping[str, Any] = marches[trouve]
-        self._avertir(symbole, marche)
+        if remarques := annexe_ou_rien("remarques"):
+            remarques.dire_le_marche(symbole, marche, self._reglages, du_genre=self._est_du_genre(marche))
         return marche
-
-    def _avertir(self, symbole: str, marche: Mapping[str, Any]) -> None:
-        if not self._est_du_genre(marche):
-            trouve = NatureMarche(str(marche.get("type")), marche.get("subType"))
-            demande = NatureMarche(self._reglages.type_marche, self._reglages.sous_type)
-            journal.warning("« %s » est un marché %s, pas %s : le symbole l'emporte.", symbole, trouve, demande)
-        if marche.get("active") is False:
-            journal.warning(
-                "« %s » n'est plus coté sur %s : seul son passé peut être lu.", symbole, self._reglages.exchange
-            )
 
 
 class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
@@ -6895,6 +6836,104 @@ class _Livraison:
         self._caches.clear()
 
 
+INSTANTANE_S = 5.0  # entre deux instantanés d'un même carnet, au moins
+INSTANTANE_TARDIF_S = 1.0
+
+
+class _Instantanes:
+    """Jusqu'où vont les carnets que la classe fait d'un instantané du REST, puis de ce que le flux dit changé.
+
+    L'instantané n'a que les premiers niveaux. D'un ordre posé plus loin avant lui, et qui ne bouge pas, aucune trame ne
+    dit rien : le prix venu jusque-là, il manquerait, sans erreur, aux meilleurs niveaux. Rien n'est donc rendu au-delà
+    du dernier niveau de l'instantané ; quand il en reste trop peu, le carnet repart d'un autre. Le temps qu'il vienne,
+    ses états se fondent en un ; s'il tarde, il en a manqué (`decaler`). ccxt#6546, cryptofeed#604.
+    """
+
+    def __init__(self, connexion: Connexion, api: Any, decaler: Callable[[str], None]) -> None:
+        self._connexion, self._api, self._decaler = connexion, api, decaler
+        propre = connexion.particularite
+        self._pleins: dict[str, dict[str, tuple[int, float]]] = {}  # côté -> ses niveaux, et le prix du dernier
+        self._attendus: dict[str, float] = {}  # depuis quand, de ceux qui ne sont pas encore venus
+        self._prochains: dict[str, float] = {}  # pas d'autre instantané avant cet instant
+        lire, ouvrir, appliquer = api.fetch_rest_order_book_safe, api.order_book, api.handle_book_delta
+
+        async def lire_et_retenir(symbole: str, limite: int | None = None, params: Any = None) -> Any:
+            try:
+                servi = await lire(symbole, limite or propre.niveaux_de_l_instantane, params or {})
+            finally:
+                self._arriver(symbole)
+            self._retenir(symbole, servi, limite or propre.carnet_partiel)
+            return servi
+
+        def appliquer_et_borner(carnet: Any, ecart: Any) -> None:
+            appliquer(carnet, ecart)
+            self._borner(carnet)
+
+        # La classe rognerait le carnet à chaque lecture : le niveau qu'elle ôte n'y reviendrait pas avec le prix.
+        api.order_book = lambda instantane=MappingProxyType({}), _profondeur=None: ouvrir(instantane)
+        api.fetch_rest_order_book_safe = lire_et_retenir
+        if propre.carnet_borne:
+            api.handle_book_delta = appliquer_et_borner
+        if servir := getattr(api, "handle_order_book_snapshot", None):  # bitvavo, par le flux
+
+            def servir_et_retenir(client: Any, trame: Any) -> None:
+                if servi := trame.get("response"):  # sinon, un refus
+                    self._arriver(symbole := api.safe_symbol(servi["market"]))
+                    self._retenir(symbole, api.parse_order_book(servi, symbole), propre.carnet_partiel)
+                servir(client, trame)
+
+            api.handle_order_book_snapshot = servir_et_retenir
+
+    def _arriver(self, symbole: str) -> None:
+        """L'instantané est venu, ou a échoué."""
+        self._prochains[symbole] = time.monotonic() + INSTANTANE_S
+        if self._attendus.pop(symbole, math.inf) + INSTANTANE_TARDIF_S < time.monotonic():
+            self._decaler(symbole)
+
+    def _retenir(self, symbole: str, servi: Any, plein: int) -> None:
+        cotes = {cote: servi[cote] for cote in ("bids", "asks") if len(servi[cote]) >= plein}
+        self._pleins[symbole] = {cote: (len(niveaux), niveaux[-1][0]) for cote, niveaux in cotes.items()}
+
+    def _borner(self, carnet: Any) -> None:
+        """Du niveau que de plus proches ont poussé hors de ceux dont le flux parle, rien n'est plus su."""
+        pleins = self._pleins.get(carnet["symbol"], {})
+        for cote, (nombre, dernier) in pleins.items():
+            if len(carnet[cote]) >= nombre:
+                pleins[cote] = nombre, (max if cote == "bids" else min)(dernier, carnet[cote][nombre - 1][0])
+
+    def connu(self, symbole: str, carnet: Any, profondeur: int) -> Any:
+        """Ce qu'on sait du carnet ; vide tant qu'un côté est tout entier au-delà."""
+        pleins = self._pleins.get(symbole, {}) if carnet.get("nonce") is not None else {}  # sinon, il l'attend
+        sus = dict[str, Sequence[Any]]()
+        if len(pleins) == 2 and len(nombres := {nombre for nombre, _ in pleins.values()}) == 1:
+            self._connexion.dire_les_niveaux(nombres.pop(), profondeur)
+        for cote, (nombre, dernier) in pleins.items():
+            niveaux = carnet[cote]
+            sens = -1 if cote == "bids" else 1
+            sus[cote] = niveaux[: bisect.bisect_right(niveaux, sens * dernier, key=lambda niveau: sens * niveau[0])]
+            if len(sus[cote]) < min(2 * profondeur, nombre // 2):
+                self._repartir(symbole)
+        return {**carnet, **(sus if all(sus.values()) else {"bids": [], "asks": []})} if sus else carnet
+
+    def _repartir(self, symbole: str) -> None:
+        """Un carnet vide, où les trames attendent l'instantané, comme au premier abonnement."""
+        if symbole in self._attendus or time.monotonic() < self._prochains.get(symbole, 0.0):
+            return
+        self._attendus[symbole] = time.monotonic()
+        self._api.orderbooks[symbole] = self._api.order_book()
+        journal.debug("%s : le prix sort de l'instantané du carnet, qui repart d'un autre.", symbole)
+        cle, demande = f"orderbook::{symbole}", f"watchingOrderBookSnapshot@{self._api.market_id(symbole)}"
+        for client in self._api.clients.values():
+            for nom, abonnement in client.subscriptions.items():
+                if not isinstance(abonnement, dict):
+                    continue
+                if demande in abonnement:  # bitvavo : la classe le redemande à la trame suivante
+                    del abonnement[demande]
+                elif nom == cle:
+                    de_lui = {**abonnement, "symbol": symbole}
+                    self._api.spawn(self._api.fetch_order_book_snapshot, client, None, de_lui)
+
+
 REPRISE_DE_CARNET_S = 10.0  # un carnet décalé repart d'un instantané : okx le doit d'abord à un désabonnement acquitté
 LIGNES_EN_CACHE = 10  # 1000 chez ccxt, qui pèsent deux Mo par symbole de trades ; les prises les ont déjà lues
 
@@ -6923,10 +6962,8 @@ class Ecoute:
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self._carnet_ote = False
-        self._instantanes: Any = None  # jusqu'où vont des carnets faits d'un instantané partiel
-        if canal == "orderbook" and connexion.particularite.carnet_partiel:
-            carnets = annexe("instantanes", f"Suivre les carnets de {connexion.reglages.exchange}")
-            self._instantanes = carnets.Instantanes(connexion, self.api, decaler)
+        propre = connexion.particularite
+        self._instantanes = _Instantanes(connexion, self.api, decaler) if propre.carnet_partiel else None
         self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
         self.api.ssl_context = connexion.api.ssl_context  # en relire les certificats prend 30 ms, et un Mo par écoute
         passer_marches(connexion.api, self.api)
@@ -7991,8 +8028,8 @@ class Plage(NamedTuple):
 def borner(plage: Plage, timeframe: Timeframe, limite: int, heure_ms: int, fiche: Fiche) -> Intervalle:
     """L'intervalle à tenir, sur la grille : jusqu'à la dernière bougie close d'après l'heure de l'exchange."""
     close = timeframe.plancher(heure_ms - plage.grace_ms - timeframe.jeu_ms)
-    if plage.courante:
-        close = timeframe.avancer(heure_ms, 1)
+    if plage.courante:  # une, et pas deux : dans son délai de grâce, la précédente n'est pas encore close
+        close = timeframe.avancer(close, 1)
     # Ce qui peut ouvrir au-delà de la fin n'est pas demandé.
     fin = close if plage.fin is None else min(close, timeframe.plafond(plage.fin - timeframe.jeu_ms))
     if plage.debut is not None:
@@ -8022,27 +8059,6 @@ def planifier(demande: Intervalle, fiche: Fiche, timeframe: Timeframe, relecture
         fin = sues[-1][1]
         manque = unir(manque, croiser([(timeframe.avancer(fin, -relecture), fin)], [demande]))
     return manque
-
-
-MANQUES_EPARS = 8  # d'une page : moins, chacun se demande seul, et rien de ce qui est su n'est redit
-
-
-def rapprocher(
-    manques: Sequence[Intervalle], ecart: Callable[[int, int], int], proche: int, *, nombreux: int = MANQUES_EPARS
-) -> list[Intervalle]:
-    """Ces intervalles ; ceux qui sont `nombreux` à se suivre de près, en un seul.
-
-    D'un marché rare dont la fiche est perdue, les lignes écrites ne prouvent qu'elles : chaque minute sans transaction
-    serait une demande, et sa preuve deux autres. `ecart` compte les bougies sues d'entre deux, redemandées au passage.
-    """
-    grappes: list[list[Intervalle]] = []
-    for manque in manques:
-        if grappes and ecart(grappes[-1][-1][1], manque[0]) <= proche:
-            grappes[-1].append(manque)
-        else:
-            grappes.append([manque])
-    reunies = ([(g[0][0], g[-1][1])] if len(g) >= nombreux else g for g in grappes)
-    return list(itertools.chain.from_iterable(reunies))
 
 
 TIMEFRAMES_DE_PREUVE = ("15m", "1h", "4h", "1d", "1w", "1M")  # servis presque partout, et pour tous les prix
@@ -8151,9 +8167,10 @@ class Historique:
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des intervalles, dans l'ordre."""
         sus, libre = list(self.fiche.couverts), self.libre
-        proche, manques = self.pages.capacite(self.timeframe) // MANQUES_EPARS, await self.avec_les_bords(intervalles)
-        # Le premier seul : rien de su ne le précède peut-être, et un vide y serait la fin de ce que l'exchange garde.
-        for debut, fin in [*manques[:1], *rapprocher(manques[1:], self.timeframe.compter, proche)]:
+        manques = await self.avec_les_bords(intervalles)
+        if grappes := annexe_ou_rien("grappes"):
+            manques = grappes.d_une_histoire(manques, self.pages)
+        for debut, fin in manques:
             async for lot in self.lots_entre(debut, fin, sus, libre=libre):
                 libre = False
                 yield lot
@@ -9547,6 +9564,7 @@ class SuiteDIds:
         self._attendu = 0  # celui qui doit le suivre
         self._avant_saut: Trade | None = None
         self._manquants: dict[int, float] = {}  # identifiant -> depuis quand on l'attend
+        self._ouverts = 0  # sauts que ceux-là ont faits
 
     def noter(self, trade: Trade) -> Trade | None:
         """Le trade d'avant un saut qui dure plus que la grâce, à relire d'ici à celui-ci ; None si rien ne manque."""
@@ -9610,11 +9628,14 @@ class SuiteDIds:
     def _avancer(self, trade: Trade, rangs: Intervalle) -> None:
         attendu = self._attendu or rangs[0]
         if rangs[0] < attendu:
-            for numero in range(rangs[0], rangs[1] + 1):
-                self._manquants.pop(numero, None)
+            trouves = sum(self._manquants.pop(n, None) is not None for n in range(rangs[0], rangs[1] + 1))
+            self.suites += trouves
+            if trouves and not self._manquants:  # comblés, ce n'étaient pas des sauts (bitget : le dernier d'abord)
+                self.suites, self.sauts = self.suites + self._ouverts, self.sauts - self._ouverts
             return
         if rangs[0] > attendu:
             self.sauts += 1
+            self._ouverts = self._ouverts + 1 if self._manquants else 1
             self._avant_saut = self._avant_saut if self._manquants else self._dernier
             if len(self._manquants) + rangs[0] - attendu > MANQUANTS_MAX:
                 self._manquants[HORS_SUITE] = -math.inf  # trop pour les attendre un à un
@@ -9653,6 +9674,8 @@ class FilTrades(Fil):
         # La suite sans lacune en cours va d'ici au dernier trade, exclu ; None : elle est rompue.
         self._depuis: int | None = None
         self._couverts: list[Intervalle] = []  # des suites d'avant, ce qui n'est pas encore rendu
+        self._sur: Trade | None = None  # d'où relire si la suite se rompt : aucun trade d'avant lui ne tardait encore
+        self._presque_sur: Trade | None = None  # celui qui le sera, sa grâce passée
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
         self._non_confirmes = 0  # trades rendus depuis
         self._en_lecture: tuple[Lacune, ...] = ()  # les premières, quand on les relit
@@ -9713,12 +9736,25 @@ class FilTrades(Fil):
 
     def _interrompre(self) -> None:
         """Ce qui viendra ne prolonge pas la suite : quelque chose a peut-être eu lieu entre-temps."""
+        if not (self._rompu or self._retard_ms):
+            self._sur = self._dernier
         self._solder()
         self._depuis = None
 
     @property
     def _rompu(self) -> bool:
         return self._depuis is None
+
+    @property
+    def _retard_ms(self) -> int:
+        """Ce dont tarde un trade que rien ne dirait absent, si la suite se rompait : ni identifiants, ni REST."""
+        se_dirait = self._suite_d_ids.se_suivent or self.connexion.particularite.trades_a_confirmer
+        return 0 if se_dirait else self.reglages.plage.grace_ms
+
+    @property
+    def _bord(self) -> Trade | None:
+        """Le trade d'où relire ce qui manque, la suite rompue."""
+        return self._sur or self._dernier
 
     # --- un trade arrive
 
@@ -9761,11 +9797,12 @@ class FilTrades(Fil):
         """L'instantané d'une écoute neuve redit le dernier trade reçu, ou prouvé : ce qui vient ensuite le prolonge."""
         if self._dernier is None:
             return
-        if self._rompu and not connu.est_anonyme and connu.est(self._dernier):
+        if self._rompu and not connu.est_anonyme and (bord := self._bord) is not None and connu.est(bord):
             # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
             self._depuis = connu.timestamp + (not self._est_prouve(connu.timestamp))
             if avant := self._suite_d_ids.noter(self._dernier):
                 self._relire(Lacune(avant, self._dernier, saut=True))
+            self._sur = self._presque_sur = bord
             self._confirme = self._confirme or self._dernier
         elif not self._rompu and self._dernier.precede(connu):
             self._enchainer(connu)
@@ -9779,9 +9816,10 @@ class FilTrades(Fil):
             self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
         avant = self._suite_d_ids.noter(trade)
         if self._rompu:
-            if self._dernier is not None and (avant is not None or not self._se_suivent(self._dernier, trade)):
+            if self._bord is not None and (avant is not None or not self._se_suivent(self._bord, trade)):
                 self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
-                self._relire(Lacune(avant or self._dernier, trade))
+                self._relire(Lacune(avant or self._bord, trade))
+            self._sur = self._presque_sur = trade
         elif avant is not None:
             self._relire(Lacune(avant, trade, saut=True))
         if self._dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
@@ -9804,6 +9842,7 @@ class FilTrades(Fil):
     # --- ce qui est sûr
 
     def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
+        self._vieillir()
         if avant := self._suite_d_ids.echu():
             self._relire(Lacune(avant, self._dernier, saut=True))
         retenus = any(not r.saut for r in self._lacunes) and self._horloge() < self._retenir_jusqua
@@ -9823,8 +9862,16 @@ class FilTrades(Fil):
     def _solder(self) -> None:
         """Ce que la suite en cours a prouvé va avec le reste ; elle continue d'ici."""
         if self._depuis is not None and self._dernier is not None:
-            self._couverts.append((self._depuis, self._dernier.timestamp))
-            self._depuis = max(self._depuis, self._dernier.timestamp)
+            fin = max(self._depuis, self._dernier.timestamp - self._retard_ms)
+            self._couverts.append((self._depuis, fin))
+            self._depuis = fin
+
+    def _vieillir(self) -> None:
+        """Le dernier trade a-t-il l'âge de dire que plus aucun d'avant ne tarde ?"""
+        if self._rompu or self._dernier is None or self._presque_sur is None:
+            return
+        if self._dernier.timestamp - self._presque_sur.timestamp >= self.reglages.plage.grace_ms:
+            self._sur, self._presque_sur = self._presque_sur, self._dernier
 
     def _est_prouve(self, instant: int) -> bool:
         """Vrai si ce qui précède cet instant est prouvé jusqu'à lui."""
@@ -9898,11 +9945,11 @@ class FilTrades(Fil):
         """Ce qui suit le dernier trade ; None si l'écoute le dit, ou s'il est déjà à relire."""
         en_file = any(r.jusqua is None and not self._est_caduque(r) for r in self._lacunes)
         entendue = self._queue_entendue or not self._rompu
-        return None if self._dernier is None or entendue or en_file else Lacune(self._dernier, None)
+        return None if self._bord is None or entendue or en_file else Lacune(self._bord, None)
 
     def _est_caduque(self, lacune: Lacune) -> bool:
         """Vrai d'une lacune sans fin après laquelle un trade est venu : une autre la remplace, qui finit à lui."""
-        return lacune.jusqua is None and lacune.dernier is not self._dernier
+        return lacune.jusqua is None and lacune.dernier is not self._bord
 
     async def _rattraper(self) -> None:
         if queue := self._queue():
@@ -9977,7 +10024,9 @@ class FilTrades(Fil):
         if servi.precede(lacune.dernier):
             servi = lacune.dernier
         elif servi is not lacune.dernier and lacune.jusqua is None:
-            self._dernier = servi.nomme()
+            self._sur = servi.nomme()
+            if self._dernier is None or not self._sur.precede(self._dernier):
+                self._dernier = self._sur
         self._conclure(lacune, lacune.etendue(servi.timestamp)[1], trous)
         return True
 
@@ -10951,12 +11000,6 @@ def lire_identifiant_sql(valeur: Any) -> str:
     return str(valeur)
 
 
-def format_du_chemin(chemin: Path | None) -> str | None:
-    """Le format que dit l'extension, ou None."""
-    suffixes = sorted(EXTENSIONS, key=len, reverse=True)
-    return next((EXTENSIONS[s] for s in suffixes if chemin is not None and chemin.name.lower().endswith(s)), None)
-
-
 # Y écrire un autre format, même demandé, ferait un fichier que son nom trahit.
 EXTENSIONS_ETRANGERES = frozenset(
     (".xlsx", ".xls", ".json", ".jsonl", ".html", ".htm", ".pdf", ".zip", ".gz", ".zst", ".bz2", ".xz", ".7z", ".tar")
@@ -11088,25 +11131,6 @@ class Tache:
         if self.compression and self.compression not in permises:
             phrase = f"« {self.compression} » n'existe pas en {self.format_choisi} (choix : {', '.join(permises)})"
             yield ("compression", "format", "sortie"), phrase
-
-    def sans_objet(self) -> Iterator[tuple[str, str]]:
-        """Les options données qui ne changeront rien, et ce avec quoi elles serviraient."""
-        donnees = {champ.name for champ, _ in options_dites(self)}
-        carnet, base = self.stream == "orderbook", self.format_choisi == "sqlite"
-        a_un_pas = "timeframe" in self.type_donnee.cle
-        for nom, sert, ou in (
-            ("duree", self.stream, "--stream"),
-            ("flush", self.stream, "--stream"),
-            ("silence", self.stream, "--stream"),
-            ("profondeur", carnet, "--stream orderbook"),
-            ("bougies_vides", self.trades_vers_ohlcv, "--trades-vers-ohlcv"),
-            ("timeframe", a_un_pas, "des bougies ou un intérêt ouvert"),
-            ("sqlite_table", base, "--format sqlite"),
-            ("sandbox", not self.hors_ligne, "un vrai exchange"),
-            ("proxy", not self.hors_ligne, "un vrai exchange"),
-        ):
-            if nom in donnees and not sert:
-                yield nom, ou
 
     def _fautes_de_donnee(self) -> Iterator[tuple[tuple[str, ...], str]]:
         if self.stream and self.donnee != "ohlcv":
@@ -11556,13 +11580,8 @@ def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env"
     """Les réglages de connexion d'une tâche ; `config` passe sous `config_ccxt`."""
     reglages = {champ.name: getattr(tache, champ.name) for champ in fields(Reglages) if hasattr(tache, champ.name)}
     reglages["config_ccxt"] = fondre_dicts(config, tache.config_ccxt)
-    if tache.hors_ligne:  # ce qui mènerait ailleurs est laissé : d'un lot, ces options valent pour le vrai exchange
-        locale = {nom: v for nom, v in tache.config_ccxt.items() if nom != "hostname" and "prox" not in nom.lower()}
-        urls = tache.config_ccxt.get("urls")
-        archives = urls.get("archives") if isinstance(urls, Mapping) else None
-        miroir = {"urls": {"archives": archives}} if str(archives).startswith("file:") else {}  # un dossier est d'ici
-        config = fondre_dicts(fondre_dicts(locale, config), miroir)
-        reglages |= {"config_ccxt": config, "sandbox": False, "proxy": None}
+    if tache.hors_ligne:
+        reglages |= annexe("hors_ligne", "--hors-ligne").reglages(tache, config)
     else:
         reglages |= {"identifiants": lire_identifiants(tache.exchange, env), "secrets": secrets_connus(env)}
     return Reglages(**reglages)
@@ -11638,8 +11657,6 @@ def _controler_carnets(connexion: Connexion, tache: Tache) -> None:
     """Ce que la profondeur demandée, ou un module copié seul, ôte aux carnets : dit, ou refusé s'ils seraient faux."""
     au_plus = max(connexion.particularite.profondeurs, default=tache.profondeur)
     connexion.dire_les_niveaux(au_plus, tache.profondeur)
-    if connexion.particularite.carnet_partiel:
-        annexe("instantanes", f"Suivre les carnets de {tache.exchange}")
     if connexion.api.carnets_mal_lus:
         annexe("carnets", f"Suivre les carnets de {tache.exchange}")
     if connexion.api.carnets_numerotes and annexe_ou_rien("carnets") is None:
@@ -11848,7 +11865,16 @@ class Execution:
         source = self._source(serie, fiche)
         intervalles = await source.preparer()
         bilan.demande = source.demande
-        return Copie(bilan, fiche, source, intervalles)
+        return Copie(bilan, fiche, source, unir(intervalles, self._courante_laissee(fiche, intervalles)))
+
+    def _courante_laissee(self, fiche: Fiche, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
+        """La bougie courante gardée une autre fois, si ce qui est à lire la laisserait derrière, à moitié faite."""
+        dits = fiche.dits() if self.tache.type_donnee is OHLCV else []
+        if not (dits and intervalles and intervalles[-1][0] > dits[-1][1]):
+            return []
+        debut = dits[-1][1]
+        suivante = (debut, grille(fiche).avancer(debut, 1))
+        return [suivante] if self.ecrivain.lire(fiche.cle, *suivante).num_rows else []
 
     def prendre(self, copie: Copie, lot: Lot) -> None:
         """Écrit un lot, et dit où l'on en est."""
@@ -11972,12 +11998,9 @@ def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
     }
     morceaux = []
     for raison in RAISONS_PARTIELLES:
-        concernes = [t for t in trous if t.raison == raison]
-        if concernes:
-            morceaux.append(
-                f"{nombre_de(len(concernes), 'trou')} « {raison} » ({sens[raison]}), "
-                f"de {en_iso(concernes[0].debut)} à {en_iso(concernes[-1].fin)}"
-            )
+        if manquent := intervalles_de(trous, raison):
+            bornes = f"de {en_iso(manquent[0][0])} à {en_iso(manquent[-1][1])}"
+            morceaux.append(f"{nombre_de(len(manquent), 'trou')} « {raison} » ({sens[raison]}), {bornes}")
     return f"demandé de {en_iso(demande[0])} à {en_iso(demande[1])} ; il reste {' et '.join(morceaux)}"
 
 
@@ -12611,8 +12634,8 @@ def _mener(mots: Sequence[str]) -> int:
     tache, execution = lire_arguments(mots)
     installer_journal(execution.journal)
     dire_les_repetitions(mots)
-    for nom, ou in () if execution.lister or execution.verifier else tache.sans_objet():
-        journal.warning("« %s » ne sert qu'avec %s.", drapeau(nom), ou)
+    if not (execution.lister or execution.verifier) and (remarques := annexe_ou_rien("remarques")):
+        remarques.dire_les_sans_objet(tache)
     for demande, lue in ((execution.bilan, BILAN), (execution.rapport, RAPPORT)):
         if demande is not None:
             annexe(*lue)  # ce qui manquerait se dit avant de télécharger

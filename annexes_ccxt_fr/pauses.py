@@ -12,6 +12,7 @@ import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from annexes_ccxt_fr.fenetres import PART_DE_FENETRE, LimiteurAFenetre
+from annexes_ccxt_fr.menage import publier
 from module_ccxt_fr_v2 import (
     ATTENTE_MAX_S,
     HEURE_MS,
@@ -26,7 +27,6 @@ from module_ccxt_fr_v2 import (
     en_iso,
     journal,
     maintenant_ms,
-    publier,
 )
 
 if TYPE_CHECKING:

@@ -34,6 +34,7 @@ from serveurs_de_bougies import (
 )
 
 import module_ccxt_fr_v2 as module
+from annexes_ccxt_fr.grappes import rapprocher
 from module_ccxt_fr_v2 import (
     A_VENIR,
     AVANT_COTATION,
@@ -59,7 +60,6 @@ from module_ccxt_fr_v2 import (
     Trou,
     borner,
     planifier,
-    rapprocher,
 )
 
 if TYPE_CHECKING:
@@ -932,6 +932,10 @@ def test_la_bougie_en_cours_se_demande() -> None:
     timeframe = Timeframe.lire("1h")
     plage = Plage(0, None, courante=True)
     assert borner(plage, timeframe, 10, MAINTENANT, Fiche(CLE))[1] == timeframe.avancer(MAINTENANT, 1)
+    # Dans son délai de grâce, celle qui vient de finir n'est pas close : c'est elle, et pas deux.
+    ouverture = timeframe.plancher(MAINTENANT)
+    assert borner(plage, timeframe, 10, ouverture + 1_999, Fiche(CLE))[1] == ouverture
+    assert borner(plage, timeframe, 10, ouverture + 2_000, Fiche(CLE))[1] == timeframe.avancer(ouverture, 1)
 
 
 def test_un_debut_que_rien_n_a_suivi_n_est_pas_demande_a_l_envers() -> None:
