@@ -22,6 +22,7 @@ from ligne_de_commande import commande
 from ligne_de_commande import lancer as lancer_un_programme
 
 import module_ccxt_fr_v2 as module
+from annexes_ccxt_fr import remarques
 from bourse_locale import Bourse, Panne
 
 if TYPE_CHECKING:
@@ -296,10 +297,12 @@ def test_une_option_sans_objet_se_dit(cli: Callable[..., Fin], option: str, vale
         ("--stream ticker", False),
     ],
 )
-def test_un_timeframe_sans_objet_se_dit(mots: str, dit: bool) -> None:
+def test_un_timeframe_sans_objet_se_dit(mots: str, dit: bool, caplog: pytest.LogCaptureFixture) -> None:
     """Oublier --trades-vers-ohlcv rendait des trades, sans un mot sur le timeframe demandé."""
     tache, _ = module.lire_arguments(["--symbole", "BTC/USDT:USDT", *mots.split()])
-    assert ("timeframe" in [nom for nom, _ in tache.sans_objet()]) == dit
+    with caplog.at_level("WARNING", module.journal.name):
+        remarques.dire_les_sans_objet(tache)
+    assert ("« --timeframe » ne sert qu'avec" in caplog.text) == dit
 
 
 def test_un_mot_en_trop_n_est_pas_une_option(cli: Callable[..., Fin]) -> None:
