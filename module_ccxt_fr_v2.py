@@ -5108,7 +5108,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
     **dict.fromkeys(
         ("bingx", "blockchaincom", "coinbaseexchange", "grvt", "weex"), Particularite(corrigee=("ticker",))
     ),
-    **dict.fromkeys(("luno", "upbit"), Particularite(corrigee=("trades",))),
+    "luno": Particularite(corrigee=("trades",)),
+    # Ses trades ont un identifiant sans suite, le même en REST, qui sert les deux cents derniers.
+    "upbit": Particularite(corrigee=("trades",), trades_par_page=200, trades_a_confirmer=100),
     "coinbase": Particularite(corrigee=("trades", "ticker", "orderbook")),
     "cryptocom": Particularite(corrigee=("ticker", "orderbook")),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
@@ -5141,7 +5143,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "btse": Particularite(unites={"spot": "cotation", **_contrats("cotation")}),
     "hibachi": Particularite(unites=_contrats("cotation")),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
-    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base")),
+    # Ses identifiants se suivent parmi tous les marchés d'une monnaie ; les mêmes en REST, qui en sert mille.
+    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base"), trades_a_confirmer=500),
     # La classe multiplie elle-même les trades par la taille du contrat. Son carnet part de cinquante niveaux, le plus
     # que le REST serve d'un contrat.
     "xt": Particularite(trades_en_contrats=False, carnet_partiel=50, niveaux_de_l_instantane=500),
@@ -9047,7 +9050,7 @@ class BougiesDites:
         """L'ouverture de la plus récente reçue ; 0 s'il n'y en a pas. Celles d'avant sont à couvrir."""
         return self._derniere[0] if self._derniere else 0
 
-    fin_vue = derniere
+    fin_vue = sure = derniere
 
     def lire(self, donnee: Any, _recu: int) -> Sequence[Any] | None:
         """La bougie, son instant en tête ; None si elle n'est pas datée, ou redit la précédente."""
@@ -9273,6 +9276,11 @@ class BougiesFaites:
         """Les bougies d'avant sont à couvrir ; une minute sans trade, quand le trade d'après la prouve."""
         return min(self.derniere, self._prouve) if self._vides else self.derniere
 
+    @property
+    def sure(self) -> int:
+        """Rien d'avant ne tardait encore, si l'écoute meurt là, à moins qu'un identifiant n'y manque."""
+        return self.derniere - (0 if self.suite_d_ids.se_suivent else self._couverture.plage.grace_ms)
+
     def echeance(self) -> int:
         """L'heure de la prochaine clôture, ou de ce qu'un saut a d'incertain."""
         if self._agregateur is None:
@@ -9352,8 +9360,8 @@ class FilBougies(Fil):
         super().rompre()
         if self.source.derniere:
             # Une bougie que l'horloge a close sans que rien ne suive : l'écoute était peut-être déjà morte. Une autre
-            # close depuis moins que la grâce : son dernier état venait peut-être après le début de la suivante.
-            depuis = min(self.source.derniere, self.couverture.close())
+            # close depuis moins que la grâce : son dernier état, ou un trade, venait peut-être après la suivante.
+            depuis = min(self.source.sure, self.couverture.close())
             self.couverture.desavouer(depuis, INSTANT_MAX_MS)
             self.confrontation.oublier(depuis)
         if self.conclut and self.confrontation.crues:

@@ -920,6 +920,27 @@ def test_la_minute_d_un_retardataire_perdu_n_est_ni_vide_ni_rendue(
     a_la_main(essai)
 
 
+@pytest.mark.parametrize("relisible", [True, False], ids=["REST", "sans REST"])
+@pytest.mark.parametrize("se_suivent", [True, False], ids=["se suivent", "uuid"])
+def test_la_bougie_d_un_trade_qui_tardait_quand_l_ecoute_est_morte_n_est_plus_crue(
+    se_suivent: bool, relisible: bool
+) -> None:
+    """Close par le premier trade de la minute 2, un dernier de la 1 tardait ; la mort ne se voit que bien après."""
+
+    async def essai() -> None:
+        fil = ouvrir_agregat("omettre", grace_ms=2_000, relisible=relisible)
+        sans_rattrapage(fil)
+        for numero, instant in enumerate((1_000, 50_000, 61_000, 80_000, 119_500, 120_500)):
+            fil.connexion.heure = T0 + instant
+            fil.recevoir([brut(numero, T0 + instant) | ({} if se_suivent else {"id": f"{numero}-uuid"})], T0 + instant)
+        fil.connexion.heure = T0 + 3 * MINUTE + 30_000
+        assert instants(fil.collecter(fil.connexion.heure)) == [1, 2], "close par l'horloge, personne ne l'a démentie"
+        fil.rompre()
+        assert fil.fiche.couverts == ([(T0 + MINUTE, T0 + 2 * MINUTE)] if se_suivent else [])
+
+    a_la_main(essai)
+
+
 def test_une_bougie_lue_a_peine_close_est_confirmee_meme_d_une_suite_qui_se_prouve() -> None:
     """Un REST en retard l'avait dite incomplète ; celles des trades, sans saut, n'ont rien à confirmer."""
 
