@@ -6235,6 +6235,11 @@ class Question(NamedTuple):
     debut: int
     fin: int
 
+    @classmethod
+    def autour(cls, instant: int, timeframe: Timeframe, depart: int, arrivee: int) -> Question:
+        """Celle qui va de la bougie de rang `depart`, depuis celle de l'instant, à celle de rang `arrivee`, exclue."""
+        return cls(timeframe, timeframe.avancer(instant, depart), timeframe.avancer(instant, arrivee))
+
 
 class Reponse(NamedTuple):
     """Ce qu'un juge voit d'une page : ce qui était demandé, et ce qui fut rendu, fenêtre comprise ou non."""
@@ -7576,10 +7581,10 @@ class Enquete:
         # D'avant, la bougie en cours n'a rien à faire là ; de loin, pour qui ne lit que `since` (whitebit, luno).
         rendues = {i for r in self.reponses if r.de_la_serie for i in r.instants if i <= derniere}
         ligne = min(sorted(rendues)[-9 * MARGE :], default=derniere)
-        yield Question(serie, serie.avancer(ligne, -MARGE), serie.avancer(ligne, 1))
+        yield Question.autour(ligne, serie, -MARGE, 1)
         if not pages.conduite.peut_finir:  # rare (lbank), trop peu de lignes pour finir avant maintenant
-            loin = serie.avancer(ligne, -pages.capacite(serie))
-            yield Question(serie, loin, serie.avancer(loin, MARGE + 1))
+            loin = -pages.capacite(serie)
+            yield Question.autour(ligne, serie, loin, loin + MARGE + 1)
 
     def _cadre(self, timeframe: Timeframe) -> Demarche:
         """Le manque et ses voisines d'un seul regard, s'il tient dans une page ; puis où vivent ses bougies longues.
@@ -7607,14 +7612,13 @@ class Enquete:
 
     def _dans_ces_bougies(self, vives: Sequence[Intervalle]) -> Demarche:
         """Où sont, dans le timeframe de la série, les transactions de bougies longues du manque ou de son bord."""
-        manque, pas = self.manque, self.pages.timeframe
-        avancer, place = pas.avancer, self.pages.capacite(pas)
+        manque, pas, place = self.manque, self.pages.timeframe, self.pages.capacite(self.pages.timeframe)
         for ouverture, cloture in vives:
             if manque.debut <= ouverture and cloture <= manque.fin:  # bitbank : nos pages s'arrêtaient avant elle
-                yield Question(pas, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
+                yield Question.autour(ouverture, pas, -MARGE, place - MARGE)
                 return
             if ouverture < manque.fin < cloture:
-                yield Question(pas, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
+                yield Question.autour(manque.fin, pas, -1, place - 1)
 
     def _bords(self, timeframe: Timeframe, *, avec_elles: bool = False) -> Demarche:
         """Ce qui précède juste la voisine de droite et suit juste celle de gauche, ou à défaut les bords du manque.
@@ -7638,8 +7642,8 @@ class Enquete:
             if reponse.se_tait:
                 break
         if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
-            yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
-            yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
+            yield Question.autour(debut, timeframe, -MARGE, place - MARGE)
+            yield Question.autour(fin, timeframe, MARGE - place, MARGE)
 
     def _ou_il_vit(self) -> Demarche:
         """Dans notre timeframe, là où un plus long vit, et dont le nôtre n'a rien dit : dans le manque, ou autour.
@@ -7660,8 +7664,7 @@ class Enquete:
             for vive in dedans[:1] or apres[:1] or avant[-1:]:
                 ou = yield from self._resserrer(*vive)
                 depuis = vive[0] if ou is None else ou[0]
-                place = self.pages.capacite(serie)
-                yield Question(serie, serie.avancer(depuis, -MARGE), serie.avancer(depuis, place - MARGE))
+                yield Question.autour(depuis, serie, -MARGE, self.pages.capacite(serie) - MARGE)
                 yield from self._bords(serie)  # d'une voisine de plus (bullish)
                 return
 
@@ -7685,15 +7688,14 @@ class Enquete:
     def _autour(self, ligne: int) -> Demarche:
         """Ce qui précède une ligne, elle serrée de près, puis, si ses bords ne sont pas suivis, ce qui la suit."""
         pas, place = self.pages.timeframe, self.pages.capacite(self.pages.timeframe)
-        avancer = pas.avancer
-        yield from self._remonter(pas, avancer(ligne, 1 - place), avancer(ligne, MARGE), SILENCE_MS)
+        yield from self._remonter(pas, pas.avancer(ligne, 1 - place), pas.avancer(ligne, MARGE), SILENCE_MS)
         # Qui ne lit pas la fin, mais compte ce qu'il rend (btcmarkets), va d'aussi loin jusqu'à maintenant : pas de là.
         if not commencent(ligne, self.reponses):
-            yield Question(pas, avancer(ligne, -MARGE), avancer(ligne, MARGE))
+            yield Question.autour(ligne, pas, -MARGE, MARGE)
         # À peine large d'abord : d'un marché jeune, une page irait jusqu'à maintenant ; rare, deux bougies se taisent.
         for large in (MARGE, 8 * MARGE, place // 2):
             if not self.pages.conduite.obeit:
-                yield Question(pas, avancer(ligne, MARGE), avancer(ligne, MARGE + large))
+                yield Question.autour(ligne, pas, MARGE, MARGE + large)
 
     def _reprise(self, depuis: int) -> Generator[Question, Reponse, Intervalle | None]:
         """Où s'ouvre la première ligne d'après `depuis` ; de rien encore connu, celle du marché."""
@@ -8245,8 +8247,7 @@ class Historique:
         reponse = await self.pages.temoigner(Question(self.timeframe, bord, self.timeframe.avancer(fin, 1)))
         if reponse.ancree and reponse.instants[0] == fin:
             # Sans date de fin (whitebit, foxbit), toute page d'un marché jeune va jusqu'à maintenant : sauf une serrée.
-            serree = Question(self.timeframe, *(self.timeframe.avancer(fin, rang) for rang in (-MARGE, MARGE)))
-            reponse = await self.pages.temoigner(serree)
+            reponse = await self.pages.temoigner(Question.autour(fin, self.timeframe, -MARGE, MARGE))
         revenu = bool(reponse.instants) and reponse.instants[0] < fin
         dementi = revenu or (not (reponse.refusee or reponse.ancree) and await self._semble_cote(fin))
         return unir(intervalles, hors) if dementi else list(intervalles)
@@ -8255,8 +8256,7 @@ class Historique:
         """Vrai si le plus court des timeframes longs qui y vivent, demandé d'avant cet instant, n'a rien avant lui."""
         muette = False
         for longue in self.pages.longues:
-            debut, fin = longue.avancer(instant, -10), longue.avancer(instant, 1)
-            reponse = await self.pages.temoigner(Question(longue, debut, fin))
+            reponse = await self.pages.temoigner(Question.autour(instant, longue, -10, 1))
             if reponse.vives:
                 return reponse.vives[0][1] > instant
             muette |= not reponse.refusee
