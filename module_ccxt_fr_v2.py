@@ -7213,10 +7213,10 @@ def attentes_d_abonnement(propre: Particularite, symboles: Iterable[str], *, gro
 # L'intervalle demandé, moins ce qui est déjà prouvé, est lu par fenêtres d'une page ; une réponse vide ne prouve rien,
 # si souvent qu'elle revienne. Trois pièces, dont chacune n'emploie que les précédentes, et les pages de § 7 :
 #
-#   juger     du calcul pur : ce que des réponses prouvent de chaque bougie absente d'un `Manque`
-#   Enquete   un `Manque`, les réponses qu'on en tient, celles qu'il reste à demander, chacune une fois : l'encadrer
-#             (lui, puis ses bords, puis des timeframes plus longs) ; ou chercher une première ligne, celle du marché ou
-#             celle qui suit un vide, du plus long timeframe au nôtre
+#   Dossier   du calcul pur : un `Manque`, et ce que des réponses prouvent de chaque bougie qui y est absente
+#   Enquete   ce qu'il reste à demander, chaque question une fois : encadrer le manque (lui, puis ses bords, puis des
+#             timeframes plus longs) ; ou chercher une première ligne, celle du marché ou celle qui suit un vide, du
+#             plus long timeframe au nôtre
 #   Lecteur   les fenêtres, à plusieurs, rendues dans l'ordre ; après un vide, l'enquête dit où reprendre
 
 EN_VOL = 32  # pages demandées à la fois : à 100 ms de latence, la fenêtre de binance se prend sans attendre
@@ -7253,172 +7253,177 @@ class Manque(NamedTuple):
     ancien: bool
 
 
-def voisines(manque: Manque, reponses: Iterable[Reponse]) -> tuple[int | None, int | None]:
-    """Les lignes connues les plus proches d'un manque, celles que les réponses rendent hors de lui comprises."""
-    avant = [i for i in (manque.gauche,) if i is not None and i < manque.debut]
-    apres = [i for i in (manque.droite,) if i is not None and i >= manque.fin]
-    for instants in (r.instants for r in reponses if r.de_la_serie):
-        dernier, premier = (bisect.bisect_left(instants, borne) for borne in (manque.debut, manque.fin))
-        avant += instants[dernier - 1 : dernier] if dernier else []
-        apres += instants[premier : premier + 1]
-    return max(avant, default=None), min(apres, default=None)
+class Dossier:
+    """Un manque, les réponses qui en parlent, et ce qu'elles en prouvent : du calcul pur.
 
-
-def precede(manque: Manque, reponses: Sequence[Reponse]) -> bool:
-    """Vrai si quelque chose, écrit ou rendu, précède ce manque."""
-    vives = (cloture for r in reponses for _, cloture in r.vives)
-    return manque.ancien or manque.gauche is not None or any(cloture <= manque.debut for cloture in vives)
-
-
-def juger(
-    manque: Manque,
-    reponses: Sequence[Reponse],
-    conduite: Conduite,
-    *,
-    longues: Sequence[Timeframe] = (),
-    au_bout: bool = False,
-) -> list[Trou]:
-    """Pourquoi chaque bougie d'un manque est absente.
-
-    `conduite` : si l'exchange obéit, ce que tait à coup sûr une réponse muette, ce qui encadre un vide. `longues` : les
-    timeframes plus longs, croissants, qui témoignent d'une cotation. `au_bout` : seule la bougie en cours peut suivre.
-
-    | vu                                                                                  | dit                |
-    |-------------------------------------------------------------------------------------|--------------------|
-    | la première bougie connue du marché, qu'une réponse rend, non ancrée à maintenant,  | `avant_cotation`,  |
-    | et assez de silence avant elle ; les bords de ce qui est demandé sont suivis        | jusqu'à elle       |
-    | refus « trop ancien »                                                               | `hors_fenetre_api` |
-    | une réponse rend des bougies avant et après le vide, et rien dedans ; le silence    | `sans_transaction` |
-    | qui le prolonge jusqu'à une voisine                                                 |                    |
-    | une ligne « pas de transaction »                                                    | `sans_transaction` |
-    | une ligne impossible, un vide que rien n'encadre                                    | `echec`            |
-    | une queue : rien ne la suit, que la bougie en cours                                 | `a_venir`          |
-    | une tête : rien de plus ancien n'a jamais été servi                                 | `hors_fenetre_api` |
-
-    Une réponse qui tait une ligne connue n'est témoin de rien ; muette, elle récuse tous les silences de son timeframe.
+    De `pages`, rien que ce qui est su de l'exchange : sa conduite, ses timeframes plus longs, ce qui va à maintenant.
     """
-    gauche, droite = voisines(manque, reponses)
-    connues = [c for c in (gauche, droite) if c is not None]
-    honnetes = [r for r in reponses if not any(map(r.tait, connues))]
-    menteurs = {r.question.timeframe.code for r in reponses if not r.instants and any(map(r.tait, connues))}
-    temoins = [r for r in honnetes if not (r.se_tait and r.question.timeframe.code in menteurs)]
-    # Qui ne suit peut-être rien de ce qu'on demande tait ce qu'il ne rend pas : ancrée à maintenant, ou d'ailleurs que
-    # de sa fenêtre, une réponse n'est alors muette sur rien.
-    muets = [r for r in temoins if conduite.obeit or not (r.ancree or (r.se_tait and r.instants))]
-    vides = silences(muets, gauche, droite, conduite.tue)
-    # Une bougie vivante, ou une ligne, au milieu d'un silence le dément.
-    vives = [*((c, c + 1) for c in connues), *(vive for r in temoins for vive in r.vives)]
-    vides = unir(v for v in vides if not any(v[0] <= ouverture and cloture <= v[1] for ouverture, cloture in vives))
-    en_tete = gauche is None and not manque.ancien
-    suivent = any(ouverture >= manque.debut for r in reponses for ouverture, _ in r.vives)
-    est_une_queue = (au_bout or (droite is None and not suivent)) and precede(manque, reponses)
-    siennes = [r for r in reponses if r.de_la_serie]
-    impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
-    longs = silences([r for r in muets if not r.de_la_serie], None, droite, conduite.tue) if en_tete else []
-    # Muette un jour, la série a peut-être une bougie plate là où ce témoin en rend (bitstamp, bitbank).
-    encadrent = temoins if droite is not None else [r for r in temoins if len(r.vives) == len(r.instants)]
-    cote = en_tete and conduite.obeit and droite is not None and _commence(droite, reponses, vides, longs, longues)
-    reste = [(manque.debut, manque.fin)]
-    trous: list[Trou] = []
-    for raison, intervalles in (
-        (ECHEC, impossibles),
-        (AVANT_COTATION, reste if cote else []),
-        (HORS_FENETRE_API, [r.question[1:] for r in siennes if r.refusee]),
-        # Avant la première qui nous fut jamais servie, un silence est peut-être la fin de ce que l'exchange garde.
-        (SANS_TRANSACTION, _encadres(encadrent, [] if en_tete else vides, conduite.cadre)),
-        (A_VENIR, reste if est_une_queue else []),
-        (HORS_FENETRE_API if en_tete else ECHEC, reste),
-    ):
-        trous += [Trou(*i, raison) for i in croiser(reste, intervalles)]
-        reste = oter(reste, intervalles)
-    return sorted(trous)
 
+    def __init__(self, pages: Pages, manque: Manque, reponses: Iterable[Reponse] = ()) -> None:
+        self.pages, self.conduite, self.manque = pages, pages.conduite, manque
+        self.reponses: list[Reponse] = [*reponses]
 
-def silences(
-    temoins: Sequence[Reponse], gauche: int | None, droite: int | None, tue: Callable[[Reponse], Intervalle]
-) -> list[Intervalle]:
-    """Ce qui suit la voisine de gauche, ou précède celle de droite, et où l'exchange se tait.
+    @property
+    def voisines(self) -> tuple[int | None, int | None]:
+        """Les lignes connues les plus proches du manque, celles que les réponses rendent hors de lui comprises."""
+        manque = self.manque
+        avant = [i for i in (manque.gauche,) if i is not None and i < manque.debut]
+        apres = [i for i in (manque.droite,) if i is not None and i >= manque.fin]
+        for instants in (r.instants for r in self.reponses if r.de_la_serie):
+            dernier, premier = (bisect.bisect_left(instants, borne) for borne in (manque.debut, manque.fin))
+            avant += instants[dernier - 1 : dernier] if dernier else []
+            apres += instants[premier : premier + 1]
+        return max(avant, default=None), min(apres, default=None)
 
-    Il y faut deux réponses d'un même timeframe, qui ne peuvent mentir de la même façon. L'une rend la bougie de la
-    voisine, à son bord : la dernière ; ou la première, serrée sur elle (une page plafonnée n'aurait pas gardé sa tête).
-    L'autre, qui part juste là, ou y finit, ne rend rien : une page plafonnée, ou coupée, rendrait quelque chose.
-    Des muettes se prolongent bout à bout : bitget n'a que trois mois par page. Un `since` qui ne rend pas la bougie qui
-    y ouvre n'a rien demandé d'elle, ni une fin comptée sur les clôtures, exclue, de la dernière.
-    """
-    muettes: dict[str, list[Intervalle]] = collections.defaultdict(list)
-    for muette in (r for r in temoins if r.se_tait):
-        muettes[muette.question.timeframe.code].append(tue(muette))
-    vides: list[Intervalle] = []
-    for reponse in (r for r in temoins if r.vives):
-        (premiere, cloture), (ouverture, derniere) = reponse.vives[0], reponse.vives[-1]
-        timeframe, debut, fin = reponse.question
-        tues = unir(muettes[timeframe.code])
-        if gauche is not None and ouverture <= gauche < derniere < fin:
-            vides += [(derniere, f) for d, f in tues if d <= derniere < f]
-        serree = debut < premiere < fin <= timeframe.avancer(premiere, MARGE + 1)
-        if droite is not None and premiere <= droite < cloture and serree:
-            vides += [(d, premiere) for d, f in tues if d <= timeframe.avancer(debut, 1) and premiere <= f]
-    return vides
+    @property
+    def vives(self) -> list[Intervalle]:
+        """Les bougies vivantes de toute réponse, de tout timeframe."""
+        return [vive for reponse in self.reponses for vive in reponse.vives]
 
+    @property
+    def en_tete(self) -> bool:
+        """Vrai si rien de connu, d'aucun timeframe, ne précède le manque."""
+        manque = self.manque
+        return not (manque.ancien or manque.gauche is not None or any(v[1] <= manque.debut for v in self.vives))
 
-def _encadres(
-    temoins: Sequence[Reponse], vides: Sequence[Intervalle], cadre: Callable[[Reponse], list[Intervalle]]
-) -> list[Intervalle]:
-    """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues."""
-    cadres: list[Intervalle] = []
-    for reponse in temoins:
-        cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(cadre(reponse))]
-        if reponse.de_la_serie:
-            cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
-    cadres = unir(cadres)
-    return unir(cadres, (v for v in vides if any(c[0] <= v[1] and v[0] <= c[1] for c in cadres)))
+    @property
+    def est_une_queue(self) -> bool:
+        """Vrai d'un manque qui va à maintenant, après autre chose : aucune question n'encadrerait rien."""
+        return self.pages.va_a_maintenant(self.manque.fin) and not self.en_tete
 
+    @property
+    def trouvee(self) -> Reponse | None:
+        """La première réponse qui rend une ligne du manque."""
+        return next((r for r in self.reponses if r.rend(self.manque.debut, self.manque.fin)), None)
 
-def _commence(
-    droite: int,
-    reponses: Sequence[Reponse],
-    vides: Sequence[Intervalle],
-    longs: Sequence[Intervalle],
-    longues: Sequence[Timeframe],
-) -> bool:
-    """Vrai si le marché commence à cette ligne : rendue sans que sa page aille à maintenant, et un silence avant elle.
+    def commencent(self, ligne: int) -> bool:
+        """Vrai si une page de la série, qui ne va pas à maintenant, commence à cette ligne."""
+        return any(r.de_la_serie and not r.ancree and r.instants[:1] == [ligne] for r in self.reponses)
 
-    Il remonte, d'un timeframe à l'autre, à si loin qu'aucun marché n'existait, ou ne s'est tu si longtemps. Un long
-    remonte parfois plus loin que le nôtre (hyperliquid) : le plus court dit si le marché vivait déjà. Et le silence des
-    `longs`, s'il en répond, doit remonter autant : qui n'a que ses dernières bougies (htx : 2 000) en a là d'anciennes.
-    """
-    ouvertes = [v[0] for r in reponses for v in r.vives if not r.de_la_serie and v[0] <= droite < v[1]]
-    repondent = {r.question.timeframe.code for r in reponses if not r.refusee}
-    muettes = repondent - {r.question.timeframe.code for r in reponses if r.vives}
-    temoin_long = any(t.code not in muettes for t in longues)
-    doute_ms = longues[0].pas_ms if longues else math.inf
-    loin = max(PREMIER_MARCHE_MS, droite - SILENCE_MS)
-    return (
-        commencent(droite, reponses)
-        and not _oublient(droite, reponses)
-        and droite - max(ouvertes, default=droite) <= doute_ms
-        and any(debut <= loin and droite <= fin for debut, fin in vides)
-        and (not temoin_long or any(debut <= loin for debut, _ in longs))
-    )
+    def juger(self) -> list[Trou]:
+        """Pourquoi chaque bougie du manque est absente.
 
+        | vu                                                                                  | dit                |
+        |-------------------------------------------------------------------------------------|--------------------|
+        | la première bougie connue du marché, qu'une réponse rend, non ancrée à maintenant,  | `avant_cotation`,  |
+        | et assez de silence avant elle ; les bords de ce qui est demandé sont suivis        | jusqu'à elle       |
+        | refus « trop ancien »                                                               | `hors_fenetre_api` |
+        | une réponse rend des bougies avant et après le vide, et rien dedans ; le silence    | `sans_transaction` |
+        | qui le prolonge jusqu'à une voisine                                                 |                    |
+        | une ligne « pas de transaction »                                                    | `sans_transaction` |
+        | une ligne impossible, un vide que rien n'encadre                                    | `echec`            |
+        | une queue : rien ne la suit, que la bougie en cours                                 | `a_venir`          |
+        | une tête : rien de plus ancien n'a jamais été servi                                 | `hors_fenetre_api` |
 
-def _oublient(droite: int, reponses: Iterable[Reponse]) -> bool:
-    """Vrai si un timeframe long, demandé d'avant cette ligne, ne vit qu'après la bougie où elle est.
+        Une réponse qui tait une ligne connue n'est témoin de rien ; muette, elle récuse tous les silences de son
+        timeframe.
+        """
+        manque, reponses, conduite, (gauche, droite) = self.manque, self.reponses, self.conduite, self.voisines
+        connues = [c for c in (gauche, droite) if c is not None]
+        honnetes = [r for r in reponses if not any(map(r.tait, connues))]
+        menteurs = {r.question.timeframe.code for r in reponses if not r.instants and any(map(r.tait, connues))}
+        temoins = [r for r in honnetes if not (r.se_tait and r.question.timeframe.code in menteurs)]
+        # Qui ne suit peut-être rien de ce qu'on demande tait ce qu'il ne rend pas : ancrée à maintenant, ou d'ailleurs
+        # que de sa fenêtre, une réponse n'est alors muette sur rien.
+        muets = [r for r in temoins if conduite.obeit or not (r.ancree or (r.se_tait and r.instants))]
+        # Une bougie vivante, ou une ligne, au milieu d'un silence le dément.
+        vives = [*((c, c + 1) for c in connues), *(vive for r in temoins for vive in r.vives)]
+        vides = unir(v for v in self._silences(muets) if not any(v[0] <= o and c <= v[1] for o, c in vives))
+        rien_avant = gauche is None and not manque.ancien
+        suivie = droite is not None or any(ouverture >= manque.debut for ouverture, _ in self.vives)
+        siennes = [r for r in reponses if r.de_la_serie]
+        impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
+        # Muette un jour, la série a peut-être une bougie plate là où ce témoin en rend (bitstamp, bitbank).
+        encadrent = temoins if droite is not None else [r for r in temoins if len(r.vives) == len(r.instants)]
+        longs = self._silences([r for r in muets if not r.de_la_serie]) if rien_avant else []
+        cote = rien_avant and conduite.obeit and droite is not None and self._commence(droite, vides, longs)
+        reste = [(manque.debut, manque.fin)]
+        trous: list[Trou] = []
+        for raison, intervalles in (
+            (ECHEC, impossibles),
+            (AVANT_COTATION, reste if cote else []),
+            (HORS_FENETRE_API, [r.question[1:] for r in siennes if r.refusee]),
+            # Avant la première qui nous fut jamais servie, un silence est peut-être la fin de ce que l'exchange garde.
+            (SANS_TRANSACTION, self._encadres(encadrent, [] if rien_avant else vides)),
+            (A_VENIR, reste if self.est_une_queue or not (suivie or self.en_tete) else []),
+            (HORS_FENETRE_API if rien_avant else ECHEC, reste),
+        ):
+            trous += [Trou(*i, raison) for i in croiser(reste, intervalles)]
+            reste = oter(reste, intervalles)
+        return sorted(trous)
 
-    L'exchange garde tant de jours, de tout : la plus ancienne bougie d'un timeframe y est celle d'un autre par hasard.
-    """
-    apres, dedans = set[str](), set[str]()
-    for (timeframe, debut, fin), vives in ((r.question, r.vives) for r in reponses if r.vives and not r.de_la_serie):
-        if any(ouverture <= droite < cloture for ouverture, cloture in vives):
-            dedans.add(timeframe.code)
-        elif debut < timeframe.plancher(droite) < fin and droite < vives[0][0]:
-            apres.add(timeframe.code)
-    return bool(apres - dedans)
+    def _silences(self, temoins: Sequence[Reponse]) -> list[Intervalle]:
+        """Ce qui suit la voisine de gauche, ou précède celle de droite, et où l'exchange se tait.
 
+        Il y faut deux réponses d'un même timeframe, qui ne peuvent mentir de la même façon. L'une rend la bougie de la
+        voisine, à son bord : la dernière ; ou la première, serrée sur elle (une page plafonnée n'aurait pas gardé sa
+        tête). L'autre, qui part juste là, ou y finit, ne rend rien : une page plafonnée, ou coupée, rendrait quelque
+        chose. Des muettes se prolongent bout à bout : bitget n'a que trois mois par page. Un `since` qui ne rend pas la
+        bougie qui y ouvre n'a rien demandé d'elle, ni une fin comptée sur les clôtures, exclue, de la dernière.
+        """
+        muettes: dict[str, list[Intervalle]] = collections.defaultdict(list)
+        for muette in (r for r in temoins if r.se_tait):
+            muettes[muette.question.timeframe.code].append(self.conduite.tue(muette))
+        vides: list[Intervalle] = []
+        gauche, droite = self.voisines
+        for reponse in (r for r in temoins if r.vives):
+            (premiere, cloture), (ouverture, derniere) = reponse.vives[0], reponse.vives[-1]
+            timeframe, debut, fin = reponse.question
+            tues = unir(muettes[timeframe.code])
+            if gauche is not None and ouverture <= gauche < derniere < fin:
+                vides += [(derniere, f) for d, f in tues if d <= derniere < f]
+            serree = debut < premiere < fin <= timeframe.avancer(premiere, MARGE + 1)
+            if droite is not None and premiere <= droite < cloture and serree:
+                vides += [(d, premiere) for d, f in tues if d <= timeframe.avancer(debut, 1) and premiere <= f]
+        return vides
 
-def commencent(ligne: int, reponses: Iterable[Reponse]) -> bool:
-    """Vrai si une page de la série, qui ne va pas à maintenant, commence à cette ligne."""
-    return any(r.de_la_serie and not r.ancree and r.instants[:1] == [ligne] for r in reponses)
+    def _encadres(self, temoins: Sequence[Reponse], vides: Sequence[Intervalle]) -> list[Intervalle]:
+        """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines."""
+        cadres: list[Intervalle] = []
+        for reponse in temoins:
+            cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(self.conduite.cadre(reponse))]
+            if reponse.de_la_serie:
+                cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
+        cadres = unir(cadres)
+        return unir(cadres, (v for v in vides if any(c[0] <= v[1] and v[0] <= c[1] for c in cadres)))
+
+    def _commence(self, droite: int, vides: Sequence[Intervalle], longs: Sequence[Intervalle]) -> bool:
+        """Vrai si le marché commence à cette ligne : une page rendue sans aller à maintenant, et un silence avant elle.
+
+        Il remonte, d'un timeframe à l'autre, à si loin qu'aucun marché n'existait, ou ne s'est tu si longtemps. Un long
+        remonte parfois plus loin que le nôtre (hyperliquid) : le plus court dit si le marché vivait déjà. Et le silence
+        des `longs`, s'il en répond, doit remonter autant : qui n'a que ses dernières bougies (htx : 2 000) en a là
+        d'anciennes.
+        """
+        longues, reponses = self.pages.longues, self.reponses
+        ouvertes = [v[0] for r in reponses for v in r.vives if not r.de_la_serie and v[0] <= droite < v[1]]
+        repondent = {r.question.timeframe.code for r in reponses if not r.refusee}
+        muettes = repondent - {r.question.timeframe.code for r in reponses if r.vives}
+        temoin_long = any(t.code not in muettes for t in longues)
+        doute_ms = longues[0].pas_ms if longues else math.inf
+        loin = max(PREMIER_MARCHE_MS, droite - SILENCE_MS)
+        return (
+            self.commencent(droite)
+            and not self._oublient(droite)
+            and droite - max(ouvertes, default=droite) <= doute_ms
+            and any(debut <= loin and droite <= fin for debut, fin in vides)
+            and (not temoin_long or any(debut <= loin for debut, _ in longs))
+        )
+
+    def _oublient(self, droite: int) -> bool:
+        """Vrai si un timeframe long, demandé d'avant cette ligne, ne vit qu'après la bougie où elle est.
+
+        L'exchange garde tant de jours, de tout : la plus ancienne bougie d'un timeframe y est celle d'un autre par
+        hasard.
+        """
+        apres, dedans = set[str](), set[str]()
+        for reponse in (r for r in self.reponses if r.vives and not r.de_la_serie):
+            timeframe, debut, fin = reponse.question
+            if any(ouverture <= droite < cloture for ouverture, cloture in reponse.vives):
+                dedans.add(timeframe.code)
+            elif debut < timeframe.plancher(droite) < fin and droite < reponse.vives[0][0]:
+                apres.add(timeframe.code)
+        return bool(apres - dedans)
 
 
 # --- L'enquête : les questions qu'un manque laisse à poser, de la plus simple à la plus lointaine ---
@@ -7427,26 +7432,24 @@ Demarche: TypeAlias = Generator[Question, Reponse, None]
 """Des questions, l'une après l'autre ; chacune reçoit sa réponse."""
 
 
-class Enquete:
-    """Un manque, les réponses qu'on en tient, et ce qu'il reste à demander : rien de ce dont une réponse est tenue.
+class Enquete(Dossier):
+    """Un dossier, et ce qu'il reste à demander : rien de ce dont une réponse est tenue.
 
     Une fenêtre refusée trop longue laisse une réponse à sa partie lue ; son reste est redemandé, plus court.
     """
 
-    def __init__(self, pages: Pages, manque: Manque, reponses: Sequence[Reponse] = ()) -> None:
-        self.pages, self.manque, self.posees = pages, manque, 0
-        self._dementie = False  # une réponse muette ne l'était plus, redemandée
-        self.reponses: list[Reponse] = [*reponses]
+    posees = 0
+    _dementie = False  # une réponse muette ne l'était plus, redemandée
 
     async def mener(self) -> tuple[Reponse | None, list[Trou]]:
         """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
         await self._suivre(self.questions(), self._sait)
-        if self._trouvee is None and not (self._figee or self._est_une_queue):
+        if self.trouvee is None and not (self._figee or self.est_une_queue):
             limite = self.posees + QUESTIONS_DE_PLUS
-            await self._suivre(self._ou_il_vit(), lambda: self._trouvee is not None or self.posees >= limite)
+            await self._suivre(self._ou_il_vit(), lambda: self.trouvee is not None or self.posees >= limite)
         if self._est_cotee():
             await self._confirmer_les_silences()
-        return self._trouvee, [] if self._trouvee else self.juger()
+        return self.trouvee, [] if self.trouvee else self.juger()
 
     async def ou_reprendre(self, depuis: int) -> Intervalle | None:
         """Où s'ouvre la première ligne d'après `depuis`, dont rien n'est encore connu ; None si rien ne le dit."""
@@ -7497,52 +7500,25 @@ class Enquete:
 
     # --- ce qu'on sait
 
-    @property
-    def voisines(self) -> tuple[int | None, int | None]:
-        """Les lignes connues les plus proches."""
-        return voisines(self.manque, self.reponses)
-
-    @property
-    def en_tete(self) -> bool:
-        """Vrai si rien de connu, d'aucun timeframe, ne précède le manque."""
-        return not precede(self.manque, self.reponses)
-
-    def juger(self) -> list[Trou]:
-        """Ce que prouvent les réponses qu'on tient."""
-        au_bout = self.pages.va_a_maintenant(self.manque.fin)
-        longues, conduite = self.pages.longues, self.pages.conduite
-        return juger(self.manque, self.reponses, conduite, longues=longues, au_bout=au_bout)
-
     def _est_cotee(self) -> bool:
         return any(trou.raison == AVANT_COTATION for trou in self.juger())
 
     def _sait(self) -> bool:
         """Vrai si une ligne est trouvée, si tout est prouvé, ou s'il est vain d'insister."""
-        permises = QUESTIONS_DE_QUEUE if self._est_une_queue else QUESTIONS_MAX
-        if self._figee or self._trouvee is not None or self.posees >= permises:
+        permises = QUESTIONS_DE_QUEUE if self.est_une_queue else QUESTIONS_MAX
+        if self._figee or self.trouvee is not None or self.posees >= permises:
             return True
         return all(trou.raison in FAITS for trou in self.juger())
 
     @property
-    def _trouvee(self) -> Reponse | None:
-        """La première réponse qui rend une ligne du manque."""
-        return next((r for r in self.reponses if r.rend(self.manque.debut, self.manque.fin)), None)
-
-    @property
-    def _est_une_queue(self) -> bool:
-        """Vrai d'un manque qui va à maintenant, après autre chose : aucune question n'encadrerait rien."""
-        return self.pages.va_a_maintenant(self.manque.fin) and not self.en_tete
-
-    @property
     def _figee(self) -> bool:
         """Vrai s'il est vain d'insister : quoi qu'on demande, les mêmes dernières reviennent."""
-        return self.pages.conduite.est_figee and self.manque.gauche is None
+        return self.conduite.est_figee and self.manque.gauche is None
 
     def _vit(self, question: Question) -> bool:
         """Vrai si une bougie rendue est tout entière dans ce qu'une question demande."""
         _, debut, fin = question
-        vives = (vive for r in self.reponses for vive in r.vives)
-        return any(debut <= ouverture and min(cloture, self.pages.horizon_ms) <= fin for ouverture, cloture in vives)
+        return any(debut <= o and min(cloture, self.pages.horizon_ms) <= fin for o, cloture in self.vives)
 
     def _vives(self, timeframe: Timeframe, debut: int, fin: int) -> list[Intervalle]:
         """Les bougies vivantes de ce timeframe qui touchent [debut, fin[, de toute réponse."""
@@ -7592,7 +7568,7 @@ class Enquete:
         La place qui reste va du côté où aucune voisine n'est connue. Une marge : un `since` ou un `until` exclusif rend
         encore la voisine.
         """
-        place, (gauche, droite), conduite = self.pages.capacite(timeframe), self.voisines, self.pages.conduite
+        place, (gauche, droite), conduite = self.pages.capacite(timeframe), self.voisines, self.conduite
         avant, apres = int(not conduite.inclut(timeframe)), 1 if conduite.va_a_la_fin else MARGE
         debut = self.manque.debut if gauche is None else gauche
         fin = self.manque.fin if droite is None else droite
@@ -7627,7 +7603,7 @@ class Enquete:
         veut que ces questions-là soient muettes. Puis, de ce qui dépasse une page, chaque bord `avec_elles`.
         """
         avancer, place, (gauche, droite) = timeframe.avancer, self.pages.capacite(timeframe), self.voisines
-        conduite = self.pages.conduite
+        conduite = self.conduite
         debut = timeframe.plafond(self.manque.debut) if gauche is None else avancer(gauche, 1)
         fin = timeframe.plancher(self.manque.fin if droite is None else droite)
         # D'un bord peut-être exclusif, la question va jusqu'à la voisine : elle est rendue, il ne l'est pas ; ou rien.
@@ -7654,11 +7630,11 @@ class Enquete:
         """
         serie, debut, fin, (gauche, droite) = self.pages.timeframe, self.manque.debut, self.manque.fin, self.voisines
         dites = unir(r.question[1:] for r in self.reponses if r.de_la_serie)
-        en_tete = gauche is None and not self.manque.ancien
+        rien_avant = gauche is None and not self.manque.ancien
         if all(trou.raison in FAITS for trou in self.juger()):
             return
         for timeframe in self.pages.longues:
-            vives = self._vives(timeframe, 0 if en_tete else debut, INSTANT_MAX_MS if droite is None else fin)
+            vives = self._vives(timeframe, 0 if rien_avant else debut, INSTANT_MAX_MS if droite is None else fin)
             dedans = [v for v in vives if debut <= v[0] and v[1] <= fin and not croiser(dites, [(v[0], v[0] + 1)])]
             avant, apres = [v for v in vives if v[0] < debut], [v for v in vives if v[0] >= fin]
             for vive in dedans[:1] or apres[:1] or avant[-1:]:
@@ -7690,11 +7666,11 @@ class Enquete:
         pas, place = self.pages.timeframe, self.pages.capacite(self.pages.timeframe)
         yield from self._remonter(pas, pas.avancer(ligne, 1 - place), pas.avancer(ligne, MARGE), SILENCE_MS)
         # Qui ne lit pas la fin, mais compte ce qu'il rend (btcmarkets), va d'aussi loin jusqu'à maintenant : pas de là.
-        if not commencent(ligne, self.reponses):
+        if not self.commencent(ligne):
             yield Question.autour(ligne, pas, -MARGE, MARGE)
         # À peine large d'abord : d'un marché jeune, une page irait jusqu'à maintenant ; rare, deux bougies se taisent.
         for large in (MARGE, 8 * MARGE, place // 2):
-            if not self.pages.conduite.obeit:
+            if not self.conduite.obeit:
                 yield Question.autour(ligne, pas, MARGE, MARGE + large)
 
     def _reprise(self, depuis: int) -> Generator[Question, Reponse, Intervalle | None]:
@@ -7734,7 +7710,7 @@ class Enquete:
         Avant lui, une page serrée sur elle : la preuve veut que la même réponse la rende, et rien avant.
         """
         avancer = timeframe.avancer
-        conduite = self.pages.conduite
+        conduite = self.conduite
         premiere = next((vive[0] for vive in self._vives(timeframe, limite, fin)), None)
         marge = min(MARGE, self.pages.capacite(timeframe) - 1)
         if premiere is None:

@@ -1,4 +1,4 @@
-"""Une absence est un fait prouvé (CONTRAT § 8) : `juger` seul, puis des serveurs qui mentent, contre le marché."""
+"""Une absence est un fait prouvé (CONTRAT § 8) : un `Dossier` seul, puis des serveurs qui mentent, contre le marché."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ from module_ccxt_fr_v2 import (
     Reponse,
     Timeframe,
     cribler,
-    juger,
 )
 
 if TYPE_CHECKING:
@@ -91,7 +90,13 @@ class Connue:
 
 def raisons(manque: Manque, *reponses: Reponse, **conduite: Any) -> list[str]:
     """Les raisons, dans l'ordre, sans leurs bornes."""
-    return [trou.raison for trou in juger(manque, reponses, cast("module.Conduite", Connue(**conduite)))]
+    return [trou.raison for trou in dossier(manque, reponses, Connue(**conduite)).juger()]
+
+
+def dossier(manque: Manque, reponses: Iterable[Reponse], conduite: Connue, *longues: Timeframe) -> module.Dossier:
+    """Des réponses, sans l'exchange d'où elles viendraient : on en sait la conduite, et que le manque est ancien."""
+    su = SimpleNamespace(conduite=conduite, longues=longues, va_a_maintenant=lambda _fin: False)
+    return module.Dossier(cast("module.Pages", su), manque, reponses)
 
 
 def manque(debut: int, fin: int, gauche: int | None, droite: int | None) -> Manque:
@@ -227,8 +232,7 @@ def test_8_2_une_bougie_plus_longue_ouverte_bien_avant_laisse_un_doute() -> None
     quart = Timeframe.lire("15m")
     fine = reponse([quart.plancher(PREMIERE)], T0, PREMIERE + HEURE_MS, timeframe=quart)
     for preuves, raison in ((vues, HORS_FENETRE_API), ((*vues, fine), AVANT_COTATION)):
-        juges = juger(vide, preuves, cast("module.Conduite", Connue(obeit=True)), longues=[quart])
-        assert [t.raison for t in juges] == [raison]
+        assert [t.raison for t in dossier(vide, preuves, Connue(obeit=True), quart).juger()] == [raison]
 
 
 @pytest.mark.parametrize(
