@@ -7425,6 +7425,27 @@ class Dossier:
                 apres.add(timeframe.code)
         return bool(apres - dedans)
 
+    def deplier(self, page: Reponse) -> tuple[pa.Table, list[Trou], list[Manque]]:
+        """Ce qu'une page de la série dit du manque : ses lignes, les vides qu'elle encadre, ce qui reste suspect."""
+        manque, pas, cadre = self.manque, page.question.timeframe, self.conduite.cadre(page)
+        lignes = entre(page.page.lignes, manque.debut, manque.fin)
+        instants = lignes["timestamp"].to_pylist()
+        connues = [c for c in (manque.gauche, manque.droite) if c is not None]
+        temoin = bool(cadre) and not any(map(page.tait, connues))
+        trous: list[Trou] = []
+        restes: list[Manque] = []
+        for debut, fin in manquants(instants, pas, manque.debut, manque.fin):
+            if temoin and cadre[0][0] < debut and cadre[-1][0] >= fin:
+                echecs = [(i, pas.avancer(i, 1)) for i in page.page.impossibles if debut <= i < fin]
+                trous += [Trou(*i, ECHEC) for i in unir(echecs)]
+                trous += [Trou(*i, SANS_TRANSACTION) for i in oter([(debut, fin)], echecs)]
+                continue
+            rang = bisect.bisect_left(instants, debut)
+            gauche = instants[rang - 1] if rang else manque.gauche
+            droite = instants[rang] if rang < len(instants) else manque.droite
+            restes.append(Manque(debut, fin, gauche, droite, manque.ancien))
+        return lignes, trous, restes
+
 
 # --- L'enquête : les questions qu'un manque laisse à poser, de la plus simple à la plus lointaine ---
 
@@ -7443,18 +7464,36 @@ class Enquete(Dossier):
 
     async def mener(self) -> tuple[Reponse | None, list[Trou]]:
         """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
-        await self._suivre(self.questions(), self._sait)
+        await self.suivre(self.questions(), QUESTIONS_MAX, self._sait)
         if self.trouvee is None and not (self._figee or self.est_une_queue):
-            limite = self.posees + QUESTIONS_DE_PLUS
-            await self._suivre(self._ou_il_vit(), lambda: self.trouvee is not None or self.posees >= limite)
+            await self.suivre(self._ou_il_vit(), QUESTIONS_DE_PLUS, lambda: self.trouvee is not None)
         if self._est_cotee():
             await self._confirmer_les_silences()
         return self.trouvee, [] if self.trouvee else self.juger()
 
-    async def ou_reprendre(self, depuis: int) -> Intervalle | None:
-        """Où s'ouvre la première ligne d'après `depuis`, dont rien n'est encore connu ; None si rien ne le dit."""
-        limite = self.posees + QUESTIONS_MAX
-        return await self._suivre(self._reprise(depuis), lambda: self.posees >= limite)
+    async def resoudre(self, page: Reponse | None = None) -> Morceau:
+        """Le manque, dont `page` rend peut-être des lignes : de chaque bougie, une ligne, ou son absence jugée.
+
+        Chaque tour trouve une ligne, ou clôt un manque.
+        """
+        connues = [*self.reponses, page] if page else self.reponses
+        lignes, trous, restes = self.deplier(page) if page else (page_vide().lignes, [], [self.manque])
+        tables, a_voir = [lignes], [Enquete(self.pages, reste, connues) for reste in restes]
+        while a_voir:
+            enquete = a_voir.pop(0)
+            trouvee, juges = await enquete.mener()
+            trous += juges
+            if trouvee is not None:
+                lignes, constates, restes = enquete.deplier(trouvee)
+                tables.append(lignes)
+                trous += constates
+                # Une page qui mentait d'un manque n'est pas témoin du suivant.
+                a_voir[:0] = [Enquete(self.pages, reste, [*connues, trouvee]) for reste in restes]
+        if len(tables) > 1:
+            lignes = pa.concat_tables(tables).sort_by("timestamp")
+            if connues:
+                self.pages.noter_plafond(connues[-1])
+        return Morceau(lignes, self.manque[:2], sorted(trous))
 
     async def demander(self, question: Question) -> Reponse:
         """La réponse à une question ; posée si on ne la tient pas, et gardée."""
@@ -7488,11 +7527,14 @@ class Enquete(Dossier):
         self.reponses.append(reponse)
         return reponse
 
-    async def _suivre(self, demarche: Generator[Question, Reponse, T], assez: Callable[[], bool]) -> T | None:
-        """Pose les questions d'une démarche jusqu'à sa fin, qui dit ce qu'elle a trouvé, ou jusqu'à en savoir assez."""
+    async def suivre(
+        self, demarche: Generator[Question, Reponse, T], questions: int, assez: Callable[[], bool] = lambda: False
+    ) -> T | None:
+        """Pose tant de questions d'une démarche, jusqu'à sa fin, qui dit ce qu'elle a trouvé, ou à en savoir assez."""
+        limite = self.posees + questions
         try:
             question = next(demarche)
-            while not assez():
+            while self.posees < limite and not assez():
                 question = demarche.send(await self.demander(question))
         except StopIteration as fin:
             return fin.value  # type: ignore[no-any-return]
@@ -7505,8 +7547,7 @@ class Enquete(Dossier):
 
     def _sait(self) -> bool:
         """Vrai si une ligne est trouvée, si tout est prouvé, ou s'il est vain d'insister."""
-        permises = QUESTIONS_DE_QUEUE if self.est_une_queue else QUESTIONS_MAX
-        if self._figee or self.trouvee is not None or self.posees >= permises:
+        if self._figee or self.trouvee is not None or (self.est_une_queue and self.posees >= QUESTIONS_DE_QUEUE):
             return True
         return all(trou.raison in FAITS for trou in self.juger())
 
@@ -7737,55 +7778,6 @@ class Enquete(Dossier):
             fin = avancer(debut, marge) if debut > limite else limite  # bitget : trois mois par page
 
 
-async def resoudre(
-    pages: Pages, manques: Iterable[Manque], connues: Sequence[Reponse]
-) -> tuple[list[pa.Table], list[Trou]]:
-    """Redemande des manques jusqu'à ce que chacune de leurs bougies soit trouvée ou son absence jugée.
-
-    `connues` : les réponses déjà reçues qui en parlent. Chaque tour trouve une ligne, ou clôt un manque.
-    """
-    tables: list[pa.Table] = []
-    trous: list[Trou] = []
-    a_voir = [(manque, connues) for manque in manques]
-    while a_voir:
-        manque, vues = a_voir.pop(0)
-        trouvee, juges = await Enquete(pages, manque, vues).mener()
-        if trouvee is None:
-            trous += juges
-            continue
-        lignes, constates, restes = deplier(trouvee, manque, pages.conduite.cadre(trouvee))
-        tables.append(lignes)
-        trous += constates
-        # Une page qui mentait d'un manque n'est pas témoin du suivant.
-        a_voir = [(reste, [*connues, trouvee]) for reste in restes] + a_voir
-    return tables, trous
-
-
-def deplier(
-    reponse: Reponse, manque: Manque, cadre: Sequence[Intervalle]
-) -> tuple[pa.Table, list[Trou], list[Manque]]:
-    """Ce qu'une page de la série dit d'un manque : ses lignes, les vides qu'elle encadre, ce qui reste suspect."""
-    pas, page = reponse.question.timeframe, reponse.page
-    dedans = entre(page.lignes, manque.debut, manque.fin)
-    instants = dedans["timestamp"].to_pylist()
-    temoin = bool(cadre) and not any(
-        voisine is not None and reponse.tait(voisine) for voisine in (manque.gauche, manque.droite)
-    )
-    trous: list[Trou] = []
-    restes: list[Manque] = []
-    for debut, fin in manquants(instants, pas, manque.debut, manque.fin):
-        if temoin and cadre[0][0] < debut and cadre[-1][0] >= fin:
-            echecs = [(i, pas.avancer(i, 1)) for i in page.impossibles if debut <= i < fin]
-            trous += [Trou(*i, ECHEC) for i in unir(echecs)]
-            trous += [Trou(*i, SANS_TRANSACTION) for i in oter([(debut, fin)], echecs)]
-            continue
-        rang = bisect.bisect_left(instants, debut)
-        gauche = instants[rang - 1] if rang else manque.gauche
-        droite = instants[rang] if rang < len(instants) else manque.droite
-        restes.append(Manque(debut, fin, gauche, droite, manque.ancien))
-    return dedans, trous, restes
-
-
 # --- La lecture : des fenêtres d'une page, à plusieurs, rendues dans l'ordre ---
 
 
@@ -7803,61 +7795,45 @@ class Lecteur:
         `ancien` : des lignes d'avant sont déjà écrites. `suivante` : la première écrite d'après. `tete_libre` : rien
         n'est demandé avant la première bougie servie, et les morceaux commencent à elle.
         """
-        avancer, curseur, fin = self.pages.timeframe.avancer, *map(self.pages.timeframe.plafond, (debut, fin))
-        vol = _EnVol(self, curseur, fin)
-        vide = _Vide(self.pages, Manque(curseur, fin, None, suivante, ancien))
+        avancer, debut, fin = self.pages.timeframe.avancer, *map(self.pages.timeframe.plafond, (debut, fin))
+        vol = _EnVol(self, debut, fin)
+        vide = _Vide(self.pages, Manque(debut, fin, None, suivante, ancien))
         try:
-            while curseur < fin:
+            while vide.manque.debut < fin:
                 try:
                     fenetre = await vol.suivante()
                 except HorsFenetre as refus:
                     vol.sauter(await vide.apres_le_refus(refus, vol.prochain))
                     continue
                 if fenetre is None:
-                    manque = vide.manque._replace(debut=curseur)
-                    yield await self._morceau(manque, page_vide().lignes, [], [manque], vide.enquete.reponses)
+                    yield await vide.resoudre()
                     return
                 reponse, fin_fenetre = fenetre
                 # Sans `until`, la page déborde ; ces lignes-là, pas demandées, attendent leur fenêtre.
-                utiles = entre(reponse.page.lignes, curseur, min(fin, avancer(fin_fenetre, 1)))
+                utiles = entre(reponse.page.lignes, vide.manque.debut, min(fin, avancer(fin_fenetre, 1)))
                 if not utiles.num_rows:
                     vol.sauter(await vide.apres_la_fenetre(reponse, fin_fenetre))
                     continue
                 premiere, derniere = utiles["timestamp"][0].as_py(), utiles["timestamp"][-1].as_py()
                 if tete_libre and vide.manque.gauche is None:
-                    curseur = premiere
-                manque = Manque(curseur, avancer(derniere, 1), vide.manque.gauche, suivante, ancien)
-                cadre = self.pages.conduite.cadre(reponse)
-                yield await self._morceau(manque, *deplier(reponse, manque, cadre), [*vide.enquete.reponses, reponse])
-                curseur = manque.fin
+                    vide.manque = vide.manque._replace(debut=premiere)
+                vide.manque = vide.manque._replace(fin=avancer(derniere, 1))
+                yield await vide.resoudre(reponse)
                 # Le vide est fini ; le prochain aura cette réponse à sa gauche.
-                vide = _Vide(self.pages, Manque(curseur, fin, derniere, suivante, ancien), [reponse])
-                vol.sauter(curseur)
+                vide = _Vide(self.pages, Manque(vide.manque.fin, fin, derniere, suivante, ancien), [reponse])
+                vol.sauter(vide.manque.debut)
         except PasRefuse as refus:
             journal.warning("%s", refus.complet())
-            yield Morceau(page_vide().lignes, (curseur, fin), [Trou(curseur, fin, ECHEC)])
+            reste = (vide.manque.debut, fin)
+            yield Morceau(page_vide().lignes, reste, [Trou(*reste, ECHEC)])
         finally:
             await vol.fermer()
 
-    async def _morceau(
-        self, manque: Manque, lignes: pa.Table, trous: list[Trou], restes: Sequence[Manque], vues: Sequence[Reponse]
-    ) -> Morceau:
-        """Ce qu'une page donne de ce manque, une fois résolu ce qui y reste suspect."""
-        trouvees, juges = await resoudre(self.pages, restes, vues)
-        if vues and trouvees:
-            self.pages.noter_plafond(vues[-1])
-        if trouvees:
-            lignes = pa.concat_tables([lignes, *trouvees]).sort_by("timestamp")
-        return Morceau(lignes, (manque.debut, manque.fin), sorted([*trous, *juges]))
 
-
-class _Vide:
+class _Vide(Enquete):
     """Des fenêtres sans ligne, l'une après l'autre : où reprendre, et ce qui servira à juger ce qu'elles laissent."""
 
-    def __init__(self, pages: Pages, manque: Manque, reponses: Sequence[Reponse] = ()) -> None:
-        self.pages, self.manque = pages, manque
-        self.enquete = Enquete(pages, manque, reponses)
-        self._fenetres = self._muettes = self._refus = 0
+    _fenetres = _muettes = _refus = 0
 
     @property
     def _rien_encore(self) -> bool:
@@ -7876,14 +7852,14 @@ class _Vide:
             accepte = min(self.manque.fin, pas.avancer(debut, self.pages.capacite(pas)))
         else:
             accepte = await self._premier(self._accepte, depart, saut=1)
-        self.enquete.reponses.append(refus_de(Question(pas, debut, accepte), de_la_serie=True))
+        self.reponses.append(refus_de(Question(pas, debut, accepte), de_la_serie=True))
         return accepte
 
     async def apres_la_fenetre(self, reponse: Reponse, fin_fenetre: int) -> int:
         """Où reprendre après une fenêtre sans ligne utile."""
         self._fenetres += 1
         self._garder(reponse)
-        cadre = self.pages.conduite.cadre(reponse)
+        cadre = self.conduite.cadre(reponse)
         premiere = cadre[0][0] if cadre else 0
         if premiere >= fin_fenetre:
             # Une minute a passé : les dernières de kraken ont glissé d'une.
@@ -7898,12 +7874,12 @@ class _Vide:
 
     async def _chercher(self, depuis: int) -> int:
         """Où reprendre, d'après les timeframes longs."""
-        connues = self.enquete.reponses.copy()
-        ou = await self.enquete.ou_reprendre(depuis)
+        connues = self.reponses.copy()
+        ou = await self.suivre(self._reprise(depuis), QUESTIONS_MAX)
         if ou is None:
-            if any(r.vives for r in self.enquete.reponses[len(connues) :]):
+            if any(r.vives for r in self.reponses[len(connues) :]):
                 return self.manque.fin  # ce qui suit est connu, et rien n'y vit
-            self.enquete.reponses = connues  # muette, la recherche sera refaite
+            self.reponses = connues  # muette, la recherche sera refaite
             self._muettes += 1
             return self.manque.fin if self._muettes >= MUETTES_MAX else depuis
         depuis = max(depuis, self.pages.timeframe.plancher(ou[0]))
@@ -7914,12 +7890,12 @@ class _Vide:
 
     def _garder(self, reponse: Reponse) -> None:
         if reponse.vives or reponse.page.muettes:
-            self.enquete.reponses.append(reponse)
+            self.reponses.append(reponse)
 
     async def _accepte(self, instant: int) -> bool:
         """Vrai si l'exchange ne refuse pas de répondre, même rien."""
         question = Question(self.pages.timeframe, instant, self.pages.timeframe.avancer(instant, 1))
-        return not (await self.enquete.demander(question)).refusee
+        return not (await self.demander(question)).refusee
 
     async def _sert(self, debut: int, fin: int | None = None) -> bool:
         """Vrai si l'exchange rend une ligne de [début, fin[ ; sans fin, de la page qui y commence."""
@@ -7930,7 +7906,7 @@ class _Vide:
             marge = int(place > 2)  # pour un `since` exclusif ; avec elle, une page, pas plus
             suivant = min(fin, pas.avancer(debut, max(1, place - 2)))
             question = Question(pas, pas.avancer(debut, -marge), pas.avancer(suivant, marge))
-            reponse = await self.enquete.demander(question)
+            reponse = await self.demander(question)
             if entre(reponse.page.lignes, debut, suivant).num_rows:
                 return True
             debut = fin if reponse.refusee else suivant

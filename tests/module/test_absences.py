@@ -557,7 +557,7 @@ def test_un_silence_refuse_trop_long_est_lu_bout_a_bout() -> None:
 
     pages = module.Pages(demander, M1, 100, horizon_ms=MAINTENANT)
     enquete, (limite, fin) = module.Enquete(pages, manque(-1000, 0, None, None)), minutes(-1000, 1)
-    asyncio.run(enquete._suivre(enquete._remonter(M1, limite, fin, 200 * MINUTE_MS), lambda: False))
+    asyncio.run(enquete.suivre(enquete._remonter(M1, limite, fin, 200 * MINUTE_MS), 99))
     assert lues[-1][0] <= T0 - 200 * MINUTE_MS
     assert all(ancienne[1] >= recente[0] for recente, ancienne in itertools.pairwise(lues))
 
@@ -574,9 +574,7 @@ def test_une_page_de_trois_mois_recule_quand_meme() -> None:
 
     pages = module.Pages(en_octobre, M1, 200, longues=[MOIS], horizon_ms=fin, fenetre_ms=lambda _: 90 * JOUR_MS)
     enquete = module.Enquete(pages, Manque(fin, fin + HEURE_MS, None, None, ancien=False))
-    asyncio.run(
-        enquete._suivre(enquete._remonter(MOIS, module.PREMIER_MARCHE_MS, fin, module.SILENCE_MS), lambda: False)
-    )
+    asyncio.run(enquete.suivre(enquete._remonter(MOIS, module.PREMIER_MARCHE_MS, fin, module.SILENCE_MS), 99))
     debuts = [debut for debut, _ in posees]
     assert fin - debuts[-1] >= module.SILENCE_MS
     assert debuts == sorted(set(debuts), reverse=True)
