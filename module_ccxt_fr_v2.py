@@ -6253,6 +6253,11 @@ class Reponse(NamedTuple):
     refusee: bool = False  # « trop ancien » ; d'un timeframe long, toute erreur
 
     @property
+    def code(self) -> str:
+        """Son timeframe, sur quelque grille qu'elle soit posée."""
+        return self.question.timeframe.code
+
+    @property
     def se_tait(self) -> bool:
         """Vrai si l'exchange, qui répondait, n'a rien rendu de ce qu'elle demandait : ni ligne, ni absence dite."""
         rendue = self.vives and self.vives[0][0] < self.question.fin
@@ -7321,8 +7326,8 @@ class Dossier:
         manque, reponses, conduite, (gauche, droite) = self.manque, self.reponses, self.conduite, self.voisines
         connues = [c for c in (gauche, droite) if c is not None]
         honnetes = [r for r in reponses if not any(map(r.tait, connues))]
-        menteurs = {r.question.timeframe.code for r in reponses if not r.instants and any(map(r.tait, connues))}
-        temoins = [r for r in honnetes if not (r.se_tait and r.question.timeframe.code in menteurs)]
+        menteurs = {r.code for r in reponses if not r.instants and any(map(r.tait, connues))}
+        temoins = [r for r in honnetes if not (r.se_tait and r.code in menteurs)]
         # Qui ne suit peut-être rien de ce qu'on demande tait ce qu'il ne rend pas : ancrée à maintenant, ou d'ailleurs
         # que de sa fenêtre, une réponse n'est alors muette sur rien.
         muets = [r for r in temoins if conduite.obeit or not (r.ancree or (r.se_tait and r.instants))]
@@ -7363,13 +7368,13 @@ class Dossier:
         """
         muettes: dict[str, list[Intervalle]] = collections.defaultdict(list)
         for muette in (r for r in temoins if r.se_tait):
-            muettes[muette.question.timeframe.code].append(self.conduite.tue(muette))
+            muettes[muette.code].append(self.conduite.tue(muette))
         vides: list[Intervalle] = []
         gauche, droite = self.voisines
         for reponse in (r for r in temoins if r.vives):
             (premiere, cloture), (ouverture, derniere) = reponse.vives[0], reponse.vives[-1]
             timeframe, debut, fin = reponse.question
-            tues = unir(muettes[timeframe.code])
+            tues = unir(muettes[reponse.code])
             if gauche is not None and ouverture <= gauche < derniere < fin:
                 vides += [(derniere, f) for d, f in tues if d <= derniere < f]
             serree = debut < premiere < fin <= timeframe.avancer(premiere, MARGE + 1)
@@ -7393,37 +7398,27 @@ class Dossier:
         Il remonte, d'un timeframe à l'autre, à si loin qu'aucun marché n'existait, ou ne s'est tu si longtemps. Un long
         remonte parfois plus loin que le nôtre (hyperliquid) : le plus court dit si le marché vivait déjà. Et le silence
         des `longs`, s'il en répond, doit remonter autant : qui n'a que ses dernières bougies (htx : 2 000) en a là
-        d'anciennes.
+        d'anciennes. Aucun, demandé d'avant elle, ne doit vivre qu'après la bougie où elle est : d'un exchange qui garde
+        tant de jours, de tout, la plus ancienne bougie d'un timeframe est celle d'un autre par hasard.
         """
         longues, reponses = self.pages.longues, self.reponses
-        ouvertes = [v[0] for r in reponses for v in r.vives if not r.de_la_serie and v[0] <= droite < v[1]]
-        repondent = {r.question.timeframe.code for r in reponses if not r.refusee}
-        muettes = repondent - {r.question.timeframe.code for r in reponses if r.vives}
+        vivent = [r for r in reponses if r.vives and not r.de_la_serie]
+        autour = [(r.code, vive[0]) for r in vivent for vive in r.vives if vive[0] <= droite < vive[1]]
+        oublient = {
+            r.code for r in vivent
+            if droite < r.vives[0][0] and r.question.debut < r.question.timeframe.plancher(droite) < r.question.fin
+        } - dict(autour).keys()  # fmt: skip
+        muettes = {r.code for r in reponses if not r.refusee} - {r.code for r in reponses if r.vives}
         temoin_long = any(t.code not in muettes for t in longues)
         doute_ms = longues[0].pas_ms if longues else math.inf
         loin = max(PREMIER_MARCHE_MS, droite - SILENCE_MS)
         return (
             self.commencent(droite)
-            and not self._oublient(droite)
-            and droite - max(ouvertes, default=droite) <= doute_ms
+            and not oublient
+            and droite - max((ouverture for _, ouverture in autour), default=droite) <= doute_ms
             and any(debut <= loin and droite <= fin for debut, fin in vides)
             and (not temoin_long or any(debut <= loin for debut, _ in longs))
         )
-
-    def _oublient(self, droite: int) -> bool:
-        """Vrai si un timeframe long, demandé d'avant cette ligne, ne vit qu'après la bougie où elle est.
-
-        L'exchange garde tant de jours, de tout : la plus ancienne bougie d'un timeframe y est celle d'un autre par
-        hasard.
-        """
-        apres, dedans = set[str](), set[str]()
-        for reponse in (r for r in self.reponses if r.vives and not r.de_la_serie):
-            timeframe, debut, fin = reponse.question
-            if any(ouverture <= droite < cloture for ouverture, cloture in reponse.vives):
-                dedans.add(timeframe.code)
-            elif debut < timeframe.plancher(droite) < fin and droite < reponse.vives[0][0]:
-                apres.add(timeframe.code)
-        return bool(apres - dedans)
 
     def deplier(self, page: Reponse) -> tuple[pa.Table, list[Trou], list[Manque]]:
         """Ce qu'une page de la série dit du manque : ses lignes, les vides qu'elle encadre, ce qui reste suspect."""
@@ -7449,8 +7444,8 @@ class Dossier:
 
 # --- L'enquête : les questions qu'un manque laisse à poser, de la plus simple à la plus lointaine ---
 
-Demarche: TypeAlias = Generator[Question, Reponse, None]
-"""Des questions, l'une après l'autre ; chacune reçoit sa réponse."""
+Demarche: TypeAlias = Generator[Question, Reponse, T]
+"""Des questions, l'une après l'autre ; chacune reçoit sa réponse ; la fin dit ce qui fut trouvé."""
 
 
 class Enquete(Dossier):
@@ -7464,8 +7459,8 @@ class Enquete(Dossier):
 
     async def mener(self) -> tuple[Reponse | None, list[Trou]]:
         """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
-        await self.suivre(self.questions(), QUESTIONS_MAX, self._sait)
-        if self.trouvee is None and not (self._figee or self.est_une_queue):
+        await self.suivre(self.questions(), QUESTIONS_MAX, lambda: self._sait(QUESTIONS_DE_QUEUE))
+        if not self._sait():
             await self.suivre(self._ou_il_vit(), QUESTIONS_DE_PLUS, lambda: self.trouvee is not None)
         if self._est_cotee():
             await self._confirmer_les_silences()
@@ -7499,7 +7494,7 @@ class Enquete(Dossier):
         """La réponse à une question ; posée si on ne la tient pas, et gardée."""
         question = self.pages.borner(question)
         for tenue in self.reponses[::-1]:
-            if (tenue.question.timeframe.code, tenue.question[1:]) == (question.timeframe.code, question[1:]):
+            if (tenue.code, tenue.question[1:]) == (question.timeframe.code, question[1:]):
                 return tenue
         reponse = await self._poser(question)
         connue = any(c is not None and question.debut < c < question.fin for c in self.voisines)
@@ -7527,11 +7522,9 @@ class Enquete(Dossier):
         self.reponses.append(reponse)
         return reponse
 
-    async def suivre(
-        self, demarche: Generator[Question, Reponse, T], questions: int, assez: Callable[[], bool] = lambda: False
-    ) -> T | None:
-        """Pose tant de questions d'une démarche, jusqu'à sa fin, qui dit ce qu'elle a trouvé, ou à en savoir assez."""
-        limite = self.posees + questions
+    async def suivre(self, demarche: Demarche[T], permises: int, assez: Callable[[], bool] = lambda: False) -> T | None:
+        """Pose tant de questions d'une démarche, au plus : jusqu'à sa fin, ou jusqu'à en savoir assez."""
+        limite = self.posees + permises
         try:
             question = next(demarche)
             while self.posees < limite and not assez():
@@ -7545,16 +7538,15 @@ class Enquete(Dossier):
     def _est_cotee(self) -> bool:
         return any(trou.raison == AVANT_COTATION for trou in self.juger())
 
-    def _sait(self) -> bool:
-        """Vrai si une ligne est trouvée, si tout est prouvé, ou s'il est vain d'insister."""
-        if self._figee or self.trouvee is not None or (self.est_une_queue and self.posees >= QUESTIONS_DE_QUEUE):
+    def _sait(self, de_queue: int = 0) -> bool:
+        """Vrai si une ligne est trouvée, si tout est prouvé, ou s'il est vain d'insister.
+
+        D'une queue, passé tant de questions ; ou si, quoi qu'on demande, les mêmes dernières reviennent.
+        """
+        vain = self.conduite.est_figee and self.manque.gauche is None
+        if vain or self.trouvee is not None or (self.est_une_queue and self.posees >= de_queue):
             return True
         return all(trou.raison in FAITS for trou in self.juger())
-
-    @property
-    def _figee(self) -> bool:
-        """Vrai s'il est vain d'insister : quoi qu'on demande, les mêmes dernières reviennent."""
-        return self.conduite.est_figee and self.manque.gauche is None
 
     def _vit(self, question: Question) -> bool:
         """Vrai si une bougie rendue est tout entière dans ce qu'une question demande."""
@@ -7563,12 +7555,12 @@ class Enquete(Dossier):
 
     def _vives(self, timeframe: Timeframe, debut: int, fin: int) -> list[Intervalle]:
         """Les bougies vivantes de ce timeframe qui touchent [debut, fin[, de toute réponse."""
-        siennes = (r.vives for r in self.reponses if r.question.timeframe.code == timeframe.code)
-        return sorted({vive for vives in siennes for vive in vives if debut < vive[1] and vive[0] < fin})
+        vives = (vive for r in self.reponses if r.code == timeframe.code for vive in r.vives)
+        return sorted({vive for vive in vives if debut < vive[1] and vive[0] < fin})
 
     # --- encadrer le manque
 
-    def questions(self) -> Demarche:
+    def questions(self) -> Demarche[None]:
         """Ce qu'il reste à demander pour expliquer le manque."""
         pages, serie = self.pages, self.pages.timeframe
         yield from self._avant_maintenant()
@@ -7590,7 +7582,7 @@ class Enquete(Dossier):
                 yield from self._bords(pages.temoin(timeframe.pas_ms) or timeframe, avec_elles=True)
         yield from self._bords(serie, avec_elles=True)
 
-    def _avant_maintenant(self) -> Demarche:
+    def _avant_maintenant(self) -> Demarche[None]:
         """D'un manque qui va à maintenant : une page qui finit avant dit que la dernière ne s'ajoute pas à toutes."""
         pages, serie, (derniere, _) = self.pages, self.pages.timeframe, self.voisines
         if derniere is None or pages.conduite.peut_finir or not pages.va_a_maintenant(self.manque.fin):
@@ -7603,7 +7595,7 @@ class Enquete(Dossier):
             loin = -pages.capacite(serie)
             yield Question.autour(ligne, serie, loin, loin + MARGE + 1)
 
-    def _cadre(self, timeframe: Timeframe) -> Demarche:
+    def _cadre(self, timeframe: Timeframe) -> Demarche[None]:
         """Le manque et ses voisines d'un seul regard, s'il tient dans une page ; puis où vivent ses bougies longues.
 
         La place qui reste va du côté où aucune voisine n'est connue. Une marge : un `since` ou un `until` exclusif rend
@@ -7627,7 +7619,7 @@ class Enquete(Dossier):
         if not reponse.de_la_serie:
             yield from self._dans_ces_bougies(reponse.vives)
 
-    def _dans_ces_bougies(self, vives: Sequence[Intervalle]) -> Demarche:
+    def _dans_ces_bougies(self, vives: Sequence[Intervalle]) -> Demarche[None]:
         """Où sont, dans le timeframe de la série, les transactions de bougies longues du manque ou de son bord."""
         manque, pas, place = self.manque, self.pages.timeframe, self.pages.capacite(self.pages.timeframe)
         for ouverture, cloture in vives:
@@ -7637,7 +7629,7 @@ class Enquete(Dossier):
             if ouverture < manque.fin < cloture:
                 yield Question.autour(manque.fin, pas, -1, place - 1)
 
-    def _bords(self, timeframe: Timeframe, *, avec_elles: bool = False) -> Demarche:
+    def _bords(self, timeframe: Timeframe, *, avec_elles: bool = False) -> Demarche[None]:
         """Ce qui précède juste la voisine de droite et suit juste celle de gauche, ou à défaut les bords du manque.
 
         Sans elles, jusqu'à l'autre ou une page : une page plafonnée à une bougie ne rendrait qu'elles, et la preuve
@@ -7662,7 +7654,7 @@ class Enquete(Dossier):
             yield Question.autour(debut, timeframe, -MARGE, place - MARGE)
             yield Question.autour(fin, timeframe, MARGE - place, MARGE)
 
-    def _ou_il_vit(self) -> Demarche:
+    def _ou_il_vit(self) -> Demarche[None]:
         """Dans notre timeframe, là où un plus long vit, et dont le nôtre n'a rien dit : dans le manque, ou autour.
 
         Chercher jusqu'où remonte un silence a pris toutes les questions : bitget n'a que trois mois par page. D'avant
@@ -7672,8 +7664,6 @@ class Enquete(Dossier):
         serie, debut, fin, (gauche, droite) = self.pages.timeframe, self.manque.debut, self.manque.fin, self.voisines
         dites = unir(r.question[1:] for r in self.reponses if r.de_la_serie)
         rien_avant = gauche is None and not self.manque.ancien
-        if all(trou.raison in FAITS for trou in self.juger()):
-            return
         for timeframe in self.pages.longues:
             vives = self._vives(timeframe, 0 if rien_avant else debut, INSTANT_MAX_MS if droite is None else fin)
             dedans = [v for v in vives if debut <= v[0] and v[1] <= fin and not croiser(dites, [(v[0], v[0] + 1)])]
@@ -7687,7 +7677,7 @@ class Enquete(Dossier):
 
     # --- chercher une première ligne : celle du marché, ou celle qui suit un vide
 
-    def _cotation(self) -> Demarche:
+    def _cotation(self) -> Demarche[None]:
         """La première bougie du marché, et le silence qui la précède."""
         pages, serie, premiere = self.pages, self.pages.timeframe, self.voisines[1]
         if premiere is not None:
@@ -7702,7 +7692,7 @@ class Enquete(Dossier):
         if (premiere := self.voisines[1]) is not None:
             yield from self._autour(premiere)
 
-    def _autour(self, ligne: int) -> Demarche:
+    def _autour(self, ligne: int) -> Demarche[None]:
         """Ce qui précède une ligne, elle serrée de près, puis, si ses bords ne sont pas suivis, ce qui la suit."""
         pas, place = self.pages.timeframe, self.pages.capacite(self.pages.timeframe)
         yield from self._remonter(pas, pas.avancer(ligne, 1 - place), pas.avancer(ligne, MARGE), SILENCE_MS)
@@ -7714,7 +7704,7 @@ class Enquete(Dossier):
             if not self.conduite.obeit:
                 yield Question.autour(ligne, pas, MARGE, MARGE + large)
 
-    def _reprise(self, depuis: int) -> Generator[Question, Reponse, Intervalle | None]:
+    def _reprise(self, depuis: int) -> Demarche[Intervalle | None]:
         """Où s'ouvre la première ligne d'après `depuis` ; de rien encore connu, celle du marché."""
         if self.en_tete:
             ou = yield from self._resserrer(PREMIER_MARCHE_MS, self.pages.horizon_ms, silence_ms=0)
@@ -7722,9 +7712,7 @@ class Enquete(Dossier):
                 return ou
         return (yield from self._resserrer(depuis, self.manque.fin))
 
-    def _resserrer(
-        self, depuis: int, fin: int, *, silence_ms: int | None = None
-    ) -> Generator[Question, Reponse, Intervalle | None]:
+    def _resserrer(self, depuis: int, fin: int, *, silence_ms: int | None = None) -> Demarche[Intervalle | None]:
         """L'intervalle le plus étroit où s'ouvre la première ligne de [depuis, fin[ ; None si aucune réponse n'y vit.
 
         Chaque timeframe long cherche dans la bougie du précédent, jusqu'à ce qu'une page du nôtre la couvre. D'une
@@ -7745,7 +7733,7 @@ class Enquete(Dossier):
                 break
         return (depuis, fin) if vue else None
 
-    def _remonter(self, timeframe: Timeframe, limite: int, fin: int, silence_ms: int = 0) -> Demarche:
+    def _remonter(self, timeframe: Timeframe, limite: int, fin: int, silence_ms: int = 0) -> Demarche[None]:
         """La première bougie vivante d'avant `fin`, page après page jusqu'à `limite`, et le silence qui la précède.
 
         Avant lui, une page serrée sur elle : la preuve veut que la même réponse la rende, et rien avant.
