@@ -7265,7 +7265,7 @@ class Dossier:
     """
 
     def __init__(self, pages: Pages, manque: Manque, reponses: Iterable[Reponse] = ()) -> None:
-        self.pages, self.conduite, self.manque = pages, pages.conduite, manque
+        self.pages, self.pas, self.conduite, self.manque = pages, pages.timeframe, pages.conduite, manque
         self.reponses: list[Reponse] = [*reponses]
 
     @property
@@ -7533,8 +7533,6 @@ class Enquete(Dossier):
             return fin.value  # type: ignore[no-any-return]
         return None
 
-    # --- ce qu'on sait
-
     def _est_cotee(self) -> bool:
         return any(trou.raison == AVANT_COTATION for trou in self.juger())
 
@@ -7562,17 +7560,17 @@ class Enquete(Dossier):
 
     def questions(self) -> Demarche[None]:
         """Ce qu'il reste à demander pour expliquer le manque."""
-        pages, serie = self.pages, self.pages.timeframe
+        pages, pas = self.pages, self.pas
         yield from self._avant_maintenant()
-        yield from self._cadre(serie)
+        yield from self._cadre(pas)
         yield from self._avant_maintenant()  # de ce qui précède, s'il vient d'être connu
         if self.en_tete:
             yield from self._cotation()
-        yield from self._bords(serie, avec_elles=None in self.voisines)
+        yield from self._bords(pas, avec_elles=None in self.voisines)
         if pages.va_a_maintenant(self.manque.fin):
             return
         # Le vide est plus long que le manque : d'une page muette (coinbase : 300) où aucune voisine n'est connue.
-        page_ms = pages.capacite(serie) * serie.pas_ms
+        page_ms = pages.capacite(pas) * pas.pas_ms
         gauche, droite = self.voisines
         debut = self.manque.debut - page_ms if gauche is None else gauche
         fin = self.manque.fin + page_ms if droite is None else droite
@@ -7580,20 +7578,20 @@ class Enquete(Dossier):
             yield from self._cadre(timeframe)
             if timeframe.pas_ms > page_ms:  # ses bougies du bord en taisent trop : un timeframe entre les deux le dit
                 yield from self._bords(pages.temoin(timeframe.pas_ms) or timeframe, avec_elles=True)
-        yield from self._bords(serie, avec_elles=True)
+        yield from self._bords(pas, avec_elles=True)
 
     def _avant_maintenant(self) -> Demarche[None]:
         """D'un manque qui va à maintenant : une page qui finit avant dit que la dernière ne s'ajoute pas à toutes."""
-        pages, serie, (derniere, _) = self.pages, self.pages.timeframe, self.voisines
-        if derniere is None or pages.conduite.peut_finir or not pages.va_a_maintenant(self.manque.fin):
+        derniere, _ = self.voisines
+        if derniere is None or self.conduite.peut_finir or not self.pages.va_a_maintenant(self.manque.fin):
             return
         # D'avant, la bougie en cours n'a rien à faire là ; de loin, pour qui ne lit que `since` (whitebit, luno).
         rendues = {i for r in self.reponses if r.de_la_serie for i in r.instants if i <= derniere}
         ligne = min(sorted(rendues)[-9 * MARGE :], default=derniere)
-        yield Question.autour(ligne, serie, -MARGE, 1)
-        if not pages.conduite.peut_finir:  # rare (lbank), trop peu de lignes pour finir avant maintenant
-            loin = -pages.capacite(serie)
-            yield Question.autour(ligne, serie, loin, loin + MARGE + 1)
+        yield Question.autour(ligne, self.pas, -MARGE, 1)
+        if not self.conduite.peut_finir:  # rare (lbank), trop peu de lignes pour finir avant maintenant
+            loin = -self.pages.capacite(self.pas)
+            yield Question.autour(ligne, self.pas, loin, loin + MARGE + 1)
 
     def _cadre(self, timeframe: Timeframe) -> Demarche[None]:
         """Le manque et ses voisines d'un seul regard, s'il tient dans une page ; puis où vivent ses bougies longues.
@@ -7621,13 +7619,13 @@ class Enquete(Dossier):
 
     def _dans_ces_bougies(self, vives: Sequence[Intervalle]) -> Demarche[None]:
         """Où sont, dans le timeframe de la série, les transactions de bougies longues du manque ou de son bord."""
-        manque, pas, place = self.manque, self.pages.timeframe, self.pages.capacite(self.pages.timeframe)
+        manque, place = self.manque, self.pages.capacite(self.pas)
         for ouverture, cloture in vives:
             if manque.debut <= ouverture and cloture <= manque.fin:  # bitbank : nos pages s'arrêtaient avant elle
-                yield Question.autour(ouverture, pas, -MARGE, place - MARGE)
+                yield Question.autour(ouverture, self.pas, -MARGE, place - MARGE)
                 return
             if ouverture < manque.fin < cloture:
-                yield Question.autour(manque.fin, pas, -1, place - 1)
+                yield Question.autour(manque.fin, self.pas, -1, place - 1)
 
     def _bords(self, timeframe: Timeframe, *, avec_elles: bool = False) -> Demarche[None]:
         """Ce qui précède juste la voisine de droite et suit juste celle de gauche, ou à défaut les bords du manque.
@@ -7636,15 +7634,14 @@ class Enquete(Dossier):
         veut que ces questions-là soient muettes. Puis, de ce qui dépasse une page, chaque bord `avec_elles`.
         """
         avancer, place, (gauche, droite) = timeframe.avancer, self.pages.capacite(timeframe), self.voisines
-        conduite = self.conduite
         debut = timeframe.plafond(self.manque.debut) if gauche is None else avancer(gauche, 1)
         fin = timeframe.plancher(self.manque.fin if droite is None else droite)
         # D'un bord peut-être exclusif, la question va jusqu'à la voisine : elle est rendue, il ne l'est pas ; ou rien.
-        bout = fin if conduite.va_a_la_fin else avancer(fin, 1)
+        bout = fin if self.conduite.va_a_la_fin else avancer(fin, 1)
         if droite is not None:
             depart = avancer(bout, -place)
             yield Question(timeframe, depart if gauche is None else max(debut, depart), bout)
-        rangs = (0,) if gauche is None else (0, 1) if conduite.inclut(timeframe) else (-1, 0, 1)
+        rangs = (0,) if gauche is None else (0, 1) if self.conduite.inclut(timeframe) else (-1, 0, 1)
         for depart in (avancer(debut, rang) for rang in rangs):
             suite = avancer(depart, place)
             reponse = yield Question(timeframe, depart, suite if droite is None else min(bout, suite))
@@ -7661,7 +7658,7 @@ class Enquete(Dossier):
         lui, une ligne suffit : tant que nulle n'est connue, ce silence est peut-être la fin de ce que l'exchange garde.
         D'après lui aussi : qui rend les dernières d'avant une fin (bigone) y joint celle d'avant le manque.
         """
-        serie, debut, fin, (gauche, droite) = self.pages.timeframe, self.manque.debut, self.manque.fin, self.voisines
+        debut, fin, (gauche, droite) = self.manque.debut, self.manque.fin, self.voisines
         dites = unir(r.question[1:] for r in self.reponses if r.de_la_serie)
         rien_avant = gauche is None and not self.manque.ancien
         for timeframe in self.pages.longues:
@@ -7671,30 +7668,30 @@ class Enquete(Dossier):
             for vive in dedans[:1] or apres[:1] or avant[-1:]:
                 ou = yield from self._resserrer(*vive)
                 depuis = vive[0] if ou is None else ou[0]
-                yield Question.autour(depuis, serie, -MARGE, self.pages.capacite(serie) - MARGE)
-                yield from self._bords(serie)  # d'une voisine de plus (bullish)
+                yield Question.autour(depuis, self.pas, -MARGE, self.pages.capacite(self.pas) - MARGE)
+                yield from self._bords(self.pas)  # d'une voisine de plus (bullish)
                 return
 
     # --- chercher une première ligne : celle du marché, ou celle qui suit un vide
 
     def _cotation(self) -> Demarche[None]:
         """La première bougie du marché, et le silence qui la précède."""
-        pages, serie, premiere = self.pages, self.pages.timeframe, self.voisines[1]
+        _, premiere = self.voisines
         if premiere is not None:
             yield from self._autour(premiere)
-            if not pages.conduite.obeit:
+            if not self.conduite.obeit:
                 return  # rien de ce qu'il rendrait ne prouverait une cotation
-        fin = pages.horizon_ms if premiere is None else serie.avancer(premiere, 1)
+        fin = self.pages.horizon_ms if premiere is None else self.pas.avancer(premiere, 1)
         ou = yield from self._resserrer(PREMIER_MARCHE_MS, fin, silence_ms=SILENCE_MS)
         if ou is None or not self.en_tete:
             return  # le marché est plus ancien : c'est un encadrement qu'il faut chercher
-        yield from self._remonter(serie, serie.avancer(ou[0], -1), serie.avancer(ou[1], MARGE))
+        yield from self._remonter(self.pas, self.pas.avancer(ou[0], -1), self.pas.avancer(ou[1], MARGE))
         if (premiere := self.voisines[1]) is not None:
             yield from self._autour(premiere)
 
     def _autour(self, ligne: int) -> Demarche[None]:
         """Ce qui précède une ligne, elle serrée de près, puis, si ses bords ne sont pas suivis, ce qui la suit."""
-        pas, place = self.pages.timeframe, self.pages.capacite(self.pages.timeframe)
+        pas, place = self.pas, self.pages.capacite(self.pas)
         yield from self._remonter(pas, pas.avancer(ligne, 1 - place), pas.avancer(ligne, MARGE), SILENCE_MS)
         # Qui ne lit pas la fin, mais compte ce qu'il rend (btcmarkets), va d'aussi loin jusqu'à maintenant : pas de là.
         if not self.commencent(ligne):
@@ -7729,7 +7726,7 @@ class Enquete(Dossier):
             if vives := self._vives(timeframe, depuis, fin):
                 entiere = next((v for v in vives if v[0] >= depuis), vives[0])
                 depuis, fin, vue = max(depuis, vives[0][0]), min(fin, entiere[1]), True
-            if vue and silence_ms is None and pages.portee_ms(pages.timeframe) >= fin - depuis:
+            if vue and silence_ms is None and pages.portee_ms(self.pas) >= fin - depuis:
                 break
         return (depuis, fin) if vue else None
 
@@ -7739,7 +7736,6 @@ class Enquete(Dossier):
         Avant lui, une page serrée sur elle : la preuve veut que la même réponse la rende, et rien avant.
         """
         avancer = timeframe.avancer
-        conduite = self.conduite
         premiere = next((vive[0] for vive in self._vives(timeframe, limite, fin)), None)
         marge = min(MARGE, self.pages.capacite(timeframe) - 1)
         if premiere is None:
@@ -7757,10 +7753,10 @@ class Enquete(Dossier):
                 premiere, cloture = reponse.vives[0]
                 serree = not silence_ms or fin <= avancer(premiere, MARGE + 1)
                 # D'une fin peut-être exclue, jusqu'à sa clôture : rendue, la fin ne l'est pas ; ou rien.
-                juste_avant = cloture if silence_ms and not (conduite.va_a_la_fin or reponse.ancree) else premiere
+                juste_avant = cloture if silence_ms and not (self.conduite.va_a_la_fin or reponse.ancree) else premiere
                 fin = juste_avant if serree else avancer(premiere, marge)
                 continue
-            sur, _ = conduite.tue(reponse)
+            sur, _ = self.conduite.tue(reponse)
             if premiere is None or not reponse.se_tait or premiere - sur >= silence_ms:
                 return
             fin = avancer(debut, marge) if debut > limite else limite  # bitget : trois mois par page
@@ -7831,16 +7827,16 @@ class _Vide(Enquete):
     async def apres_le_refus(self, refus: HorsFenetre, debut: int) -> int:
         """L'exchange ne remonte pas si loin (gate : 10 000 points) : où il accepte de servir."""
         self._refus += 1
-        depart, pas = debut, self.pages.timeframe
+        depart = debut
         if refus.admis:
-            depart = max(debut, min(self.manque.fin, pas.avancer(self.pages.horizon_ms, -refus.admis - 2)))
+            depart = max(debut, min(self.manque.fin, self.pas.avancer(self.pages.horizon_ms, -refus.admis - 2)))
         if depart == debut and self._refus == 1 and await self._accepte(debut):
             return debut  # il ne refuse pas ce début : la page est redemandée
         if self._refus > REFUS_MAX:  # chercher n'y sert à rien : la page est passée, la suivante dira
-            accepte = min(self.manque.fin, pas.avancer(debut, self.pages.capacite(pas)))
+            accepte = min(self.manque.fin, self.pas.avancer(debut, self.pages.capacite(self.pas)))
         else:
             accepte = await self._premier(self._accepte, depart, saut=1)
-        self.reponses.append(refus_de(Question(pas, debut, accepte), de_la_serie=True))
+        self.reponses.append(refus_de(Question(self.pas, debut, accepte), de_la_serie=True))
         return accepte
 
     async def apres_la_fenetre(self, reponse: Reponse, fin_fenetre: int) -> int:
@@ -7851,7 +7847,7 @@ class _Vide(Enquete):
         premiere = cadre[0][0] if cadre else 0
         if premiere >= fin_fenetre:
             # Une minute a passé : les dernières de kraken ont glissé d'une.
-            glissee = self.pages.timeframe.avancer(premiere, 1)
+            glissee = self.pas.avancer(premiere, 1)
             relue = await self.pages.temoigner(reponse.question._replace(fin=fin_fenetre))
             self._garder(relue)
             if relue.instants and relue.instants[0] in (premiere, glissee if relue.ancree else premiere):
@@ -7870,7 +7866,7 @@ class _Vide(Enquete):
             self.reponses = connues  # muette, la recherche sera refaite
             self._muettes += 1
             return self.manque.fin if self._muettes >= MUETTES_MAX else depuis
-        depuis = max(depuis, self.pages.timeframe.plancher(ou[0]))
+        depuis = max(depuis, self.pas.plancher(ou[0]))
         if self._rien_encore and not await self._sert(depuis, min(ou[1], self.manque.fin)):
             # Un timeframe long y voit des transactions, le nôtre ne les sert pas (hyperliquid : les 5000 dernières).
             return await self._premier(self._sert, depuis)
@@ -7882,29 +7878,27 @@ class _Vide(Enquete):
 
     async def _accepte(self, instant: int) -> bool:
         """Vrai si l'exchange ne refuse pas de répondre, même rien."""
-        question = Question(self.pages.timeframe, instant, self.pages.timeframe.avancer(instant, 1))
-        return not (await self.demander(question)).refusee
+        return not (await self.demander(Question(self.pas, instant, self.pas.avancer(instant, 1)))).refusee
 
     async def _sert(self, debut: int, fin: int | None = None) -> bool:
         """Vrai si l'exchange rend une ligne de [début, fin[ ; sans fin, de la page qui y commence."""
-        pas = self.pages.timeframe
+        pas = self.pas
         fin = pas.avancer(debut, max(1, self.pages.capacite(pas) - 2)) if fin is None else fin
         while debut < fin:
             place = self.pages.capacite(pas)
             marge = int(place > 2)  # pour un `since` exclusif ; avec elle, une page, pas plus
             suivant = min(fin, pas.avancer(debut, max(1, place - 2)))
-            question = Question(pas, pas.avancer(debut, -marge), pas.avancer(suivant, marge))
-            reponse = await self.demander(question)
-            if entre(reponse.page.lignes, debut, suivant).num_rows:
+            reponse = await self.demander(Question(pas, pas.avancer(debut, -marge), pas.avancer(suivant, marge)))
+            if reponse.rend(debut, suivant):
                 return True
             debut = fin if reponse.refusee else suivant
         return False
 
     async def _premier(self, passe: Callable[[int], Awaitable[bool]], refuse: int, saut: int | None = None) -> int:
         """Par dichotomie, la première ouverture qui passe ; la fin si aucune. `saut` : d'abord à pas doublés."""
-        pas, accepte = self.pages.timeframe, self.manque.fin
-        while (points := pas.compter(refuse, accepte)) > 1:
-            milieu = pas.avancer(refuse, min(saut or points, points // 2))
+        accepte = self.manque.fin
+        while (points := self.pas.compter(refuse, accepte)) > 1:
+            milieu = self.pas.avancer(refuse, min(saut or points, points // 2))
             if await passe(milieu):
                 accepte = milieu
             else:

@@ -95,7 +95,7 @@ def raisons(manque: Manque, *reponses: Reponse, **conduite: Any) -> list[str]:
 
 def dossier(manque: Manque, reponses: Iterable[Reponse], conduite: Connue, *longues: Timeframe) -> module.Dossier:
     """Des réponses, sans l'exchange d'où elles viendraient : on en sait la conduite, et que le manque est ancien."""
-    su = SimpleNamespace(conduite=conduite, longues=longues, va_a_maintenant=lambda _fin: False)
+    su = SimpleNamespace(timeframe=M1, conduite=conduite, longues=longues, va_a_maintenant=lambda _fin: False)
     return module.Dossier(cast("module.Pages", su), manque, reponses)
 
 
