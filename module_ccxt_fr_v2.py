@@ -7766,10 +7766,16 @@ class Enquete(Dossier):
 
 
 class Lecteur:
-    """Lit une série entre deux instants, et prouve ce qu'il rend ; `par_page` : bougies par fenêtre, au plus."""
+    """Lit une série entre deux instants, et prouve ce qu'il rend ; `par_page` : bougies par fenêtre, au plus.
+
+    Les fenêtres partent dans l'ordre, `concurrence` en vol, et sont rendues dans l'ordre ; la première part seule :
+    elle dit si l'histoire commence bien là.
+    """
 
     def __init__(self, pages: Pages, concurrence: int = EN_VOL, par_page: float = math.inf) -> None:
-        self.pages, self.concurrence, self.par_page = pages, concurrence, par_page
+        self.pages, self._concurrence, self._par_page = pages, concurrence, par_page
+        self._en_vol: collections.deque[tuple[Intervalle, asyncio.Task[Reponse]]] = collections.deque()
+        self._prochaine = 0  # où commence la première fenêtre qui n'est pas partie
 
     async def lire(
         self, debut: int, fin: int, *, ancien: bool = False, suivante: int | None = None, tete_libre: bool = False
@@ -7780,23 +7786,23 @@ class Lecteur:
         n'est demandé avant la première bougie servie, et les morceaux commencent à elle.
         """
         avancer, debut, fin = self.pages.timeframe.avancer, *map(self.pages.timeframe.plafond, (debut, fin))
-        vol = _EnVol(self, debut, fin)
+        self._prochaine, places = debut, 1
         vide = _Vide(self.pages, Manque(debut, fin, None, suivante, ancien))
         try:
             while vide.manque.debut < fin:
                 try:
-                    fenetre = await vol.suivante()
+                    fenetre = await self._suivante(fin, places)
                 except HorsFenetre as refus:
-                    vol.sauter(await vide.apres_le_refus(refus, vol.prochain))
+                    self._sauter(await vide.apres_le_refus(refus, self._prochaine))
                     continue
                 if fenetre is None:
                     yield await vide.resoudre()
                     return
-                reponse, fin_fenetre = fenetre
+                (reponse, fin_fenetre), places = fenetre, self._concurrence
                 # Sans `until`, la page déborde ; ces lignes-là, pas demandées, attendent leur fenêtre.
                 utiles = entre(reponse.page.lignes, vide.manque.debut, min(fin, avancer(fin_fenetre, 1)))
                 if not utiles.num_rows:
-                    vol.sauter(await vide.apres_la_fenetre(reponse, fin_fenetre))
+                    self._sauter(await vide.apres_la_fenetre(reponse, fin_fenetre))
                     continue
                 premiere, derniere = utiles["timestamp"][0].as_py(), utiles["timestamp"][-1].as_py()
                 if tete_libre and vide.manque.gauche is None:
@@ -7805,13 +7811,52 @@ class Lecteur:
                 yield await vide.resoudre(reponse)
                 # Le vide est fini ; le prochain aura cette réponse à sa gauche.
                 vide = _Vide(self.pages, Manque(vide.manque.fin, fin, derniere, suivante, ancien), [reponse])
-                vol.sauter(vide.manque.debut)
+                self._sauter(vide.manque.debut)
         except PasRefuse as refus:
             journal.warning("%s", refus.complet())
             reste = (vide.manque.debut, fin)
             yield Morceau(page_vide().lignes, reste, [Trou(*reste, ECHEC)])
         finally:
-            await vol.fermer()
+            await self._repartir(fin)
+
+    async def _suivante(self, jusqua: int, places: int) -> tuple[Reponse, int] | None:
+        """La page suivante et la fin de sa fenêtre ; None quand il n'en reste plus."""
+        pas, pages = self.pages.timeframe, self.pages
+        place = int(min(pages.capacite(pas), max(1, self._par_page - avance_de(pas))))
+        while len(self._en_vol) < places and self._prochaine < jusqua:
+            debut, bout = self._prochaine, pas.avancer(self._prochaine, place)
+            self._prochaine = min(jusqua, bout)
+            # Une fenêtre qui a de la place demande aussi la bougie d'après : elle encadre une queue sans transaction.
+            page = pages.lire(debut, min(pas.avancer(self._prochaine, 1), bout))
+            self._en_vol.append(((debut, self._prochaine), asyncio.ensure_future(page)))
+        if not self._en_vol:
+            return None
+        (debut, fin), tache = self._en_vol[0]
+        try:
+            reponse = await tache
+        except HorsFenetre:
+            await self._repartir(debut)  # `lire` dit d'où : ces fenêtres seront redemandées
+            raise
+        self._en_vol.popleft()
+        if debut < reponse.question.fin < fin:  # refusée trop longue, elle n'a lu que son début : la suite repart de là
+            fin = reponse.question.fin
+            await self._repartir(fin)
+        return reponse, fin
+
+    def _sauter(self, instant: int) -> None:
+        """Abandonne les fenêtres qui finissent avant l'instant, et n'en lance plus avant lui."""
+        while self._en_vol and self._en_vol[0][0][1] <= instant:
+            self._en_vol.popleft()[1].cancel()
+        self._prochaine = max(self._prochaine, instant)
+
+    async def _repartir(self, instant: int) -> None:
+        """Annule ce qui est en vol, attend que ce soit fini, et repart de cet instant."""
+        annulees = [tache for _, tache in self._en_vol]
+        self._en_vol.clear()
+        self._prochaine = instant
+        for tache in annulees:
+            tache.cancel()
+        await asyncio.gather(*annulees, return_exceptions=True)
 
 
 class _Vide(Enquete):
@@ -7904,62 +7949,6 @@ class _Vide(Enquete):
             else:
                 refuse, saut = milieu, saut and 2 * saut
         return accepte
-
-
-class _EnVol:
-    """Les fenêtres en cours de lecture : lancées dans l'ordre, à plusieurs, rendues dans l'ordre.
-
-    La première part seule : elle dit si l'histoire commence bien là.
-    """
-
-    def __init__(self, lecteur: Lecteur, debut: int, fin: int) -> None:
-        self._pages, self._concurrence, self._par_page = lecteur.pages, lecteur.concurrence, lecteur.par_page
-        self.prochain, self._fin = debut, fin
-        self._taches: collections.deque[tuple[Intervalle, asyncio.Task[Reponse]]] = collections.deque()
-        self._places = 1
-
-    async def suivante(self) -> tuple[Reponse, int] | None:
-        """La page suivante et la fin de sa fenêtre ; None quand il n'en reste plus."""
-        while len(self._taches) < self._places and self.prochain < self._fin:
-            self._lancer()
-        if not self._taches:
-            return None
-        (debut, fin), tache = self._taches[0]
-        try:
-            reponse = await tache
-        except HorsFenetre:
-            await self.fermer()  # l'appelant dit d'où repartir : ces fenêtres seront redemandées
-            self.prochain = debut
-            raise
-        self._taches.popleft()
-        self._places = self._concurrence
-        if debut < reponse.question.fin < fin:  # refusée trop longue, elle n'a lu que son début : la suite repart de là
-            await self.fermer()
-            self.prochain = fin = reponse.question.fin
-        return reponse, fin
-
-    def _lancer(self) -> None:
-        pas = self._pages.timeframe
-        avancer, place = pas.avancer, int(min(self._pages.capacite(pas), max(1, self._par_page - avance_de(pas))))
-        debut, fin = self.prochain, min(self._fin, avancer(self.prochain, place))
-        # Une fenêtre qui a de la place demande aussi la bougie d'après : elle encadre une queue sans transaction.
-        au_dela = avancer(fin, 1) if avancer(fin, 1) <= avancer(debut, place) else fin
-        self._taches.append(((debut, fin), asyncio.ensure_future(self._pages.lire(debut, au_dela))))
-        self.prochain = fin
-
-    def sauter(self, instant: int) -> None:
-        """Abandonne les fenêtres qui finissent avant l'instant, et n'en lance plus avant lui."""
-        while self._taches and self._taches[0][0][1] <= instant:
-            self._taches.popleft()[1].cancel()
-        self.prochain = max(self.prochain, instant)
-
-    async def fermer(self) -> None:
-        """Annule ce qui est en vol et attend que ce soit fini."""
-        restantes = [tache for _, tache in self._taches]
-        self._taches.clear()
-        for tache in restantes:
-            tache.cancel()
-        await asyncio.gather(*restantes, return_exceptions=True)
 
 
 # --- Plan et reprise ---
