@@ -554,14 +554,6 @@ def decimal_lisible(texte: str) -> str:
     return texte.replace(".", ",")
 
 
-def taille_lisible(octets: float) -> str:
-    """Une taille en octets, avec son unité."""
-    rang = 0
-    while octets >= 1000 and rang < 3:
-        octets, rang = octets / 1000, rang + 1
-    return decimal_lisible(f"{octets:.{min(rang, 1)}f} {('o', 'Ko', 'Mo', 'Go')[rang]}")
-
-
 def duree_lisible(secondes: float) -> str:
     """« 0,4 s », « 12 s », « 3 min 05 s », « 2 h 10 min », « 3 j 4 h »."""
     if secondes < 10:
@@ -1577,6 +1569,20 @@ def denombrer(fiche: Fiche, lignes: int) -> None:
     fiche.lignes = lignes
 
 
+def premiere_ecrite(fiche: Fiche, depuis: int = 0) -> int | None:
+    """L'ouverture de la première bougie écrite, à cet instant ou après, sans parcourir ce qui la suit."""
+    pas = grille(fiche)
+    for debut, fin in fiche.couverts[voisins(fiche.couverts, depuis, INSTANT_MAX_MS)]:
+        curseur = max(debut, depuis)
+        for trou in fiche.trous[voisins(fiche.trous, curseur, fin)]:
+            if pas.compter(curseur, trou.debut):
+                break
+            curseur = max(curseur, trou.fin)
+        if pas.compter(curseur, fin):
+            return pas.plafond(curseur)
+    return None
+
+
 def dementis(fiche: Fiche, premiere: int | None) -> list[Trou]:
     """Les `avant_cotation` que dément une ligne plus ancienne : la première de la série."""
     return [t for t in fiche.trous if t.raison == AVANT_COTATION and premiere is not None and premiere < t.debut]
@@ -1589,8 +1595,7 @@ def dementir(fiche: Fiche) -> bool:
     """
     if not fiche.cle.a_une_grille or all(t.raison != AVANT_COTATION for t in fiche.trous):
         return False
-    avec = (debut for debut, fin in fiche.ecrits() if grille(fiche).compter(debut, fin))
-    faux = dementis(fiche, next(avec, None))
+    faux = dementis(fiche, premiere_ecrite(fiche))
     for trou in faux:
         phrase = "%s : des lignes sont plus anciennes que ce que la fiche dit d'avant la cotation ; il sera redemandé."
         journal.warning(phrase, fiche.cle)
@@ -2366,7 +2371,6 @@ pa_acero: Any = _ModuleParesseux("pyarrow.acero", "Grouper des lignes")  # `Tabl
 LIGNES_PAR_GROUPE = 131_072  # Parquet : un groupe de lignes se lit et se saute d'un coup
 LIGNES_PAR_LOT = 65_536  # Feather et lectures : quelques Mo en mémoire
 LOTS_A_REUNIR = 1024  # du journal : d'une ligne ou de mille, une table d'Arrow pèse cinq ko
-MARGE_DISQUE = 1 << 20
 SOMMES_MAX = 1 << 30  # jusque-là, refaire les sommes de contrôle d'une sortie à l'ouverture prend moins d'une seconde
 ATTENTE_SQLITE_S = 10  # d'une base qu'un autre programme lit, ou écrit
 RELECTURE_MAX = 32 << 20  # jusque-là, relire une sortie entière à l'ouverture ne se remarque pas
@@ -2403,7 +2407,6 @@ class PasLeNotre(ErreurDemande):
 
 # --- Disque
 
-CONSEIL_PLACE = "Libérez de la place, puis relancez : ce qui est reçu est gardé."
 CONSEIL_DISQUE = "Vérifiez le disque et les droits."
 
 
@@ -2475,15 +2478,6 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None
         _synchroniser_dossier(chemin.parent)
 
 
-def effacer_temporaires(chemin: Path) -> None:
-    """Ôte ce que des exécutions tuées ont laissé d'une sortie ; son verrou prouve qu'aucune n'est vivante."""
-    motif = re.compile(re.escape(chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp(-wal|-shm|-journal)?")
-    for voisin in chemin.parent.iterdir():
-        if motif.fullmatch(voisin.name):
-            with disque("Effacer", voisin):
-                voisin.unlink()
-
-
 def _objection(chemin: Path) -> str:
     """Pourquoi ce chemin ne peut être remplacé : un tube s'attend sans fin, `/dev/null` deviendrait un fichier."""
     try:
@@ -2515,18 +2509,6 @@ def _synchroniser_dossier(dossier: Path) -> None:
             os.fsync(descripteur)
         finally:
             os.close(descripteur)
-
-
-def _exiger_place(chemin: Path, octets: int) -> None:
-    """Refuse d'entamer une écriture qui n'aurait pas la place de finir."""
-    with disque("Écrire", chemin):
-        libres = shutil.disk_usage(chemin.parent).free
-    if libres < octets + MARGE_DISQUE:
-        raise ErreurSortie(
-            f"Écrire « {chemin} » demande environ {taille_lisible(octets + MARGE_DISQUE)} libres, "
-            f"le disque en a {taille_lisible(libres)}",
-            CONSEIL_PLACE,
-        )
 
 
 def octets_de(chemin: Path) -> int:
@@ -3151,6 +3133,8 @@ class Sortie(ABC):
             self._verrou.prendre()  # un disque plein peut le prendre sans pouvoir y inscrire le pid
             if (origine := self.origine_a_ecarter()) is not None:
                 annexe(*ORIGINES_MELEES).ecarter(self, origine)
+            if menage := annexe_ou_rien("menage"):
+                menage.oter_les_restes(self)
             self._reprendre()
             self._controler_series(self.fiches, self._demandees)  # un autre a pu l'écrire depuis
             self._refuser_autre_marche(self.fiches)
@@ -3699,7 +3683,6 @@ class SortieFichier(Sortie):
     # Ouvrir : remettre d'accord le fichier et sa fiche, reprendre ce qui fut interrompu.
 
     def _reprendre(self) -> None:
-        effacer_temporaires(self.chemin)
         if self.existe():
             try:
                 self.reconnaitre()
@@ -3929,9 +3912,8 @@ class SortieFichier(Sortie):
         recues = bool(self.reprise.entrees) or not self.existe()
         if self.fiches and (recues or self.feuille.dit_moins(self.tableau.forme(), self.fiches)):
             self.reprise.synchroniser()
-            recus = self.reprise.lignes * self.codec.octets_par_ligne
-            recus = 2 * self.reprise.octets if self.type_donnee.est_lourd else recus
-            _exiger_place(self.chemin, self.octets + recus)
+            if place := annexe_ou_rien("place"):
+                place.exiger(self)
             if self.bout is not None:
                 self.bout.synchroniser()
                 self.bout.fermer()
@@ -4659,9 +4641,7 @@ class SortieSqlite(Sortie):
     # Ouvrir.
 
     def _reprendre(self) -> None:
-        effacer_temporaires(self.chemin)
         try:
-            self._effacer_le_reste()
             if self.existe() and self.reconnaitre():
                 with self._erreurs("Lire"):
                     self._base = self._connecter("mode=rw")
@@ -4673,15 +4653,6 @@ class SortieSqlite(Sortie):
                     self._accorder(self._base)
         except SortieIllisible as refus:
             self.ecarter(refus)
-
-    def _effacer_le_reste(self) -> None:
-        """Le journal d'annulation d'une exécution tuée : SQLite n'annule, et n'efface, que s'il en a besoin."""
-        if self.chemin.exists() and self.chemin.with_name(f"{self.chemin.name}-journal").exists():
-            if self.existe():
-                exiger_signature(self.decrit, self.chemin, self.type_donnee)
-            with self._erreurs("Lire"), contextlib.closing(self._connecter("mode=rw")) as base:
-                for mode in ("PERSIST", "DELETE"):  # c'est en quittant l'un pour l'autre qu'il l'efface
-                    base.execute(f"PRAGMA journal_mode = {mode}")
 
     def _accorder(self, base: sqlite3.Connection) -> None:
         """Charge les fiches et les confronte aux lignes : en les comptant, et ne relisant que ce qui ne va pas."""
@@ -4797,10 +4768,9 @@ class SortieSqlite(Sortie):
         valeurs = {
             **fiche.cle._asdict(),
             **{champ: getattr(fiche, champ) for champ in ("type_marche", "unite_volume", "ancre_ms")},
-            **{champ: getattr(fiche, champ) for champ in ("horodatage", "marche_id", "origine", "identifiants")},
+            **{champ: getattr(fiche, champ) for champ in _AJOUTEES_SQLITE},
             "contractSize": fiche.taille_contrat,
             "sources": json.dumps(fiche.sources),
-            "lignes": fiche.lignes,
             **_versions(),
         }
         champs, places = ", ".join(valeurs), ", ".join("?" * len(valeurs))
@@ -4854,18 +4824,21 @@ ECRIVAINS: dict[str, Format] = {
 EXTENSIONS: dict[str, str] = {suffixe: nom for nom, decrit in ECRIVAINS.items() for suffixe in decrit.extensions}
 
 
+def format_du_chemin(chemin: Path | None) -> str | None:
+    """Le format que dit l'extension, ou None."""
+    suffixes = sorted(EXTENSIONS, key=len, reverse=True)
+    return next((EXTENSIONS[s] for s in suffixes if chemin is not None and chemin.name.lower().endswith(s)), None)
+
+
 def format_du_fichier(chemin: Path) -> str:
-    """Le format d'un fichier existant : d'après ses premiers octets, puis son extension."""
+    """Le format d'un fichier existant : d'après ses premiers octets, puis son nom."""
     with disque("Lire", chemin), chemin.open("rb") as fichier:
         tete = fichier.read(16)
     par_signature = (nom for nom, d in ECRIVAINS.items() if d.signature and tete.startswith(d.signature))
-    texte = est_du_texte(tete)  # n'est d'aucun des formats qui ont une signature, quoi qu'en dise le nom
-    par_extension = (
-        nom
-        for suffixe, nom in EXTENSIONS.items()
-        if chemin.name.endswith(suffixe) and not (texte and ECRIVAINS[nom].signature)
-    )
-    return next(par_signature, None) or next(par_extension, "csv")
+    par_nom = format_du_chemin(chemin) or "csv"
+    if est_du_texte(tete) and ECRIVAINS[par_nom].signature:  # un texte n'est d'aucun de ceux-là, quoi qu'en dise le nom
+        par_nom = "csv"
+    return next(par_signature, par_nom)
 
 
 def lecteur_de(chemin: Path, table: str | None) -> Sortie:
@@ -5800,18 +5773,9 @@ class Marches:
         if symbole not in (trouve, sans_reglement(trouve)):
             journal.info("« %s » est compris comme %s, le seul marché qui convient.", symbole, trouve)
         marche: Mapping[str, Any] = marches[trouve]
-        self._avertir(symbole, marche)
+        if remarques := annexe_ou_rien("remarques"):
+            remarques.dire_le_marche(symbole, marche, self._reglages, du_genre=self._est_du_genre(marche))
         return marche
-
-    def _avertir(self, symbole: str, marche: Mapping[str, Any]) -> None:
-        if not self._est_du_genre(marche):
-            trouve = NatureMarche(str(marche.get("type")), marche.get("subType"))
-            demande = NatureMarche(self._reglages.type_marche, self._reglages.sous_type)
-            journal.warning("« %s » est un marché %s, pas %s : le symbole l'emporte.", symbole, trouve, demande)
-        if marche.get("active") is False:
-            journal.warning(
-                "« %s » n'est plus coté sur %s : seul son passé peut être lu.", symbole, self._reglages.exchange
-            )
 
 
 class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
@@ -7971,8 +7935,8 @@ class Plage(NamedTuple):
 def borner(plage: Plage, timeframe: Timeframe, limite: int, heure_ms: int, fiche: Fiche) -> Intervalle:
     """L'intervalle à tenir, sur la grille : jusqu'à la dernière bougie close d'après l'heure de l'exchange."""
     close = timeframe.plancher(heure_ms - plage.grace_ms - timeframe.jeu_ms)
-    if plage.courante:
-        close = timeframe.avancer(heure_ms, 1)
+    if plage.courante:  # une, et pas deux : dans son délai de grâce, la précédente n'est pas encore close
+        close = timeframe.avancer(close, 1)
     # Ce qui peut ouvrir au-delà de la fin n'est pas demandé.
     fin = close if plage.fin is None else min(close, timeframe.plafond(plage.fin - timeframe.jeu_ms))
     if plage.debut is not None:
@@ -8002,27 +7966,6 @@ def planifier(demande: Intervalle, fiche: Fiche, timeframe: Timeframe, relecture
         fin = sues[-1][1]
         manque = unir(manque, croiser([(timeframe.avancer(fin, -relecture), fin)], [demande]))
     return manque
-
-
-MANQUES_EPARS = 8  # d'une page : moins, chacun se demande seul, et rien de ce qui est su n'est redit
-
-
-def rapprocher(
-    manques: Sequence[Intervalle], ecart: Callable[[int, int], int], proche: int, *, nombreux: int = MANQUES_EPARS
-) -> list[Intervalle]:
-    """Ces intervalles ; ceux qui sont `nombreux` à se suivre de près, en un seul.
-
-    D'un marché rare dont la fiche est perdue, les lignes écrites ne prouvent qu'elles : chaque minute sans transaction
-    serait une demande, et sa preuve deux autres. `ecart` compte les bougies sues d'entre deux, redemandées au passage.
-    """
-    grappes: list[list[Intervalle]] = []
-    for manque in manques:
-        if grappes and ecart(grappes[-1][-1][1], manque[0]) <= proche:
-            grappes[-1].append(manque)
-        else:
-            grappes.append([manque])
-    reunies = ([(g[0][0], g[-1][1])] if len(g) >= nombreux else g for g in grappes)
-    return list(itertools.chain.from_iterable(reunies))
 
 
 TIMEFRAMES_DE_PREUVE = ("15m", "1h", "4h", "1d", "1w", "1M")  # servis presque partout, et pour tous les prix
@@ -8131,9 +8074,10 @@ class Historique:
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des intervalles, dans l'ordre."""
         sus, libre = list(self.fiche.couverts), self.libre
-        proche, manques = self.pages.capacite(self.timeframe) // MANQUES_EPARS, await self.avec_les_bords(intervalles)
-        # Le premier seul : rien de su ne le précède peut-être, et un vide y serait la fin de ce que l'exchange garde.
-        for debut, fin in [*manques[:1], *rapprocher(manques[1:], self.timeframe.compter, proche)]:
+        manques = await self.avec_les_bords(intervalles)
+        if grappes := annexe_ou_rien("grappes"):
+            manques = grappes.d_une_histoire(manques, self.pages)
+        for debut, fin in manques:
             async for lot in self.lots_entre(debut, fin, sus, libre=libre):
                 libre = False
                 yield lot
@@ -8146,8 +8090,7 @@ class Historique:
         # Savoir le marché pas encore coté n'est pas en avoir des lignes : sa première bougie reste à prouver.
         avant = [(t.debut, t.fin) for t in self.fiche.trous if t.raison == AVANT_COTATION]
         ancien = any(su[0] <= debut for su in oter(sus, avant))  # `--relecture` part peut-être de la première écrite
-        ecrites = croiser(self.fiche.ecrits(), [(fin, INSTANT_MAX_MS)])
-        suivante = ecrites[0][0] if ecrites else None
+        suivante = premiere_ecrite(self.fiche, fin)
         async for morceau in lecteur.lire(debut, fin, ancien=ancien, suivante=suivante, tete_libre=libre):
             if libre:  # sans début demandé : la demande commence où l'exchange commence
                 self.demande, libre = (morceau.couvert[0], self.demande[1]), False
@@ -9522,6 +9465,7 @@ class SuiteDIds:
         self._attendu = 0  # celui qui doit le suivre
         self._avant_saut: Trade | None = None
         self._manquants: dict[int, float] = {}  # identifiant -> depuis quand on l'attend
+        self._ouverts = 0  # sauts que ceux-là ont faits
 
     def noter(self, trade: Trade) -> Trade | None:
         """Le trade d'avant un saut qui dure plus que la grâce, à relire d'ici à celui-ci ; None si rien ne manque."""
@@ -9585,11 +9529,14 @@ class SuiteDIds:
     def _avancer(self, trade: Trade, rangs: Intervalle) -> None:
         attendu = self._attendu or rangs[0]
         if rangs[0] < attendu:
-            for numero in range(rangs[0], rangs[1] + 1):
-                self._manquants.pop(numero, None)
+            trouves = sum(self._manquants.pop(n, None) is not None for n in range(rangs[0], rangs[1] + 1))
+            self.suites += trouves
+            if trouves and not self._manquants:  # comblés, ce n'étaient pas des sauts (bitget : le dernier d'abord)
+                self.suites, self.sauts = self.suites + self._ouverts, self.sauts - self._ouverts
             return
         if rangs[0] > attendu:
             self.sauts += 1
+            self._ouverts = self._ouverts + 1 if self._manquants else 1
             self._avant_saut = self._avant_saut if self._manquants else self._dernier
             if len(self._manquants) + rangs[0] - attendu > MANQUANTS_MAX:
                 self._manquants[HORS_SUITE] = -math.inf  # trop pour les attendre un à un
@@ -9628,6 +9575,8 @@ class FilTrades(Fil):
         # La suite sans lacune en cours va d'ici au dernier trade, exclu ; None : elle est rompue.
         self._depuis: int | None = None
         self._couverts: list[Intervalle] = []  # des suites d'avant, ce qui n'est pas encore rendu
+        self._sur: Trade | None = None  # d'où relire si la suite se rompt : aucun trade d'avant lui ne tardait encore
+        self._presque_sur: Trade | None = None  # celui qui le sera, sa grâce passée
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
         self._non_confirmes = 0  # trades rendus depuis
         self._en_lecture: tuple[Lacune, ...] = ()  # les premières, quand on les relit
@@ -9688,12 +9637,25 @@ class FilTrades(Fil):
 
     def _interrompre(self) -> None:
         """Ce qui viendra ne prolonge pas la suite : quelque chose a peut-être eu lieu entre-temps."""
+        if not (self._rompu or self._retard_ms):
+            self._sur = self._dernier
         self._solder()
         self._depuis = None
 
     @property
     def _rompu(self) -> bool:
         return self._depuis is None
+
+    @property
+    def _retard_ms(self) -> int:
+        """Ce dont tarde un trade que rien ne dirait absent, si la suite se rompait : ni identifiants, ni REST."""
+        se_dirait = self._suite_d_ids.se_suivent or self.connexion.particularite.trades_a_confirmer
+        return 0 if se_dirait else self.reglages.plage.grace_ms
+
+    @property
+    def _bord(self) -> Trade | None:
+        """Le trade d'où relire ce qui manque, la suite rompue."""
+        return self._sur or self._dernier
 
     # --- un trade arrive
 
@@ -9736,11 +9698,12 @@ class FilTrades(Fil):
         """L'instantané d'une écoute neuve redit le dernier trade reçu, ou prouvé : ce qui vient ensuite le prolonge."""
         if self._dernier is None:
             return
-        if self._rompu and not connu.est_anonyme and connu.est(self._dernier):
+        if self._rompu and not connu.est_anonyme and (bord := self._bord) is not None and connu.est(bord):
             # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
             self._depuis = connu.timestamp + (not self._est_prouve(connu.timestamp))
             if avant := self._suite_d_ids.noter(self._dernier):
                 self._relire(Lacune(avant, self._dernier, saut=True))
+            self._sur = self._presque_sur = bord
             self._confirme = self._confirme or self._dernier
         elif not self._rompu and self._dernier.precede(connu):
             self._enchainer(connu)
@@ -9754,9 +9717,10 @@ class FilTrades(Fil):
             self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
         avant = self._suite_d_ids.noter(trade)
         if self._rompu:
-            if self._dernier is not None and (avant is not None or not self._se_suivent(self._dernier, trade)):
+            if self._bord is not None and (avant is not None or not self._se_suivent(self._bord, trade)):
                 self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
-                self._relire(Lacune(avant or self._dernier, trade))
+                self._relire(Lacune(avant or self._bord, trade))
+            self._sur = self._presque_sur = trade
         elif avant is not None:
             self._relire(Lacune(avant, trade, saut=True))
         if self._dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
@@ -9779,6 +9743,7 @@ class FilTrades(Fil):
     # --- ce qui est sûr
 
     def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
+        self._vieillir()
         if avant := self._suite_d_ids.echu():
             self._relire(Lacune(avant, self._dernier, saut=True))
         retenus = any(not r.saut for r in self._lacunes) and self._horloge() < self._retenir_jusqua
@@ -9798,8 +9763,16 @@ class FilTrades(Fil):
     def _solder(self) -> None:
         """Ce que la suite en cours a prouvé va avec le reste ; elle continue d'ici."""
         if self._depuis is not None and self._dernier is not None:
-            self._couverts.append((self._depuis, self._dernier.timestamp))
-            self._depuis = max(self._depuis, self._dernier.timestamp)
+            fin = max(self._depuis, self._dernier.timestamp - self._retard_ms)
+            self._couverts.append((self._depuis, fin))
+            self._depuis = fin
+
+    def _vieillir(self) -> None:
+        """Le dernier trade a-t-il l'âge de dire que plus aucun d'avant ne tarde ?"""
+        if self._rompu or self._dernier is None or self._presque_sur is None:
+            return
+        if self._dernier.timestamp - self._presque_sur.timestamp >= self.reglages.plage.grace_ms:
+            self._sur, self._presque_sur = self._presque_sur, self._dernier
 
     def _est_prouve(self, instant: int) -> bool:
         """Vrai si ce qui précède cet instant est prouvé jusqu'à lui."""
@@ -9826,8 +9799,11 @@ class FilTrades(Fil):
         return min(retenue, self._suite_d_ids.echeance(heure))
 
     async def a_bouge(self) -> bool:
-        dernier = self._dernier.timestamp if self._dernier else 0
-        return await des_trades_depuis(self.connexion, self.serie, max(dernier, self.ecoute_depuis))
+        depuis, dernier = self.ecoute_depuis, self._dernier
+        if dernier is None or dernier.id is None or dernier.timestamp < depuis:
+            return await des_trades_depuis(self.connexion, self.serie, depuis)
+        ensemble = (trade.price for trade in self._memoire.recents.values() if trade.timestamp == dernier.timestamp)
+        return await des_trades_depuis(self.connexion, self.serie, dernier.timestamp, {dernier.price, *ensemble})
 
     # --- ce qui est à relire
 
@@ -9873,11 +9849,11 @@ class FilTrades(Fil):
         """Ce qui suit le dernier trade ; None si l'écoute le dit, ou s'il est déjà à relire."""
         en_file = any(r.jusqua is None and not self._est_caduque(r) for r in self._lacunes)
         entendue = self._queue_entendue or not self._rompu
-        return None if self._dernier is None or entendue or en_file else Lacune(self._dernier, None)
+        return None if self._bord is None or entendue or en_file else Lacune(self._bord, None)
 
     def _est_caduque(self, lacune: Lacune) -> bool:
         """Vrai d'une lacune sans fin après laquelle un trade est venu : une autre la remplace, qui finit à lui."""
-        return lacune.jusqua is None and lacune.dernier is not self._dernier
+        return lacune.jusqua is None and lacune.dernier is not self._bord
 
     async def _rattraper(self) -> None:
         if queue := self._queue():
@@ -9952,7 +9928,9 @@ class FilTrades(Fil):
         if servi.precede(lacune.dernier):
             servi = lacune.dernier
         elif servi is not lacune.dernier and lacune.jusqua is None:
-            self._dernier = servi.nomme()
+            self._sur = servi.nomme()
+            if self._dernier is None or not self._sur.precede(self._dernier):
+                self._dernier = self._sur
         self._conclure(lacune, lacune.etendue(servi.timestamp)[1], trous)
         return True
 
@@ -10032,23 +10010,33 @@ def dernier_prouve(trades: Sequence[Trade], fin: int) -> Trade | None:
     return min(candidats, key=cle_de_trade, default=None)
 
 
-async def des_trades_depuis(connexion: Connexion, serie: Serie, instant: int) -> bool:
-    """Vrai si le REST connaît un trade plus récent que cet instant ; à défaut de trades, une bougie qui en a."""
+async def des_trades_depuis(
+    connexion: Connexion, serie: Serie, instant: int, dits: Collection[float] = ()
+) -> bool:
+    """Vrai si le REST connaît un trade plus récent que cet instant ; à défaut de trades, si ses bougies en ont un.
+
+    `dits` : les prix que le flux a dits à cet instant.
+    """
     try:
         bruts = await connexion.lire_trades(serie, None, {})
     except ErreurDefinitive:
-        return await _une_bougie_depuis(connexion, serie, instant)
+        return await _pas_de_calme_depuis(connexion, serie, instant, dits)
     return any((_en_instant(brut.get("timestamp")) or 0) > instant for brut in bruts)
 
 
-async def _une_bougie_depuis(connexion: Connexion, serie: Serie, instant: int) -> bool:
-    """Vrai si une minute commencée après cet instant a eu des trades (hyperliquid n'en sert pas par REST)."""
+async def _pas_de_calme_depuis(connexion: Connexion, serie: Serie, instant: int, dits: Collection[float]) -> bool:
+    """Faux si les bougies ne disent rien d'après cet instant (hyperliquid ne sert pas ses trades par REST).
+
+    De la minute de cet instant, la clôture est le prix de son dernier trade : un autre que ceux dits, et il en manque.
+    Tant qu'aucune autre n'a commencé, le même ne prouve rien : bien des trades se suivent au même prix.
+    """
     minute, heure = timeframe_de(serie.cle.exchange, "1m"), connexion.heure_ms()
-    debut = minute.avancer(instant, 1)
-    if debut > heure:
-        return False
-    lignes = await connexion.lire_bougies(serie, minute, debut, minute.avancer(heure, 1), limite=LIMITE_PAR_DEFAUT)
-    return depassee(lignes, (), debut - 1)
+    entamee = minute.plancher(instant)
+    if minute.avancer(entamee, 1) > heure:
+        return True
+    lignes = await connexion.lire_bougies(serie, minute, entamee, minute.avancer(heure, 1), limite=LIMITE_PAR_DEFAUT)
+    clotures = [ligne[4] for ligne in lignes if _en_instant(ligne[0]) == entamee]
+    return (bool(dits) and not {*clotures} & {*dits}) or depassee(lignes, (), entamee)
 
 
 # --- Tickers et carnets : des instantanés, sans histoire à relire
@@ -10119,7 +10107,7 @@ class FilInstantanes(Fil):
         if redit:
             return False  # l'écoute reprend, et rien n'a changé
         if self._contenu is None:
-            self._fin = min(self._fin or instant, instant)  # l'état que l'écoute a trouvé dure depuis qu'il est daté
+            self._fin = instant  # cet état dure depuis qu'il est daté ; avant lui, rien n'était encore abonné
         else:
             self._comparer(self._contenu, contenu)
         self._contenu, self._date = contenu, donne
@@ -10916,12 +10904,6 @@ def lire_identifiant_sql(valeur: Any) -> str:
     return str(valeur)
 
 
-def format_du_chemin(chemin: Path | None) -> str | None:
-    """Le format que dit l'extension, ou None."""
-    suffixes = sorted(EXTENSIONS, key=len, reverse=True)
-    return next((EXTENSIONS[s] for s in suffixes if chemin is not None and chemin.name.lower().endswith(s)), None)
-
-
 # Y écrire un autre format, même demandé, ferait un fichier que son nom trahit.
 EXTENSIONS_ETRANGERES = frozenset(
     (".xlsx", ".xls", ".json", ".jsonl", ".html", ".htm", ".pdf", ".zip", ".gz", ".zst", ".bz2", ".xz", ".7z", ".tar")
@@ -11053,22 +11035,6 @@ class Tache:
         if self.compression and self.compression not in permises:
             phrase = f"« {self.compression} » n'existe pas en {self.format_choisi} (choix : {', '.join(permises)})"
             yield ("compression", "format", "sortie"), phrase
-
-    def sans_objet(self) -> Iterator[tuple[str, str]]:
-        """Les options données qui ne changeront rien, et ce avec quoi elles serviraient."""
-        donnees = {champ.name for champ, _ in options_dites(self)}
-        carnet, base = self.stream == "orderbook", self.format_choisi == "sqlite"
-        for nom, sert, ou in (
-            ("duree", self.stream, "--stream"),
-            ("flush", self.stream, "--stream"),
-            ("silence", self.stream, "--stream"),
-            ("profondeur", carnet, "--stream orderbook"),
-            ("sqlite_table", base, "--format sqlite"),
-            ("sandbox", not self.hors_ligne, "un vrai exchange"),
-            ("proxy", not self.hors_ligne, "un vrai exchange"),
-        ):
-            if nom in donnees and not sert:
-                yield nom, ou
 
     def _fautes_de_donnee(self) -> Iterator[tuple[tuple[str, ...], str]]:
         if self.stream and self.donnee != "ohlcv":
@@ -11516,13 +11482,8 @@ def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env"
     """Les réglages de connexion d'une tâche ; `config` passe sous `config_ccxt`."""
     reglages = {champ.name: getattr(tache, champ.name) for champ in fields(Reglages) if hasattr(tache, champ.name)}
     reglages["config_ccxt"] = fondre_dicts(config, tache.config_ccxt)
-    if tache.hors_ligne:  # ce qui mènerait ailleurs est laissé : d'un lot, ces options valent pour le vrai exchange
-        locale = {nom: v for nom, v in tache.config_ccxt.items() if nom != "hostname" and "prox" not in nom.lower()}
-        urls = tache.config_ccxt.get("urls")
-        archives = urls.get("archives") if isinstance(urls, Mapping) else None
-        miroir = {"urls": {"archives": archives}} if str(archives).startswith("file:") else {}  # un dossier est d'ici
-        config = fondre_dicts(fondre_dicts(locale, config), miroir)
-        reglages |= {"config_ccxt": config, "sandbox": False, "proxy": None}
+    if tache.hors_ligne:
+        reglages |= annexe("hors_ligne", "--hors-ligne").reglages(tache, config)
     else:
         reglages |= {"identifiants": lire_identifiants(tache.exchange, env), "secrets": secrets_connus(env)}
     return Reglages(**reglages)
@@ -11806,7 +11767,16 @@ class Execution:
         source = self._source(serie, fiche)
         intervalles = await source.preparer()
         bilan.demande = source.demande
-        return Copie(bilan, fiche, source, intervalles)
+        return Copie(bilan, fiche, source, unir(intervalles, self._courante_laissee(fiche, intervalles)))
+
+    def _courante_laissee(self, fiche: Fiche, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
+        """La bougie courante gardée une autre fois, si ce qui est à lire la laisserait derrière, à moitié faite."""
+        dits = fiche.dits() if self.tache.type_donnee is OHLCV else []
+        if not (dits and intervalles and intervalles[-1][0] > dits[-1][1]):
+            return []
+        debut = dits[-1][1]
+        suivante = (debut, grille(fiche).avancer(debut, 1))
+        return [suivante] if self.ecrivain.lire(fiche.cle, *suivante).num_rows else []
 
     def prendre(self, copie: Copie, lot: Lot) -> None:
         """Écrit un lot, et dit où l'on en est."""
@@ -11930,12 +11900,9 @@ def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
     }
     morceaux = []
     for raison in RAISONS_PARTIELLES:
-        concernes = [t for t in trous if t.raison == raison]
-        if concernes:
-            morceaux.append(
-                f"{nombre_de(len(concernes), 'trou')} « {raison} » ({sens[raison]}), "
-                f"de {en_iso(concernes[0].debut)} à {en_iso(concernes[-1].fin)}"
-            )
+        if manquent := intervalles_de(trous, raison):
+            bornes = f"de {en_iso(manquent[0][0])} à {en_iso(manquent[-1][1])}"
+            morceaux.append(f"{nombre_de(len(manquent), 'trou')} « {raison} » ({sens[raison]}), {bornes}")
     return f"demandé de {en_iso(demande[0])} à {en_iso(demande[1])} ; il reste {' et '.join(morceaux)}"
 
 
@@ -12558,8 +12525,8 @@ def _mener(mots: Sequence[str]) -> int:
     tache, execution = lire_arguments(mots)
     installer_journal(execution.journal)
     dire_les_repetitions(mots)
-    for nom, ou in () if execution.lister or execution.verifier else tache.sans_objet():
-        journal.warning("« %s » ne sert qu'avec %s.", drapeau(nom), ou)
+    if not (execution.lister or execution.verifier) and (remarques := annexe_ou_rien("remarques")):
+        remarques.dire_les_sans_objet(tache)
     for demande, lue in ((execution.bilan, BILAN), (execution.rapport, RAPPORT)):
         if demande is not None:
             annexe(*lue)  # ce qui manquerait se dit avant de télécharger

@@ -146,6 +146,6 @@ def est_niveaux(nature: pa.DataType) -> bool:
     """Vrai d'un type dont les valeurs sont des listes de paires (prix, quantité)."""
     if not (pa.types.is_list(nature) or pa.types.is_large_list(nature)) or not pa.types.is_struct(nature.value_type):
         return False
-    champs = [nature.value_type.field(rang) for rang in range(nature.value_type.num_fields)]
+    champs = list(nature.value_type)
     # pandas les range par leur nom, avec une pyarrow d'avant la 24.
     return {champ.name for champ in champs} == {"price", "amount"} and all(est_nombre(champ.type) for champ in champs)

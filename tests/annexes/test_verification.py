@@ -397,6 +397,35 @@ def test_ce_que_le_rest_produit_est_sain(
     assert {f.name: f.read_bytes() for f in tmp_path.iterdir()} == avant
 
 
+@pytest.mark.parametrize("format_", EXTENSIONS)
+def test_une_bougie_courante_prise_dans_le_delai_de_grace_est_saine(format_: str, tmp_path: Path) -> None:
+    """Une seconde après l'heure pile, ni la bougie qui vient de finir ni la neuve n'étaient prouvées : deux fautes."""
+    sortie, pile = tmp_path / f"s{EXTENSIONS[format_]}", HEURE_BOURSE - HEURE_BOURSE % 3_600_000
+    mots = ("--timeframe", "1h", "--inclure-bougie-courante", "--date-fin", "2030-01-01")
+    bourse = Bourse(marche=marche_commun(), limites=False, maintenant_ms=pile + 1_000, acceleration=0.0)
+    with bourse.en_fil() as ouverte:
+        assert telecharger(ouverte, sortie, (pile - JOUR, pile), *mots) == 0
+        assert m.verifier(sortie).constats == []
+    assert m.lire(sortie)["timestamp"][-1].as_py().timestamp() * 1000 == pile - 3_600_000
+
+
+@pytest.mark.parametrize("format_", EXTENSIONS)
+def test_une_bougie_courante_laissee_derriere_est_relue(format_: str, tmp_path: Path) -> None:
+    """Cron, « -3h » et la courante, puis une nuit d'arrêt : la bougie d'hier restait écrite à moitié, pour toujours."""
+    sortie, mots = tmp_path / f"s{EXTENSIONS[format_]}", ("--timeframe", "1h", "--inclure-bougie-courante")
+    pile = HEURE_BOURSE - HEURE_BOURSE % 3_600_000
+    for heure in (pile + 60_000, pile + 20 * 3_600_000 + 60_000):
+        bourse = Bourse(marche=marche_commun(), limites=False, maintenant_ms=heure, acceleration=0.0)
+        with bourse.en_fil() as ouverte:
+            assert telecharger(ouverte, sortie, (heure - 3 * 3_600_000, heure + JOUR), *mots) == 0
+            assert m.verifier(sortie).constats == []
+    entiere = tmp_path / f"t{EXTENSIONS[format_]}"
+    with Bourse(marche=marche_commun(), limites=False, maintenant_ms=heure, acceleration=0.0).en_fil() as ouverte:
+        assert telecharger(ouverte, entiere, (pile - JOUR, heure + JOUR), *mots) == 0
+    toutes = {ligne["timestamp"]: ligne for ligne in m.lire(entiere).to_pylist()}
+    assert [toutes[ligne["timestamp"]] for ligne in m.lire(sortie).to_pylist()] == m.lire(sortie).to_pylist()
+
+
 @pytest.fixture
 def fixe() -> Iterator[Bourse]:
     """L'exchange embarqué, à une heure connue."""

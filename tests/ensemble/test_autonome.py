@@ -142,7 +142,7 @@ def test_copie_seul_il_reprend_son_flux_tue(seul: Path) -> None:
 def test_copie_seul_il_reprend_un_fichier_qui_a_sa_bougie_courante(seul: Path, suffixe: str) -> None:
     """Gardée sur demande, elle n'est pas comptée par la fiche : personne d'autre n'y a touché pour autant."""
     sortie = seul.with_name(f"b{suffixe}")
-    arretee = HEURE_BOURSE + 30_000
+    arretee = HEURE_BOURSE + 60_000  # 13:01:30, hors de tout délai de grâce
     with Bourse(marche=marche_commun(), limites=False, maintenant_ms=arretee, acceleration=0.0).en_fil() as bourse:
         demande = [*commande(bourse, sortie, None), "--date-debut", str(HEURE_BOURSE - HEURE)]
         seul_en_ligne(seul, [*demande, "--inclure-bougie-courante"])

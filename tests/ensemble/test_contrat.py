@@ -113,11 +113,10 @@ def test_8_1_d_un_exchange_aux_bougies_plates_une_longue_plate_ne_prouve_pas_l_a
     """Il sert la minute sans trade, plate : un quart d'heure de volume nul ne dit pas qu'il n'en a pas de ligne."""
     with servir("bittrade", vide=0.95) as simulateur:
         assert simulateur.protocole.vides == "plates"
-        with pytest.MonkeyPatch.context() as rustine:  # des pages trop courtes pour y voir une transaction
-            rustine.setattr(module, "PAGE_DE_PREUVE", 24)
-            court = lancer(simulateur, tmp_path, *bornes(63 * MINUTE, 3 * MINUTE), "--limite", "20")
+        plage = bornes(120 * MINUTE, 3 * MINUTE)
+        court = lancer(simulateur, tmp_path, *plage, "--limite", "20")  # ses pages n'y remontent pas
         assert (court.code, court.trous("sans_transaction")) == (3, [])
-        entier = lancer(simulateur, tmp_path, *bornes(63 * MINUTE, 3 * MINUTE))
+        entier = lancer(simulateur, tmp_path, *plage)
         assert (entier.code, entier.lignes) == (0, simulateur.attendu("1m", *entier.demande))
 
 

@@ -374,6 +374,21 @@ def test_un_retardataire_comble_le_saut() -> None:
     assert suite_d_ids.a(99.0).echu() is None
 
 
+def test_un_saut_comble_n_en_est_pas_un() -> None:
+    """Bitget : le plus récent d'une trame y vient d'abord ; ses identifiants se suivent pourtant."""
+    suite_d_ids = SuiteALHeure(2.0)
+    for numero in (2, 1, 6, 5, 3, 4, 8, 7):
+        suite_d_ids.noter(trade(numero, T0))
+    assert (suite_d_ids.suites, suite_d_ids.sauts) == (6, 0)
+    assert suite_d_ids.se_suivent
+    suite_d_ids.noter(trade(10, T0))
+    suite_d_ids.noter(trade(12, T0))
+    suite_d_ids.noter(trade(11, T0))
+    suite_d_ids.a(3.0).echu()
+    suite_d_ids.noter(trade(9, T0))
+    assert suite_d_ids.sauts == 2, "trop tard : le REST a été demandé"
+
+
 def test_un_saut_se_declare_meme_si_plus_rien_ne_vient() -> None:
     suite_d_ids = SuiteALHeure(2.0)
     suite_d_ids.noter(trade(1, T0))
@@ -1079,6 +1094,7 @@ def test_une_coupure_est_comblee_avant_de_rendre_la_suite() -> None:
 def ouvrir_fil_coupe(connexion: FausseConnexion, *coupures: tuple[int, int]) -> Any:
     """Un fil qui attend que soient relues ces coupures, d'un numéro à un autre, un trade par seconde."""
     fil = ouvrir_fil(m.FilTrades, connexion)
+    fil._suite_d_ids.suites = 99  # on sait déjà que ses numéros se suivent
     sans_rattrapage(fil)
     for avant, apres in coupures:
         nourrir(fil, (avant, avant * 1_000))
@@ -1556,6 +1572,72 @@ def test_un_retardataire_de_l_ecoute_d_avant_n_est_pas_la_reprise() -> None:
             rendus += ids(fil.collecter(connexion.heure))
         assert sorted(rendus) == [f"{n}-uuid" for n in range(1, 8)]
         assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("rest", [True, False], ids=["REST", "sans REST"])
+@pytest.mark.parametrize("se_suivent", [True, False], ids=["se suivent", "uuid"])
+def test_un_trade_qui_tardait_quand_le_flux_fut_coupe_est_relu_ou_en_trou(se_suivent: bool, rest: bool) -> None:
+    """Deribit : le 6 tardait derrière le 7, il est mort avec la connexion, et aucun numéro ne le dit."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        marche = [{**brut(n, T0 + n * 1_000), "id": str(n) if se_suivent else f"{n}-uuid"} for n in range(12)]
+        demandes: list[int] = []
+
+        async def lire(_serie: Any, depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+            demandes.append(((depuis or T0) - T0) // 1_000 + 1)
+            if not rest:
+                raise m.ErreurDefinitive("pas de trades par REST")
+            return [t for t in marche if (depuis or 0) <= t["timestamp"] <= connexion.heure]
+
+        connexion.__dict__["lire_trades"] = lire
+        rendus: list[str] = []
+        for numero in (1, 2, 3, 4, 5, 7, 10, 11):
+            if numero == 10:
+                assert fil.fiche.couverts[-1][1] <= T0 + 6_000, "le retard admis est de deux secondes"
+                demandes.clear()
+                fil.rompre()
+            connexion.heure = T0 + numero * 1_000
+            fil.recevoir([marche[numero]], connexion.heure)
+            await fil.rattraper()
+            rendus += ids(fil.collecter(connexion.heure))
+        assert max(demandes) == (7 if se_suivent else 5), "plus loin, là seulement où un numéro n'aurait rien dit"
+        lus = {int(ident.partition("-")[0]) for ident in rendus}
+        if rest:
+            assert lus == set(range(1, 12))
+            assert fil.fiche.trous == []
+        else:
+            assert any(trou.debut <= T0 + 6_000 < trou.fin for trou in fil.fiche.trous)
+        assert not any(debut <= T0 + n * 1_000 < fin for debut, fin in fil.fiche.couverts for n in {*range(10)} - lus)
+        demandes.clear()
+        await fil.rattraper()
+        assert demandes == [], "relu une fois"
+
+    a_la_main(essai)
+
+
+def test_un_instantane_qui_remonte_jusqu_ou_rien_ne_tardait_se_passe_du_rest() -> None:
+    """Coinbase : l'écoute neuve redit le 3, dit le 6 qui tardait derrière le 7, et rien n'est demandé."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        marche = [{**brut(n, T0 + n * 1_000), "id": f"{n}-uuid"} for n in range(12)]
+        lances = sans_rattrapage(fil)
+        rendus: list[str] = []
+        for redits in ([1], [2], [3], [4], [5], [7], range(3, 11)):
+            if len(redits) > 1:
+                fil.rompre()
+                lances.clear()
+            connexion.heure = T0 + redits[-1] * 1_000
+            fil.recevoir([marche[numero] for numero in redits], connexion.heure)
+            rendus += ids(fil.collecter(connexion.heure))
+        assert rendus == [f"{n}-uuid" for n in (1, 2, 3, 4, 5, 7, 6, 8, 9, 10)]
+        assert lances == []
+        assert fil.fiche.couverts[-1] == (T0 + 1_001, T0 + 8_000)
 
     a_la_main(essai)
 
@@ -2381,18 +2463,55 @@ def test_un_instantane_jamais_entendu_est_un_trou(classe: Any) -> None:
     a_la_main(essai)
 
 
-def test_un_ticker_ecoute_sans_coupure_est_couvert_depuis_le_debut() -> None:
+@pytest.mark.parametrize("date", [T0 + 4_000, T0 - 60_000])
+def test_un_ticker_est_couvert_depuis_la_date_du_premier_etat_entendu(date: int) -> None:
+    """Le temps d'ouvrir la connexion, et que vienne son tour de s'abonner, un état a pu passer que rien n'a dit."""
+
     async def essai() -> None:
         connexion = FausseConnexion()
         fil = ouvrir_fil(m.FilTicker, connexion)
         fil.ecouter()
         connexion.heure = T0 + 5_000
-        fil.recevoir([ticker(10.0, T0 + 5_000)], 0)
+        fil.recevoir([ticker(10.0, date)], 0)
         fil.collecter(connexion.heure)
         fil.conclut = True
         fil.rompre()
         await finir(fil)
-        assert (fil.fiche.couverts, fil.fiche.trous) == ([(T0, T0 + 5_001)], [])
+        assert (fil.fiche.couverts, fil.fiche.trous) == ([(date, date + 1)], [])
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize(("heure", "clotures", "autre_prix", "a_bouge"), [
+    (30_000, (1.0,), 0.0, True), (30_000, (), 0.0, True),  # la minute entamée ne prouve pas le calme
+    (65_000, (1.0,), 0.0, False), (125_000, (1.0, 0.0), 0.0, False),
+    (65_000, (1.0,), 0.5, True), (125_000, (1.0, 2.0), 0.0, True), (65_000, (), 0.0, True),
+])  # fmt: skip
+def test_sans_trades_en_rest_le_calme_se_prouve_par_les_minutes(
+    heure: int, clotures: tuple[float, ...], autre_prix: float, a_bouge: bool
+) -> None:
+    """hyperliquid, muet dix secondes : sa minute entamée le faisait tenir pour calme, et couvrir ce qu'il avait tu."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        fil.ecouter()
+        nourrir(fil, (1, 10_000))
+        prix = brut(1, 0)["price"]
+        connexion.heure = T0 + heure
+
+        async def refuser(*_: Any) -> list[dict[str, Any]]:
+            raise m.ErreurDefinitive("NotSupported")
+
+        connexion.lire_trades = refuser  # type: ignore[method-assign]
+
+        async def lire_les_bougies(_serie: Any, _timeframe: Any, debut: int, *_: Any, limite: int) -> list[list[float]]:
+            volumes = enumerate(clotures)
+            lues = [[T0 + rang * MINUTE, prix, prix, prix, prix + autre_prix, volume] for rang, volume in volumes]
+            return [bougie for bougie in lues if bougie[0] >= debut][:limite]
+
+        connexion.lire_bougies = lire_les_bougies
+        assert await fil.a_bouge() == a_bouge
 
     a_la_main(essai)
 

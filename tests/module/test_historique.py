@@ -34,6 +34,7 @@ from serveurs_de_bougies import (
 )
 
 import module_ccxt_fr_v2 as module
+from annexes_ccxt_fr.grappes import rapprocher
 from module_ccxt_fr_v2 import (
     A_VENIR,
     AVANT_COTATION,
@@ -59,11 +60,10 @@ from module_ccxt_fr_v2 import (
     Trou,
     borner,
     planifier,
-    rapprocher,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from module_ccxt_fr_v2 import Connexion
 
@@ -516,6 +516,18 @@ def test_le_pas_qu_un_refus_a_laisse_a_voir_est_vu_ensuite() -> None:
     asyncio.run(deux_pages())
 
 
+def historique_de(lire_bougies: Callable[..., Awaitable[list[Ligne]]], serie: Serie, plage: Plage) -> Historique:
+    """La source d'une série neuve, d'un exchange qui n'offre que son timeframe."""
+    connexion = SimpleNamespace(
+        heure_ms=lambda: MAINTENANT,
+        avance_douteuse_ms=0,
+        lire_bougies=lire_bougies,
+        timeframes_offerts=lambda _marche: {serie.timeframe.code: serie.timeframe.code},
+        fenetre_ms=lambda _timeframe, _marche: 0,
+    )
+    return Historique(cast("Connexion", connexion), serie, plage, Fiche(CLE), asyncio.Semaphore(1), 1)
+
+
 def test_une_grille_trop_ancienne_pour_etre_apprise_n_arrete_pas_la_serie() -> None:
     """D'un marché retiré, les jours d'avant la fin demandée diraient la grille : trop anciens, ils sont refusés."""
     fin = MAINTENANT - 900 * JOUR_MS
@@ -525,16 +537,8 @@ def test_une_grille_trop_ancienne_pour_etre_apprise_n_arrete_pas_la_serie() -> N
             raise HorsFenetre("trop ancien")
         return []
 
-    connexion = SimpleNamespace(
-        heure_ms=lambda: MAINTENANT,
-        avance_douteuse_ms=0,
-        lire_bougies=lire_bougies,
-        timeframes_offerts=lambda _marche: {"1d": "1d"},
-        fenetre_ms=lambda _timeframe, _marche: 0,
-    )
     serie = Serie(CLE, {}, Timeframe.lire("1d"), 100)
-    plage = Plage(fin - 30 * JOUR_MS, fin)
-    source = Historique(cast("Connexion", connexion), serie, plage, Fiche(CLE), asyncio.Semaphore(1), 1)
+    source = historique_de(lire_bougies, serie, Plage(fin - 30 * JOUR_MS, fin))
 
     async def trous() -> list[Trou]:
         return [trou async for lot in source.lots(await source.preparer()) for trou in lot.trous]
@@ -564,16 +568,8 @@ def test_un_vide_juste_avant_la_derniere_bougie_close_n_est_pas_une_queue(page: 
     async def lire_bougies(_serie: Serie, tf: Timeframe, depuis: int, fin: int, **_options: Any) -> list[Ligne]:
         return await serveur.demander(tf, depuis, fin, False)
 
-    connexion = SimpleNamespace(
-        heure_ms=lambda: MAINTENANT,
-        avance_douteuse_ms=0,
-        lire_bougies=lire_bougies,
-        timeframes_offerts=lambda _marche: {"1h": "1h"},
-        fenetre_ms=lambda _timeframe, _marche: 0,
-    )
-    plage = Plage(timeframe.avancer(debut, depart))
-    source = Historique(
-        cast("Connexion", connexion), Serie(CLE, {}, timeframe, 500), plage, Fiche(CLE), asyncio.Semaphore(1), 1
+    source = historique_de(
+        lire_bougies, Serie(CLE, {}, timeframe, 500), Plage(timeframe.avancer(debut, depart))
     )
 
     async def lots() -> list[module.Lot]:
@@ -936,6 +932,10 @@ def test_la_bougie_en_cours_se_demande() -> None:
     timeframe = Timeframe.lire("1h")
     plage = Plage(0, None, courante=True)
     assert borner(plage, timeframe, 10, MAINTENANT, Fiche(CLE))[1] == timeframe.avancer(MAINTENANT, 1)
+    # Dans son délai de grâce, celle qui vient de finir n'est pas close : c'est elle, et pas deux.
+    ouverture = timeframe.plancher(MAINTENANT)
+    assert borner(plage, timeframe, 10, ouverture + 1_999, Fiche(CLE))[1] == ouverture
+    assert borner(plage, timeframe, 10, ouverture + 2_000, Fiche(CLE))[1] == timeframe.avancer(ouverture, 1)
 
 
 def test_un_debut_que_rien_n_a_suivi_n_est_pas_demande_a_l_envers() -> None:

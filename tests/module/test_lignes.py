@@ -37,6 +37,7 @@ from module_ccxt_fr_v2 import (
     habiller,
     instants_de,
     manquants,
+    premiere_ecrite,
     regle_enfreinte,
     tabler,
 )
@@ -363,6 +364,24 @@ def test_noter_remplace_ce_qu_on_savait_point_par_point(lectures: list[tuple[lis
     while prouve and raison.get(premier - 1) == ECHEC:  # le début d'une écoute, laissé à prouver
         premier -= 1
     assert a_relire == set(range(premier, max(prouve, default=0))) - connus
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(lecture(), max_size=6), st.integers(-2, 80), st.sampled_from((0, 20_000)))
+def test_la_premiere_ecrite_est_la_premiere_de_toutes(
+    lectures: list[tuple[list[Any], list[Any]]], depuis: int, ancre: int
+) -> None:
+    """À cet instant ou après ; un intervalle, ou son reste, où ne s'ouvre aucune bougie n'en tient pas."""
+    fiche = Fiche(CLE, ancre_ms=ancre)
+    for couverts, trous in lectures:  # bornes à la demi-minute : quelques intervalles ne tiennent aucune ouverture
+        moitie = MINUTE_MS // 2
+        trous_lus = [Trou(d * moitie, f * moitie, r) for d, f, r in trous]
+        fiche.noter([(d * moitie, f * moitie) for d, f in couverts], trous_lus)
+    minute = MINUTE.ancrer(ancre)
+    instants = range(minute.plafond(0), 80 * MINUTE_MS, MINUTE_MS)
+    ecrites = [i for i in instants if any(debut <= i < fin for debut, fin in fiche.ecrits())]
+    depuis *= MINUTE_MS // 2
+    assert premiere_ecrite(fiche, depuis) == next((i for i in ecrites if i >= depuis), None)
 
 
 @settings(max_examples=100, deadline=None)
