@@ -7,6 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from annexes_ccxt_fr.place import taille_lisible
 from module_ccxt_fr_v2 import (
     CODE_ECHEC,
     CODE_SIGINT,
@@ -19,7 +20,6 @@ from module_ccxt_fr_v2 import (
     en_lisant,
     journal,
     nombre_de,
-    taille_lisible,
 )
 
 if TYPE_CHECKING:

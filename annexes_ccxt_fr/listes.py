@@ -18,6 +18,7 @@ from typing import Any
 
 from annexes_ccxt_fr.histoires import page_des_histoires
 from annexes_ccxt_fr.lecture_brute import lecteurs
+from annexes_ccxt_fr.place import taille_lisible
 from annexes_ccxt_fr.portees import portee_de
 from module_ccxt_fr_v2 import (
     CANAUX,
@@ -39,7 +40,6 @@ from module_ccxt_fr_v2 import (
     nombre_de,
     ouvrir_connexion,
     proches,
-    taille_lisible,
     unir,
 )
 

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import module_ccxt_fr_v2 as collecte
 from annexes_ccxt_fr.controle import instant_lisible
 from annexes_ccxt_fr.lecture_brute import lecteurs
+from annexes_ccxt_fr.place import taille_lisible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -379,7 +380,7 @@ def ecrire_rapport(chemin: Path, bilans: Sequence[tuple[str, Bilan]], table: str
     except collecte.ErreurCollecte as refus:
         collecte.journal.error("%s", refus.complet())
         return collecte.CODE_ECHEC
-    collecte.journal.info("Rapport : %s (%s).", chemin, collecte.taille_lisible(len(octets)))
+    collecte.journal.info("Rapport : %s (%s).", chemin, taille_lisible(len(octets)))
     return collecte.CODE_SUCCES
 
 

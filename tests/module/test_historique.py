@@ -34,6 +34,7 @@ from serveurs_de_bougies import (
 )
 
 import module_ccxt_fr_v2 as module
+from annexes_ccxt_fr.grappes import rapprocher
 from module_ccxt_fr_v2 import (
     A_VENIR,
     AVANT_COTATION,
@@ -59,7 +60,6 @@ from module_ccxt_fr_v2 import (
     Trou,
     borner,
     planifier,
-    rapprocher,
 )
 
 if TYPE_CHECKING:

@@ -1,0 +1,42 @@
+"""Dire d'une demande ce qui n'y changera rien, ou pas ce qu'on en attend : rien n'est refusé.
+
+Le module s'en passe quand il est copié seul.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from module_ccxt_fr_v2 import NatureMarche, drapeau, journal, options_dites
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from module_ccxt_fr_v2 import Reglages, Tache
+
+
+def dire_les_sans_objet(tache: Tache) -> None:
+    """Les options données qui ne changeront rien, et ce avec quoi elles serviraient."""
+    donnees = {champ.name for champ, _ in options_dites(tache)}
+    carnet, base = tache.stream == "orderbook", tache.format_choisi == "sqlite"
+    for nom, sert, ou in (
+        ("duree", tache.stream, "--stream"),
+        ("flush", tache.stream, "--stream"),
+        ("silence", tache.stream, "--stream"),
+        ("profondeur", carnet, "--stream orderbook"),
+        ("sqlite_table", base, "--format sqlite"),
+        ("sandbox", not tache.hors_ligne, "un vrai exchange"),
+        ("proxy", not tache.hors_ligne, "un vrai exchange"),
+    ):
+        if nom in donnees and not sert:
+            journal.warning("« %s » ne sert qu'avec %s.", drapeau(nom), ou)
+
+
+def dire_le_marche(symbole: str, marche: Mapping[str, Any], reglages: Reglages, *, du_genre: bool) -> None:
+    """Le marché d'un symbole complet, s'il n'est pas du genre demandé, ou n'est plus coté."""
+    if not du_genre:
+        trouve = NatureMarche(str(marche.get("type")), marche.get("subType"))
+        demande = NatureMarche(reglages.type_marche, reglages.sous_type)
+        journal.warning("« %s » est un marché %s, pas %s : le symbole l'emporte.", symbole, trouve, demande)
+    if marche.get("active") is False:
+        journal.warning("« %s » n'est plus coté sur %s : seul son passé peut être lu.", symbole, reglages.exchange)
