@@ -945,6 +945,27 @@ def test_la_minute_d_un_retardataire_perdu_n_est_ni_vide_ni_rendue(
     a_la_main(essai)
 
 
+@pytest.mark.parametrize("relisible", [True, False], ids=["REST", "sans REST"])
+@pytest.mark.parametrize("se_suivent", [True, False], ids=["se suivent", "uuid"])
+def test_la_bougie_d_un_trade_qui_tardait_quand_l_ecoute_est_morte_n_est_plus_crue(
+    se_suivent: bool, relisible: bool
+) -> None:
+    """Close par le premier trade de la minute 2, un dernier de la 1 tardait ; la mort ne se voit que bien après."""
+
+    async def essai() -> None:
+        fil = ouvrir_agregat("omettre", grace_ms=2_000, relisible=relisible)
+        sans_rattrapage(fil)
+        for numero, instant in enumerate((1_000, 50_000, 61_000, 80_000, 119_500, 120_500)):
+            fil.connexion.heure = T0 + instant
+            fil.recevoir([brut(numero, T0 + instant) | ({} if se_suivent else {"id": f"{numero}-uuid"})], T0 + instant)
+        fil.connexion.heure = T0 + 3 * MINUTE + 30_000
+        assert instants(fil.collecter(fil.connexion.heure)) == [1, 2], "close par l'horloge, personne ne l'a démentie"
+        fil.rompre()
+        assert fil.fiche.couverts == ([(T0 + MINUTE, T0 + 2 * MINUTE)] if se_suivent else [])
+
+    a_la_main(essai)
+
+
 def test_une_bougie_lue_a_peine_close_est_confirmee_meme_d_une_suite_qui_se_prouve() -> None:
     """Un REST en retard l'avait dite incomplète ; celles des trades, sans saut, n'ont rien à confirmer."""
 
@@ -2488,18 +2509,55 @@ def test_un_instantane_jamais_entendu_est_un_trou(classe: Any) -> None:
     a_la_main(essai)
 
 
-def test_un_ticker_ecoute_sans_coupure_est_couvert_depuis_le_debut() -> None:
+@pytest.mark.parametrize("date", [T0 + 4_000, T0 - 60_000])
+def test_un_ticker_est_couvert_depuis_la_date_du_premier_etat_entendu(date: int) -> None:
+    """Le temps d'ouvrir la connexion, et que vienne son tour de s'abonner, un état a pu passer que rien n'a dit."""
+
     async def essai() -> None:
         connexion = FausseConnexion()
         fil = ouvrir_fil(m.FilTicker, connexion)
         fil.ecouter()
         connexion.heure = T0 + 5_000
-        fil.recevoir([ticker(10.0, T0 + 5_000)], 0)
+        fil.recevoir([ticker(10.0, date)], 0)
         fil.collecter(connexion.heure)
         fil.conclut = True
         fil.rompre()
         await finir(fil)
-        assert (fil.fiche.couverts, fil.fiche.trous) == ([(T0, T0 + 5_001)], [])
+        assert (fil.fiche.couverts, fil.fiche.trous) == ([(date, date + 1)], [])
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize(("heure", "clotures", "autre_prix", "a_bouge"), [
+    (30_000, (1.0,), 0.0, True), (30_000, (), 0.0, True),  # la minute entamée ne prouve pas le calme
+    (65_000, (1.0,), 0.0, False), (125_000, (1.0, 0.0), 0.0, False),
+    (65_000, (1.0,), 0.5, True), (125_000, (1.0, 2.0), 0.0, True), (65_000, (), 0.0, True),
+])  # fmt: skip
+def test_sans_trades_en_rest_le_calme_se_prouve_par_les_minutes(
+    heure: int, clotures: tuple[float, ...], autre_prix: float, a_bouge: bool
+) -> None:
+    """hyperliquid, muet dix secondes : sa minute entamée le faisait tenir pour calme, et couvrir ce qu'il avait tu."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        fil.ecouter()
+        nourrir(fil, (1, 10_000))
+        prix = brut(1, 0)["price"]
+        connexion.heure = T0 + heure
+
+        async def refuser(*_: Any) -> list[dict[str, Any]]:
+            raise m.ErreurDefinitive("NotSupported")
+
+        connexion.lire_trades = refuser  # type: ignore[method-assign]
+
+        async def lire_les_bougies(_serie: Any, _timeframe: Any, debut: int, *_: Any, limite: int) -> list[list[float]]:
+            volumes = enumerate(clotures)
+            lues = [[T0 + rang * MINUTE, prix, prix, prix, prix + autre_prix, volume] for rang, volume in volumes]
+            return [bougie for bougie in lues if bougie[0] >= debut][:limite]
+
+        connexion.lire_bougies = lire_les_bougies
+        assert await fil.a_bouge() == a_bouge
 
     a_la_main(essai)
 
