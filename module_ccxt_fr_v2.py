@@ -8099,9 +8099,10 @@ class Historique:
         if grappes := annexe_ou_rien("grappes"):
             manques = grappes.d_une_histoire(manques, self.pages)
         for debut, fin in manques:
-            async for lot in self.lots_entre(debut, fin, sus, libre=libre):
-                libre = False
-                yield lot
+            async with contextlib.aclosing(self.lots_entre(debut, fin, sus, libre=libre)) as lots:
+                async for lot in lots:
+                    libre = False
+                    yield lot
 
     async def lots_entre(
         self, debut: int, fin: int, sus: Sequence[Intervalle], *, libre: bool = False
@@ -8112,10 +8113,12 @@ class Historique:
         avant = [(t.debut, t.fin) for t in self.fiche.trous if t.raison == AVANT_COTATION]
         ancien = any(su[0] <= debut for su in oter(sus, avant))  # `--relecture` part peut-être de la première écrite
         suivante = premiere_ecrite(self.fiche, fin)
-        async for morceau in lecteur.lire(debut, fin, ancien=ancien, suivante=suivante, tete_libre=libre):
-            if libre:  # sans début demandé : la demande commence où l'exchange commence
-                self.demande, libre = (morceau.couvert[0], self.demande[1]), False
-            yield self._en_lot(morceau, sus)
+        lus = lecteur.lire(debut, fin, ancien=ancien, suivante=suivante, tete_libre=libre)
+        async with contextlib.aclosing(lus) as morceaux:  # les pages encore en vol finissent avant la connexion
+            async for morceau in morceaux:
+                if libre:  # sans début demandé : la demande commence où l'exchange commence
+                    self.demande, libre = (morceau.couvert[0], self.demande[1]), False
+                yield self._en_lot(morceau, sus)
 
     async def avec_les_bords(self, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
         """Les intervalles, et les `hors_fenetre_api` que le bord du dernier dément.
