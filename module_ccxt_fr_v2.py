@@ -11098,6 +11098,9 @@ class Tache:
             yield ("timeframes", "donnee"), f"{self.donnee} {phrase}"
         if self.sortie is None:
             return
+        accolades = re.findall(r"\{(\w+)\}", self.sortie.name)  # d'un autre mot, elles sont à l'utilisateur
+        if faux := next((nom for nom in accolades if nom != "timeframe" and nom in noms_options(Tache)), None):
+            yield ("sortie",), f"« {{{faux}}} » n'y est pas remplacé : seul {{timeframe}} l'est"
         annonce, suffixe = format_du_chemin(self.sortie), self.sortie.suffix.lower()
         if annonce and self.format not in (None, annonce):
             phrase = f"« {self.sortie.name} » est un nom de {annonce}, pas de {self.format} : accordez-les"

@@ -395,6 +395,8 @@ def test_le_format_se_deduit_de_l_extension(sortie: str | None, demande: str | N
 @pytest.mark.parametrize(
     ("options", "dit"),
     [
+        ({"sortie": "{exchange}_{symbole}.csv"}, "sortie : « {exchange} » n'y est pas remplacé"),
+        ({"sortie": "a_{timeframes}.csv"}, "sortie : « {timeframes} » n'y est pas remplacé : seul {timeframe} l'est"),
         ({"sortie": "a.xlsx"}, "sortie : « .xlsx » n'est l'extension d'aucun format"),
         ({"sortie": "a.json", "format": "csv"}, "sortie : « .json » n'est l'extension d'aucun format"),
         ({"sortie": "a.csv.zst"}, "sortie : « .zst » n'est l'extension d'aucun format"),
