@@ -43,7 +43,7 @@ def dire_le_marche(symbole: str, marche: Mapping[str, Any], reglages: Reglages, 
 
 
 def dire_les_decalages(cle: CleSerie, timeframe: Timeframe, instants: Iterable[int], connu: int) -> int:
-    """L'heure où ouvrent des bougies d'une grille à minuit local, dite chaque fois qu'elle change ; rend la dernière."""
+    """L'heure où ouvrent des bougies d'une grille à minuit local, à chaque fois qu'elle change ; rend la dernière."""
     for instant in instants:
         decalage = instant - timeframe.plancher(instant)
         if decalage != connu:
