@@ -19,11 +19,14 @@ def dire_les_sans_objet(tache: Tache) -> None:
     """Les options données qui ne changeront rien, et ce avec quoi elles serviraient."""
     donnees = {champ.name for champ, _ in options_dites(tache)}
     carnet, base = tache.stream == "orderbook", tache.format_choisi == "sqlite"
+    a_un_pas = "timeframe" in tache.type_donnee.cle
     for nom, sert, ou in (
         ("duree", tache.stream, "--stream"),
         ("flush", tache.stream, "--stream"),
         ("silence", tache.stream, "--stream"),
         ("profondeur", carnet, "--stream orderbook"),
+        ("bougies_vides", tache.trades_vers_ohlcv, "--trades-vers-ohlcv"),
+        ("timeframe", a_un_pas, "des bougies ou un intérêt ouvert"),
         ("sqlite_table", base, "--format sqlite"),
         ("sandbox", not tache.hors_ligne, "un vrai exchange"),
         ("proxy", not tache.hors_ligne, "un vrai exchange"),
