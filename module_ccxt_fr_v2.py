@@ -2379,7 +2379,7 @@ class Essais:
 # écrites d'un coup), une feuille (ce que le fichier dit de lui), un journal de reprise, et, d'un flux en CSV, son bout.
 # Ce qui ne sert qu'à un fichier abîmé, ôté, étranger ou d'avant est dans les annexes `remise_en_ordre`,
 # `mises_de_cote`, `octets_douteux`, `fichiers_etrangers` et `origines` ; ce qui n'est que de la vitesse, dans `queues`
-# et `reperage`.
+# et `reperage` ; de la précaution ou du ménage, dans `place` et `menage`.
 
 pq: Any = _ModuleParesseux("pyarrow.parquet", "Lire et écrire du Parquet")
 pa_csv: Any = _ModuleParesseux("pyarrow.csv", "Lire et écrire du CSV")
@@ -8159,8 +8159,9 @@ class Historique:
         passée, ce que l'exchange n'a pas encore servi jusqu'à maintenant n'est pas un trou : rien n'en est inscrit, la
         prochaine exécution le redemandera. De ce que le fichier sait après lui, ce n'est pas une queue.
         """
-        if self.timeframe.jeu_ms:
-            self._dire_les_decalages(morceau.lignes["timestamp"].to_pylist())
+        if self.timeframe.jeu_ms and (remarques := annexe_ou_rien("remarques")):
+            instants = morceau.lignes["timestamp"].to_pylist()
+            self._decalage = remarques.dire_les_decalages(self.serie.cle, self.timeframe, instants, self._decalage)
         heure = self.connexion.heure_ms()
         close = self.timeframe.plancher(heure - self.plage.grace_ms - self.timeframe.jeu_ms)
         exigee = self.plage.exigee(heure)
@@ -8177,17 +8178,6 @@ class Historique:
         non_prouves = [(t.debut, t.fin) for t in morceau.trous if t.raison not in FAITS]
         prouves = oter([morceau.couvert], non_prouves)
         return Lot(self.serie.cle, habiller(self.serie.cle, morceau.lignes), croiser(prouves, [(0, close)]), trous)
-
-    def _dire_les_decalages(self, instants: Sequence[int]) -> None:
-        """À quelle heure ouvrent les bougies d'une grille à minuit local, chaque fois que cela change."""
-        for instant in instants:
-            decalage = instant - self.timeframe.plancher(instant)
-            if decalage != self._decalage:
-                self._decalage = decalage
-                journal.info(
-                    "%s : bougies ouvertes à %s UTC à partir de %s, gardées telles quelles.",
-                    self.serie.cle, en_iso(instant)[11:16], en_iso(instant)[:10],
-                )  # fmt: skip
 
     def _ecrits(self, sus: Sequence[Intervalle], trou: Trou) -> list[Intervalle]:
         """De ce qui est su dans ce trou, ce dont une ligne est écrite."""
@@ -11664,12 +11654,11 @@ def ouvrir_ecrivain(tache: Tache, series: Sequence[Serie], bilan: Bilan, dossier
     extension = decrit.extensions[0]
     chemin = tache.chemin or dossier / _nom_d_office(tache, series, dossier, extension)
     bilan.sortie, bilan.format = chemin, tache.format_choisi
-    compression = tache.compression or ("gzip" if chemin.suffix == ".gz" else None)
     ecrivain = decrit(
         chemin,
         type_donnee=tache.type_donnee,
         table=tache.table_choisie,
-        compression=compression,
+        compression=tache.compression,
         flux=tache.stream is not None,
         origine=tache.origine,
     )

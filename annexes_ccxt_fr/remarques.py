@@ -1,18 +1,18 @@
-"""Dire d'une demande ce qui n'y changera rien, ou pas ce qu'on en attend : rien n'est refusé.
+"""Dire d'une demande ce qui n'y changera rien, ou pas ce qu'on en attend, et où ouvrent ses bougies.
 
-Le module s'en passe quand il est copié seul.
+Rien n'est refusé, ni changé ; le module s'en passe quand il est copié seul.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from module_ccxt_fr_v2 import NatureMarche, drapeau, journal, options_dites
+from module_ccxt_fr_v2 import NatureMarche, drapeau, en_iso, journal, options_dites
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from module_ccxt_fr_v2 import Reglages, Tache
+    from module_ccxt_fr_v2 import CleSerie, Reglages, Tache, Timeframe
 
 
 def dire_les_sans_objet(tache: Tache) -> None:
@@ -43,3 +43,14 @@ def dire_le_marche(symbole: str, marche: Mapping[str, Any], reglages: Reglages, 
         journal.warning("« %s » est un marché %s, pas %s : le symbole l'emporte.", symbole, trouve, demande)
     if marche.get("active") is False:
         journal.warning("« %s » n'est plus coté sur %s : seul son passé peut être lu.", symbole, reglages.exchange)
+
+
+def dire_les_decalages(cle: CleSerie, timeframe: Timeframe, instants: Iterable[int], connu: int) -> int:
+    """L'heure où ouvrent des bougies d'une grille à minuit local, à chaque fois qu'elle change ; rend la dernière."""
+    for instant in instants:
+        decalage = instant - timeframe.plancher(instant)
+        if decalage != connu:
+            connu = decalage
+            phrase = "%s : bougies ouvertes à %s UTC à partir de %s, gardées telles quelles."
+            journal.info(phrase, cle, en_iso(instant)[11:16], en_iso(instant)[:10])
+    return connu
