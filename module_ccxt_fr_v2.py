@@ -49,6 +49,17 @@ importent ce module, qui ne les atteint que par `annexe()`, à la demande. Copi�
 
 from __future__ import annotations
 
+import signal
+import sys
+
+# Ctrl-C pendant les imports qui suivent : rien n'est à ranger, et Python n'en montrerait qu'une trace. Le programme en
+# meurt sans un mot, comme de SIGTERM, jusqu'à ce que `obtenir` les garde ; importé par un autre, il n'y touche pas.
+if (
+    sys.argv and sys.argv[0].endswith(("module_ccxt_fr_v2.py", "runner_ccxt_batch.py", "ccxt-fr", "ccxt-fr-lot"))
+    and signal.getsignal(signal.SIGINT) is signal.default_int_handler  # et non ignoré, comme d'une tâche de fond
+):  # fmt: skip
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import codecs
 import collections
 import contextlib
@@ -70,7 +81,6 @@ import os
 import re
 import stat
 import struct
-import sys
 import threading
 import time
 import warnings
@@ -301,7 +311,6 @@ if TYPE_CHECKING:
     import json
     import random
     import shutil
-    import signal
     import sqlite3
     import zlib
     from concurrent import futures
@@ -322,7 +331,6 @@ else:
     metadonnees = _ModuleParesseux("importlib.metadata")
     random = _ModuleParesseux("random")
     shutil = _ModuleParesseux("shutil")
-    signal = _ModuleParesseux("signal")
     sqlite3 = _ModuleParesseux("sqlite3")
     zlib = _ModuleParesseux("zlib")
     pa = _ModuleParesseux("pyarrow", "Mettre les lignes en table")
@@ -939,6 +947,15 @@ class Fiche:
     def ecrits(self) -> list[Intervalle]:
         """D'une série à grille, ceux dont chaque bougie est écrite."""
         return oter(self.couverts, intervalles_de(self.trous))
+
+    def tient(self, instants: pa.ChunkedArray) -> pa.Array:
+        """D'une série à grille, lesquelles de ces ouvertures ont leur bougie écrite."""
+        ouvertures = instants.cast(pa.int64()).to_pylist()
+        bornes = min(ouvertures, default=0), max(ouvertures, default=0) + 1
+        trous = intervalles_de(self.trous[voisins(self.trous, *bornes)])
+        ecrits = oter(self.couverts[voisins(self.couverts, *bornes)], trous)
+        dedans = (any(debut <= i < fin for debut, fin in ecrits[voisins(ecrits, i, i)]) for i in ouvertures)
+        return pa.array(dedans, pa.bool_())
 
     def connus(self) -> list[Intervalle]:
         """Les intervalles qu'il ne sert à rien de redemander."""
@@ -2362,7 +2379,7 @@ class Essais:
 # écrites d'un coup), une feuille (ce que le fichier dit de lui), un journal de reprise, et, d'un flux en CSV, son bout.
 # Ce qui ne sert qu'à un fichier abîmé, ôté, étranger ou d'avant est dans les annexes `remise_en_ordre`,
 # `mises_de_cote`, `octets_douteux`, `fichiers_etrangers` et `origines` ; ce qui n'est que de la vitesse, dans `queues`
-# et `reperage`.
+# et `reperage` ; de la précaution ou du ménage, dans `place` et `menage`.
 
 pq: Any = _ModuleParesseux("pyarrow.parquet", "Lire et écrire du Parquet")
 pa_csv: Any = _ModuleParesseux("pyarrow.csv", "Lire et écrire du CSV")
@@ -3673,8 +3690,9 @@ class SortieFichier(Sortie):
         with contextlib.suppress(SortieIllisible):
             if self.existe() and self.feuille.est_abimee():
                 origines |= annexe("lecture_brute", "Lire une fiche abîmée").origines_lisibles(self)
-            elif self.existe():  # un fichier qui n'en dit aucune est réel
-                origines |= {fiche.origine for fiche in self.feuille.fiches(self.feuille.lire()) or ()} or {REEL}
+            elif self.existe():  # un fichier qui n'en dit aucune est réel, s'il se lit
+                origines |= {fiche.origine for fiche in self.feuille.fiches(self.feuille.lire()) or ()}
+                origines |= {REEL} if not origines and self.reconnaitre() else set()
         return origines
 
     def voisins(self) -> tuple[Path, ...]:
@@ -5068,7 +5086,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
     **dict.fromkeys(
         ("bingx", "blockchaincom", "coinbaseexchange", "grvt", "weex"), Particularite(corrigee=("ticker",))
     ),
-    **dict.fromkeys(("luno", "upbit"), Particularite(corrigee=("trades",))),
+    "luno": Particularite(corrigee=("trades",)),
+    # Ses trades ont un identifiant sans suite, le même en REST, qui sert les deux cents derniers.
+    "upbit": Particularite(corrigee=("trades",), trades_par_page=200, trades_a_confirmer=100),
     "coinbase": Particularite(corrigee=("trades", "ticker", "orderbook")),
     "cryptocom": Particularite(corrigee=("ticker", "orderbook")),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
@@ -5101,7 +5121,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "btse": Particularite(unites={"spot": "cotation", **_contrats("cotation")}),
     "hibachi": Particularite(unites=_contrats("cotation")),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
-    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base")),
+    # Ses identifiants se suivent parmi tous les marchés d'une monnaie ; les mêmes en REST, qui en sert mille.
+    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base"), trades_a_confirmer=500),
     # La classe multiplie elle-même les trades par la taille du contrat. Son carnet part de cinquante niveaux, le plus
     # que le REST serve d'un contrat.
     "xt": Particularite(trades_en_contrats=False, carnet_partiel=50, niveaux_de_l_instantane=500),
@@ -6199,6 +6220,11 @@ class Question(NamedTuple):
     debut: int
     fin: int
 
+    @classmethod
+    def autour(cls, instant: int, timeframe: Timeframe, depart: int, arrivee: int) -> Question:
+        """Celle qui va de la bougie de rang `depart`, depuis celle de l'instant, à celle de rang `arrivee`, exclue."""
+        return cls(timeframe, timeframe.avancer(instant, depart), timeframe.avancer(instant, arrivee))
+
 
 class Reponse(NamedTuple):
     """Ce qu'un juge voit d'une page : ce qui était demandé, et ce qui fut rendu, fenêtre comprise ou non."""
@@ -6210,6 +6236,11 @@ class Reponse(NamedTuple):
     de_la_serie: bool  # du timeframe demandé, dont les lignes s'écrivent
     ancree: bool = False  # elle va jusqu'à maintenant : un exchange qui rend toujours ses dernières rendrait la même
     refusee: bool = False  # « trop ancien » ; d'un timeframe long, toute erreur
+
+    @property
+    def code(self) -> str:
+        """Son timeframe, sur quelque grille qu'elle soit posée."""
+        return self.question.timeframe.code
 
     @property
     def se_tait(self) -> bool:
@@ -7172,10 +7203,10 @@ def attentes_d_abonnement(propre: Particularite, symboles: Iterable[str], *, gro
 # L'intervalle demandé, moins ce qui est déjà prouvé, est lu par fenêtres d'une page ; une réponse vide ne prouve rien,
 # si souvent qu'elle revienne. Trois pièces, dont chacune n'emploie que les précédentes, et les pages de § 7 :
 #
-#   juger     du calcul pur : ce que des réponses prouvent de chaque bougie absente d'un `Manque`
-#   Enquete   un `Manque`, les réponses qu'on en tient, celles qu'il reste à demander, chacune une fois : l'encadrer
-#             (lui, puis ses bords, puis des timeframes plus longs) ; ou chercher une première ligne, celle du marché ou
-#             celle qui suit un vide, du plus long timeframe au nôtre
+#   Dossier   du calcul pur : un `Manque`, et ce que des réponses prouvent de chaque bougie qui y est absente
+#   Enquete   ce qu'il reste à demander, chaque question une fois : encadrer le manque (lui, puis ses bords, puis des
+#             timeframes plus longs) ; ou chercher une première ligne, celle du marché ou celle qui suit un vide, du
+#             plus long timeframe au nôtre
 #   Lecteur   les fenêtres, à plusieurs, rendues dans l'ordre ; après un vide, l'enquête dit où reprendre
 
 EN_VOL = 32  # pages demandées à la fois : à 100 ms de latence, la fenêtre de binance se prend sans attendre
@@ -7212,211 +7243,243 @@ class Manque(NamedTuple):
     ancien: bool
 
 
-def voisines(manque: Manque, reponses: Iterable[Reponse]) -> tuple[int | None, int | None]:
-    """Les lignes connues les plus proches d'un manque, celles que les réponses rendent hors de lui comprises."""
-    avant = [i for i in (manque.gauche,) if i is not None and i < manque.debut]
-    apres = [i for i in (manque.droite,) if i is not None and i >= manque.fin]
-    for instants in (r.instants for r in reponses if r.de_la_serie):
-        dernier, premier = (bisect.bisect_left(instants, borne) for borne in (manque.debut, manque.fin))
-        avant += instants[dernier - 1 : dernier] if dernier else []
-        apres += instants[premier : premier + 1]
-    return max(avant, default=None), min(apres, default=None)
+class Dossier:
+    """Un manque, les réponses qui en parlent, et ce qu'elles en prouvent : du calcul pur.
 
-
-def precede(manque: Manque, reponses: Sequence[Reponse]) -> bool:
-    """Vrai si quelque chose, écrit ou rendu, précède ce manque."""
-    vives = (cloture for r in reponses for _, cloture in r.vives)
-    return manque.ancien or manque.gauche is not None or any(cloture <= manque.debut for cloture in vives)
-
-
-def juger(
-    manque: Manque,
-    reponses: Sequence[Reponse],
-    conduite: Conduite,
-    *,
-    longues: Sequence[Timeframe] = (),
-    au_bout: bool = False,
-) -> list[Trou]:
-    """Pourquoi chaque bougie d'un manque est absente.
-
-    `conduite` : si l'exchange obéit, ce que tait à coup sûr une réponse muette, ce qui encadre un vide. `longues` : les
-    timeframes plus longs, croissants, qui témoignent d'une cotation. `au_bout` : seule la bougie en cours peut suivre.
-
-    | vu                                                                                  | dit                |
-    |-------------------------------------------------------------------------------------|--------------------|
-    | la première bougie connue du marché, qu'une réponse rend, non ancrée à maintenant,  | `avant_cotation`,  |
-    | et assez de silence avant elle ; les bords de ce qui est demandé sont suivis        | jusqu'à elle       |
-    | refus « trop ancien »                                                               | `hors_fenetre_api` |
-    | une réponse rend des bougies avant et après le vide, et rien dedans ; le silence    | `sans_transaction` |
-    | qui le prolonge jusqu'à une voisine                                                 |                    |
-    | une ligne « pas de transaction »                                                    | `sans_transaction` |
-    | une ligne impossible, un vide que rien n'encadre                                    | `echec`            |
-    | une queue : rien ne la suit, que la bougie en cours                                 | `a_venir`          |
-    | une tête : rien de plus ancien n'a jamais été servi                                 | `hors_fenetre_api` |
-
-    Une réponse qui tait une ligne connue n'est témoin de rien ; muette, elle récuse tous les silences de son timeframe.
+    De `pages`, rien que ce qui est su de l'exchange : sa conduite, ses timeframes plus longs, ce qui va à maintenant.
     """
-    gauche, droite = voisines(manque, reponses)
-    connues = [c for c in (gauche, droite) if c is not None]
-    honnetes = [r for r in reponses if not any(map(r.tait, connues))]
-    menteurs = {r.question.timeframe.code for r in reponses if not r.instants and any(map(r.tait, connues))}
-    temoins = [r for r in honnetes if not (r.se_tait and r.question.timeframe.code in menteurs)]
-    # Qui ne suit peut-être rien de ce qu'on demande tait ce qu'il ne rend pas : ancrée à maintenant, ou d'ailleurs que
-    # de sa fenêtre, une réponse n'est alors muette sur rien.
-    muets = [r for r in temoins if conduite.obeit or not (r.ancree or (r.se_tait and r.instants))]
-    vides = silences(muets, gauche, droite, conduite.tue)
-    # Une bougie vivante, ou une ligne, au milieu d'un silence le dément.
-    vives = [*((c, c + 1) for c in connues), *(vive for r in temoins for vive in r.vives)]
-    vides = unir(v for v in vides if not any(v[0] <= ouverture and cloture <= v[1] for ouverture, cloture in vives))
-    en_tete = gauche is None and not manque.ancien
-    suivent = any(ouverture >= manque.debut for r in reponses for ouverture, _ in r.vives)
-    est_une_queue = (au_bout or (droite is None and not suivent)) and precede(manque, reponses)
-    siennes = [r for r in reponses if r.de_la_serie]
-    impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
-    longs = silences([r for r in muets if not r.de_la_serie], None, droite, conduite.tue) if en_tete else []
-    # Muette un jour, la série a peut-être une bougie plate là où ce témoin en rend (bitstamp, bitbank).
-    encadrent = temoins if droite is not None else [r for r in temoins if len(r.vives) == len(r.instants)]
-    cote = en_tete and conduite.obeit and droite is not None and _commence(droite, reponses, vides, longs, longues)
-    reste = [(manque.debut, manque.fin)]
-    trous: list[Trou] = []
-    for raison, intervalles in (
-        (ECHEC, impossibles),
-        (AVANT_COTATION, reste if cote else []),
-        (HORS_FENETRE_API, [r.question[1:] for r in siennes if r.refusee]),
-        # Avant la première qui nous fut jamais servie, un silence est peut-être la fin de ce que l'exchange garde.
-        (SANS_TRANSACTION, _encadres(encadrent, [] if en_tete else vides, conduite.cadre)),
-        (A_VENIR, reste if est_une_queue else []),
-        (HORS_FENETRE_API if en_tete else ECHEC, reste),
-    ):
-        trous += [Trou(*i, raison) for i in croiser(reste, intervalles)]
-        reste = oter(reste, intervalles)
-    return sorted(trous)
 
+    def __init__(self, pages: Pages, manque: Manque, reponses: Iterable[Reponse] = ()) -> None:
+        self.pages, self.pas, self.conduite, self.manque = pages, pages.timeframe, pages.conduite, manque
+        self.reponses: list[Reponse] = [*reponses]
 
-def silences(
-    temoins: Sequence[Reponse], gauche: int | None, droite: int | None, tue: Callable[[Reponse], Intervalle]
-) -> list[Intervalle]:
-    """Ce qui suit la voisine de gauche, ou précède celle de droite, et où l'exchange se tait.
+    @property
+    def voisines(self) -> tuple[int | None, int | None]:
+        """Les lignes connues les plus proches du manque, celles que les réponses rendent hors de lui comprises."""
+        manque = self.manque
+        avant = [i for i in (manque.gauche,) if i is not None and i < manque.debut]
+        apres = [i for i in (manque.droite,) if i is not None and i >= manque.fin]
+        for instants in (r.instants for r in self.reponses if r.de_la_serie):
+            dernier, premier = (bisect.bisect_left(instants, borne) for borne in (manque.debut, manque.fin))
+            avant += instants[dernier - 1 : dernier] if dernier else []
+            apres += instants[premier : premier + 1]
+        return max(avant, default=None), min(apres, default=None)
 
-    Il y faut deux réponses d'un même timeframe, qui ne peuvent mentir de la même façon. L'une rend la bougie de la
-    voisine, à son bord : la dernière ; ou la première, serrée sur elle (une page plafonnée n'aurait pas gardé sa tête).
-    L'autre, qui part juste là, ou y finit, ne rend rien : une page plafonnée, ou coupée, rendrait quelque chose.
-    Des muettes se prolongent bout à bout : bitget n'a que trois mois par page. Un `since` qui ne rend pas la bougie qui
-    y ouvre n'a rien demandé d'elle, ni une fin comptée sur les clôtures, exclue, de la dernière.
-    """
-    muettes: dict[str, list[Intervalle]] = collections.defaultdict(list)
-    for muette in (r for r in temoins if r.se_tait):
-        muettes[muette.question.timeframe.code].append(tue(muette))
-    vides: list[Intervalle] = []
-    for reponse in (r for r in temoins if r.vives):
-        (premiere, cloture), (ouverture, derniere) = reponse.vives[0], reponse.vives[-1]
-        timeframe, debut, fin = reponse.question
-        tues = unir(muettes[timeframe.code])
-        if gauche is not None and ouverture <= gauche < derniere < fin:
-            vides += [(derniere, f) for d, f in tues if d <= derniere < f]
-        serree = debut < premiere < fin <= timeframe.avancer(premiere, MARGE + 1)
-        if droite is not None and premiere <= droite < cloture and serree:
-            vides += [(d, premiere) for d, f in tues if d <= timeframe.avancer(debut, 1) and premiere <= f]
-    return vides
+    @property
+    def vives(self) -> list[Intervalle]:
+        """Les bougies vivantes de toute réponse, de tout timeframe."""
+        return [vive for reponse in self.reponses for vive in reponse.vives]
 
+    @property
+    def en_tete(self) -> bool:
+        """Vrai si rien de connu, d'aucun timeframe, ne précède le manque."""
+        manque = self.manque
+        return not (manque.ancien or manque.gauche is not None or any(v[1] <= manque.debut for v in self.vives))
 
-def _encadres(
-    temoins: Sequence[Reponse], vides: Sequence[Intervalle], cadre: Callable[[Reponse], list[Intervalle]]
-) -> list[Intervalle]:
-    """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues."""
-    cadres: list[Intervalle] = []
-    for reponse in temoins:
-        cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(cadre(reponse))]
-        if reponse.de_la_serie:
-            cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
-    cadres = unir(cadres)
-    return unir(cadres, (v for v in vides if any(c[0] <= v[1] and v[0] <= c[1] for c in cadres)))
+    @property
+    def est_une_queue(self) -> bool:
+        """Vrai d'un manque qui va à maintenant, après autre chose : aucune question n'encadrerait rien."""
+        return self.pages.va_a_maintenant(self.manque.fin) and not self.en_tete
 
+    @property
+    def trouvee(self) -> Reponse | None:
+        """La première réponse qui rend une ligne du manque."""
+        return next((r for r in self.reponses if r.rend(self.manque.debut, self.manque.fin)), None)
 
-def _commence(
-    droite: int,
-    reponses: Sequence[Reponse],
-    vides: Sequence[Intervalle],
-    longs: Sequence[Intervalle],
-    longues: Sequence[Timeframe],
-) -> bool:
-    """Vrai si le marché commence à cette ligne : rendue sans que sa page aille à maintenant, et un silence avant elle.
+    def commencent(self, ligne: int) -> bool:
+        """Vrai si une page de la série, qui ne va pas à maintenant, commence à cette ligne."""
+        return any(r.de_la_serie and not r.ancree and r.instants[:1] == [ligne] for r in self.reponses)
 
-    Il remonte, d'un timeframe à l'autre, à si loin qu'aucun marché n'existait, ou ne s'est tu si longtemps. Un long
-    remonte parfois plus loin que le nôtre (hyperliquid) : le plus court dit si le marché vivait déjà. Et le silence des
-    `longs`, s'il en répond, doit remonter autant : qui n'a que ses dernières bougies (htx : 2 000) en a là d'anciennes.
-    """
-    ouvertes = [v[0] for r in reponses for v in r.vives if not r.de_la_serie and v[0] <= droite < v[1]]
-    repondent = {r.question.timeframe.code for r in reponses if not r.refusee}
-    muettes = repondent - {r.question.timeframe.code for r in reponses if r.vives}
-    temoin_long = any(t.code not in muettes for t in longues)
-    doute_ms = longues[0].pas_ms if longues else math.inf
-    loin = max(PREMIER_MARCHE_MS, droite - SILENCE_MS)
-    return (
-        commencent(droite, reponses)
-        and not _oublient(droite, reponses)
-        and droite - max(ouvertes, default=droite) <= doute_ms
-        and any(debut <= loin and droite <= fin for debut, fin in vides)
-        and (not temoin_long or any(debut <= loin for debut, _ in longs))
-    )
+    def juger(self) -> list[Trou]:
+        """Pourquoi chaque bougie du manque est absente.
 
+        | vu                                                                                  | dit                |
+        |-------------------------------------------------------------------------------------|--------------------|
+        | la première bougie connue du marché, qu'une réponse rend, non ancrée à maintenant,  | `avant_cotation`,  |
+        | et assez de silence avant elle ; les bords de ce qui est demandé sont suivis        | jusqu'à elle       |
+        | refus « trop ancien »                                                               | `hors_fenetre_api` |
+        | une réponse rend des bougies avant et après le vide, et rien dedans ; le silence    | `sans_transaction` |
+        | qui le prolonge jusqu'à une voisine                                                 |                    |
+        | une ligne « pas de transaction »                                                    | `sans_transaction` |
+        | une ligne impossible, un vide que rien n'encadre                                    | `echec`            |
+        | une queue : rien ne la suit, que la bougie en cours                                 | `a_venir`          |
+        | une tête : rien de plus ancien n'a jamais été servi                                 | `hors_fenetre_api` |
 
-def _oublient(droite: int, reponses: Iterable[Reponse]) -> bool:
-    """Vrai si un timeframe long, demandé d'avant cette ligne, ne vit qu'après la bougie où elle est.
+        Une réponse qui tait une ligne connue n'est témoin de rien ; muette, elle récuse tous les silences de son
+        timeframe.
+        """
+        manque, reponses, conduite, (gauche, droite) = self.manque, self.reponses, self.conduite, self.voisines
+        connues = [c for c in (gauche, droite) if c is not None]
+        honnetes = [r for r in reponses if not any(map(r.tait, connues))]
+        menteurs = {r.code for r in reponses if not r.instants and any(map(r.tait, connues))}
+        temoins = [r for r in honnetes if not (r.se_tait and r.code in menteurs)]
+        # Qui ne suit peut-être rien de ce qu'on demande tait ce qu'il ne rend pas : ancrée à maintenant, ou d'ailleurs
+        # que de sa fenêtre, une réponse n'est alors muette sur rien.
+        muets = [r for r in temoins if conduite.obeit or not (r.ancree or (r.se_tait and r.instants))]
+        # Une bougie vivante, ou une ligne, au milieu d'un silence le dément.
+        vives = [*((c, c + 1) for c in connues), *(vive for r in temoins for vive in r.vives)]
+        vides = unir(v for v in self._silences(muets) if not any(v[0] <= o and c <= v[1] for o, c in vives))
+        rien_avant = gauche is None and not manque.ancien
+        suivie = droite is not None or any(ouverture >= manque.debut for ouverture, _ in self.vives)
+        siennes = [r for r in reponses if r.de_la_serie]
+        impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
+        # Muette un jour, la série a peut-être une bougie plate là où ce témoin en rend (bitstamp, bitbank).
+        encadrent = temoins if droite is not None else [r for r in temoins if len(r.vives) == len(r.instants)]
+        longs = self._silences([r for r in muets if not r.de_la_serie]) if rien_avant else []
+        cote = rien_avant and conduite.obeit and droite is not None and self._commence(droite, vides, longs)
+        reste = [(manque.debut, manque.fin)]
+        trous: list[Trou] = []
+        for raison, intervalles in (
+            (ECHEC, impossibles),
+            (AVANT_COTATION, reste if cote else []),
+            (HORS_FENETRE_API, [r.question[1:] for r in siennes if r.refusee]),
+            # Avant la première qui nous fut jamais servie, un silence est peut-être la fin de ce que l'exchange garde.
+            (SANS_TRANSACTION, self._encadres(encadrent, [] if rien_avant else vides)),
+            (A_VENIR, reste if self.est_une_queue or not (suivie or self.en_tete) else []),
+            (HORS_FENETRE_API if rien_avant else ECHEC, reste),
+        ):
+            trous += [Trou(*i, raison) for i in croiser(reste, intervalles)]
+            reste = oter(reste, intervalles)
+        return sorted(trous)
 
-    L'exchange garde tant de jours, de tout : la plus ancienne bougie d'un timeframe y est celle d'un autre par hasard.
-    """
-    apres, dedans = set[str](), set[str]()
-    for (timeframe, debut, fin), vives in ((r.question, r.vives) for r in reponses if r.vives and not r.de_la_serie):
-        if any(ouverture <= droite < cloture for ouverture, cloture in vives):
-            dedans.add(timeframe.code)
-        elif debut < timeframe.plancher(droite) < fin and droite < vives[0][0]:
-            apres.add(timeframe.code)
-    return bool(apres - dedans)
+    def _silences(self, temoins: Sequence[Reponse]) -> list[Intervalle]:
+        """Ce qui suit la voisine de gauche, ou précède celle de droite, et où l'exchange se tait.
 
+        Il y faut deux réponses d'un même timeframe, qui ne peuvent mentir de la même façon. L'une rend la bougie de la
+        voisine, à son bord : la dernière ; ou la première, serrée sur elle (une page plafonnée n'aurait pas gardé sa
+        tête). L'autre, qui part juste là, ou y finit, ne rend rien : une page plafonnée, ou coupée, rendrait quelque
+        chose. Des muettes se prolongent bout à bout : bitget n'a que trois mois par page. Un `since` qui ne rend pas la
+        bougie qui y ouvre n'a rien demandé d'elle, ni une fin comptée sur les clôtures, exclue, de la dernière.
+        """
+        muettes: dict[str, list[Intervalle]] = collections.defaultdict(list)
+        for muette in (r for r in temoins if r.se_tait):
+            muettes[muette.code].append(self.conduite.tue(muette))
+        vides: list[Intervalle] = []
+        gauche, droite = self.voisines
+        for reponse in (r for r in temoins if r.vives):
+            (premiere, cloture), (ouverture, derniere) = reponse.vives[0], reponse.vives[-1]
+            timeframe, debut, fin = reponse.question
+            tues = unir(muettes[reponse.code])
+            if gauche is not None and ouverture <= gauche < derniere < fin:
+                vides += [(derniere, f) for d, f in tues if d <= derniere < f]
+            serree = debut < premiere < fin <= timeframe.avancer(premiere, MARGE + 1)
+            if droite is not None and premiere <= droite < cloture and serree:
+                vides += [(d, premiere) for d, f in tues if d <= timeframe.avancer(debut, 1) and premiere <= f]
+        return vides
 
-def commencent(ligne: int, reponses: Iterable[Reponse]) -> bool:
-    """Vrai si une page de la série, qui ne va pas à maintenant, commence à cette ligne."""
-    return any(r.de_la_serie and not r.ancree and r.instants[:1] == [ligne] for r in reponses)
+    def _encadres(self, temoins: Sequence[Reponse], vides: Sequence[Intervalle]) -> list[Intervalle]:
+        """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines."""
+        cadres: list[Intervalle] = []
+        for reponse in temoins:
+            cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(self.conduite.cadre(reponse))]
+            if reponse.de_la_serie:
+                cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
+        cadres = unir(cadres)
+        return unir(cadres, (v for v in vides if any(c[0] <= v[1] and v[0] <= c[1] for c in cadres)))
+
+    def _commence(self, droite: int, vides: Sequence[Intervalle], longs: Sequence[Intervalle]) -> bool:
+        """Vrai si le marché commence à cette ligne : une page rendue sans aller à maintenant, et un silence avant elle.
+
+        Il remonte, d'un timeframe à l'autre, à si loin qu'aucun marché n'existait, ou ne s'est tu si longtemps. Un long
+        remonte parfois plus loin que le nôtre (hyperliquid) : le plus court dit si le marché vivait déjà. Et le silence
+        des `longs`, s'il en répond, doit remonter autant : qui n'a que ses dernières bougies (htx : 2 000) en a là
+        d'anciennes. Aucun, demandé d'avant elle, ne doit vivre qu'après la bougie où elle est : d'un exchange qui garde
+        tant de jours, de tout, la plus ancienne bougie d'un timeframe est celle d'un autre par hasard.
+        """
+        longues, reponses = self.pages.longues, self.reponses
+        vivent = [r for r in reponses if r.vives and not r.de_la_serie]
+        autour = [(r.code, vive[0]) for r in vivent for vive in r.vives if vive[0] <= droite < vive[1]]
+        oublient = {
+            r.code for r in vivent
+            if droite < r.vives[0][0] and r.question.debut < r.question.timeframe.plancher(droite) < r.question.fin
+        } - dict(autour).keys()  # fmt: skip
+        muettes = {r.code for r in reponses if not r.refusee} - {r.code for r in reponses if r.vives}
+        temoin_long = any(t.code not in muettes for t in longues)
+        doute_ms = longues[0].pas_ms if longues else math.inf
+        loin = max(PREMIER_MARCHE_MS, droite - SILENCE_MS)
+        return (
+            self.commencent(droite)
+            and not oublient
+            and droite - max((ouverture for _, ouverture in autour), default=droite) <= doute_ms
+            and any(debut <= loin and droite <= fin for debut, fin in vides)
+            and (not temoin_long or any(debut <= loin for debut, _ in longs))
+        )
+
+    def deplier(self, page: Reponse) -> tuple[pa.Table, list[Trou], list[Manque]]:
+        """Ce qu'une page de la série dit du manque : ses lignes, les vides qu'elle encadre, ce qui reste suspect."""
+        manque, pas, cadre = self.manque, page.question.timeframe, self.conduite.cadre(page)
+        lignes = entre(page.page.lignes, manque.debut, manque.fin)
+        instants = lignes["timestamp"].to_pylist()
+        connues = [c for c in (manque.gauche, manque.droite) if c is not None]
+        temoin = bool(cadre) and not any(map(page.tait, connues))
+        trous: list[Trou] = []
+        restes: list[Manque] = []
+        for debut, fin in manquants(instants, pas, manque.debut, manque.fin):
+            if temoin and cadre[0][0] < debut and cadre[-1][0] >= fin:
+                echecs = [(i, pas.avancer(i, 1)) for i in page.page.impossibles if debut <= i < fin]
+                trous += [Trou(*i, ECHEC) for i in unir(echecs)]
+                trous += [Trou(*i, SANS_TRANSACTION) for i in oter([(debut, fin)], echecs)]
+                continue
+            rang = bisect.bisect_left(instants, debut)
+            gauche = instants[rang - 1] if rang else manque.gauche
+            droite = instants[rang] if rang < len(instants) else manque.droite
+            restes.append(Manque(debut, fin, gauche, droite, manque.ancien))
+        return lignes, trous, restes
 
 
 # --- L'enquête : les questions qu'un manque laisse à poser, de la plus simple à la plus lointaine ---
 
-Demarche: TypeAlias = Generator[Question, Reponse, None]
-"""Des questions, l'une après l'autre ; chacune reçoit sa réponse."""
+Demarche: TypeAlias = Generator[Question, Reponse, T]
+"""Des questions, l'une après l'autre ; chacune reçoit sa réponse ; la fin dit ce qui fut trouvé."""
 
 
-class Enquete:
-    """Un manque, les réponses qu'on en tient, et ce qu'il reste à demander : rien de ce dont une réponse est tenue.
+class Enquete(Dossier):
+    """Un dossier, et ce qu'il reste à demander : rien de ce dont une réponse est tenue.
 
     Une fenêtre refusée trop longue laisse une réponse à sa partie lue ; son reste est redemandé, plus court.
     """
 
-    def __init__(self, pages: Pages, manque: Manque, reponses: Sequence[Reponse] = ()) -> None:
-        self.pages, self.manque, self.posees = pages, manque, 0
-        self._dementie = False  # une réponse muette ne l'était plus, redemandée
-        self.reponses: list[Reponse] = [*reponses]
+    posees = 0
+    _dementie = False  # une réponse muette ne l'était plus, redemandée
 
     async def mener(self) -> tuple[Reponse | None, list[Trou]]:
         """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
-        await self._suivre(self.questions(), self._sait)
-        if self._trouvee is None and not (self._figee or self._est_une_queue):
-            limite = self.posees + QUESTIONS_DE_PLUS
-            await self._suivre(self._ou_il_vit(), lambda: self._trouvee is not None or self.posees >= limite)
+        await self.suivre(self.questions(), QUESTIONS_MAX, lambda: self._sait(QUESTIONS_DE_QUEUE))
+        if not self._sait():
+            await self.suivre(self._ou_il_vit(), QUESTIONS_DE_PLUS, lambda: self.trouvee is not None)
         if self._est_cotee():
             await self._confirmer_les_silences()
-        return self._trouvee, [] if self._trouvee else self.juger()
+        return self.trouvee, [] if self.trouvee else self.juger()
 
-    async def ou_reprendre(self, depuis: int) -> Intervalle | None:
-        """Où s'ouvre la première ligne d'après `depuis`, dont rien n'est encore connu ; None si rien ne le dit."""
-        limite = self.posees + QUESTIONS_MAX
-        return await self._suivre(self._reprise(depuis), lambda: self.posees >= limite)
+    async def resoudre(self, page: Reponse | None = None) -> Morceau:
+        """Le manque, dont `page` rend peut-être des lignes : de chaque bougie, une ligne, ou son absence jugée.
+
+        Chaque tour trouve une ligne, ou clôt un manque.
+        """
+        connues = [*self.reponses, page] if page else self.reponses
+        lignes, trous, restes = self.deplier(page) if page else (page_vide().lignes, [], [self.manque])
+        tables, a_voir = [lignes], [Enquete(self.pages, reste, connues) for reste in restes]
+        while a_voir:
+            enquete = a_voir.pop(0)
+            trouvee, juges = await enquete.mener()
+            trous += juges
+            if trouvee is not None:
+                lignes, constates, restes = enquete.deplier(trouvee)
+                tables.append(lignes)
+                trous += constates
+                # Une page qui mentait d'un manque n'est pas témoin du suivant.
+                a_voir[:0] = [Enquete(self.pages, reste, [*connues, trouvee]) for reste in restes]
+        if len(tables) > 1:
+            lignes = pa.concat_tables(tables).sort_by("timestamp")
+            if connues:
+                self.pages.noter_plafond(connues[-1])
+        return Morceau(lignes, self.manque[:2], sorted(trous))
 
     async def demander(self, question: Question) -> Reponse:
         """La réponse à une question ; posée si on ne la tient pas, et gardée."""
         question = self.pages.borner(question)
         for tenue in self.reponses[::-1]:
-            if (tenue.question.timeframe.code, tenue.question[1:]) == (question.timeframe.code, question[1:]):
+            if (tenue.code, tenue.question[1:]) == (question.timeframe.code, question[1:]):
                 return tenue
         reponse = await self._poser(question)
         connue = any(c is not None and question.debut < c < question.fin for c in self.voisines)
@@ -7444,85 +7507,55 @@ class Enquete:
         self.reponses.append(reponse)
         return reponse
 
-    async def _suivre(self, demarche: Generator[Question, Reponse, T], assez: Callable[[], bool]) -> T | None:
-        """Pose les questions d'une démarche jusqu'à sa fin, qui dit ce qu'elle a trouvé, ou jusqu'à en savoir assez."""
+    async def suivre(self, demarche: Demarche[T], permises: int, assez: Callable[[], bool] = lambda: False) -> T | None:
+        """Pose tant de questions d'une démarche, au plus : jusqu'à sa fin, ou jusqu'à en savoir assez."""
+        limite = self.posees + permises
         try:
             question = next(demarche)
-            while not assez():
+            while self.posees < limite and not assez():
                 question = demarche.send(await self.demander(question))
         except StopIteration as fin:
             return fin.value  # type: ignore[no-any-return]
         return None
 
-    # --- ce qu'on sait
-
-    @property
-    def voisines(self) -> tuple[int | None, int | None]:
-        """Les lignes connues les plus proches."""
-        return voisines(self.manque, self.reponses)
-
-    @property
-    def en_tete(self) -> bool:
-        """Vrai si rien de connu, d'aucun timeframe, ne précède le manque."""
-        return not precede(self.manque, self.reponses)
-
-    def juger(self) -> list[Trou]:
-        """Ce que prouvent les réponses qu'on tient."""
-        au_bout = self.pages.va_a_maintenant(self.manque.fin)
-        longues, conduite = self.pages.longues, self.pages.conduite
-        return juger(self.manque, self.reponses, conduite, longues=longues, au_bout=au_bout)
-
     def _est_cotee(self) -> bool:
         return any(trou.raison == AVANT_COTATION for trou in self.juger())
 
-    def _sait(self) -> bool:
-        """Vrai si une ligne est trouvée, si tout est prouvé, ou s'il est vain d'insister."""
-        permises = QUESTIONS_DE_QUEUE if self._est_une_queue else QUESTIONS_MAX
-        if self._figee or self._trouvee is not None or self.posees >= permises:
+    def _sait(self, de_queue: int = 0) -> bool:
+        """Vrai si une ligne est trouvée, si tout est prouvé, ou s'il est vain d'insister.
+
+        D'une queue, passé tant de questions ; ou si, quoi qu'on demande, les mêmes dernières reviennent.
+        """
+        vain = self.conduite.est_figee and self.manque.gauche is None
+        if vain or self.trouvee is not None or (self.est_une_queue and self.posees >= de_queue):
             return True
         return all(trou.raison in FAITS for trou in self.juger())
-
-    @property
-    def _trouvee(self) -> Reponse | None:
-        """La première réponse qui rend une ligne du manque."""
-        return next((r for r in self.reponses if r.rend(self.manque.debut, self.manque.fin)), None)
-
-    @property
-    def _est_une_queue(self) -> bool:
-        """Vrai d'un manque qui va à maintenant, après autre chose : aucune question n'encadrerait rien."""
-        return self.pages.va_a_maintenant(self.manque.fin) and not self.en_tete
-
-    @property
-    def _figee(self) -> bool:
-        """Vrai s'il est vain d'insister : quoi qu'on demande, les mêmes dernières reviennent."""
-        return self.pages.conduite.est_figee and self.manque.gauche is None
 
     def _vit(self, question: Question) -> bool:
         """Vrai si une bougie rendue est tout entière dans ce qu'une question demande."""
         _, debut, fin = question
-        vives = (vive for r in self.reponses for vive in r.vives)
-        return any(debut <= ouverture and min(cloture, self.pages.horizon_ms) <= fin for ouverture, cloture in vives)
+        return any(debut <= o and min(cloture, self.pages.horizon_ms) <= fin for o, cloture in self.vives)
 
     def _vives(self, timeframe: Timeframe, debut: int, fin: int) -> list[Intervalle]:
         """Les bougies vivantes de ce timeframe qui touchent [debut, fin[, de toute réponse."""
-        siennes = (r.vives for r in self.reponses if r.question.timeframe.code == timeframe.code)
-        return sorted({vive for vives in siennes for vive in vives if debut < vive[1] and vive[0] < fin})
+        vives = (vive for r in self.reponses if r.code == timeframe.code for vive in r.vives)
+        return sorted({vive for vive in vives if debut < vive[1] and vive[0] < fin})
 
     # --- encadrer le manque
 
-    def questions(self) -> Demarche:
+    def questions(self) -> Demarche[None]:
         """Ce qu'il reste à demander pour expliquer le manque."""
-        pages, serie = self.pages, self.pages.timeframe
+        pages, pas = self.pages, self.pas
         yield from self._avant_maintenant()
-        yield from self._cadre(serie)
+        yield from self._cadre(pas)
         yield from self._avant_maintenant()  # de ce qui précède, s'il vient d'être connu
         if self.en_tete:
             yield from self._cotation()
-        yield from self._bords(serie, avec_elles=None in self.voisines)
+        yield from self._bords(pas, avec_elles=None in self.voisines)
         if pages.va_a_maintenant(self.manque.fin):
             return
         # Le vide est plus long que le manque : d'une page muette (coinbase : 300) où aucune voisine n'est connue.
-        page_ms = pages.capacite(serie) * serie.pas_ms
+        page_ms = pages.capacite(pas) * pas.pas_ms
         gauche, droite = self.voisines
         debut = self.manque.debut - page_ms if gauche is None else gauche
         fin = self.manque.fin + page_ms if droite is None else droite
@@ -7530,28 +7563,28 @@ class Enquete:
             yield from self._cadre(timeframe)
             if timeframe.pas_ms > page_ms:  # ses bougies du bord en taisent trop : un timeframe entre les deux le dit
                 yield from self._bords(pages.temoin(timeframe.pas_ms) or timeframe, avec_elles=True)
-        yield from self._bords(serie, avec_elles=True)
+        yield from self._bords(pas, avec_elles=True)
 
-    def _avant_maintenant(self) -> Demarche:
+    def _avant_maintenant(self) -> Demarche[None]:
         """D'un manque qui va à maintenant : une page qui finit avant dit que la dernière ne s'ajoute pas à toutes."""
-        pages, serie, (derniere, _) = self.pages, self.pages.timeframe, self.voisines
-        if derniere is None or pages.conduite.peut_finir or not pages.va_a_maintenant(self.manque.fin):
+        derniere, _ = self.voisines
+        if derniere is None or self.conduite.peut_finir or not self.pages.va_a_maintenant(self.manque.fin):
             return
         # D'avant, la bougie en cours n'a rien à faire là ; de loin, pour qui ne lit que `since` (whitebit, luno).
         rendues = {i for r in self.reponses if r.de_la_serie for i in r.instants if i <= derniere}
         ligne = min(sorted(rendues)[-9 * MARGE :], default=derniere)
-        yield Question(serie, serie.avancer(ligne, -MARGE), serie.avancer(ligne, 1))
-        if not pages.conduite.peut_finir:  # rare (lbank), trop peu de lignes pour finir avant maintenant
-            loin = serie.avancer(ligne, -pages.capacite(serie))
-            yield Question(serie, loin, serie.avancer(loin, MARGE + 1))
+        yield Question.autour(ligne, self.pas, -MARGE, 1)
+        if not self.conduite.peut_finir:  # rare (lbank), trop peu de lignes pour finir avant maintenant
+            loin = -self.pages.capacite(self.pas)
+            yield Question.autour(ligne, self.pas, loin, loin + MARGE + 1)
 
-    def _cadre(self, timeframe: Timeframe) -> Demarche:
+    def _cadre(self, timeframe: Timeframe) -> Demarche[None]:
         """Le manque et ses voisines d'un seul regard, s'il tient dans une page ; puis où vivent ses bougies longues.
 
         La place qui reste va du côté où aucune voisine n'est connue. Une marge : un `since` ou un `until` exclusif rend
         encore la voisine.
         """
-        place, (gauche, droite), conduite = self.pages.capacite(timeframe), self.voisines, self.pages.conduite
+        place, (gauche, droite), conduite = self.pages.capacite(timeframe), self.voisines, self.conduite
         avant, apres = int(not conduite.inclut(timeframe)), 1 if conduite.va_a_la_fin else MARGE
         debut = self.manque.debut if gauche is None else gauche
         fin = self.manque.fin if droite is None else droite
@@ -7569,97 +7602,91 @@ class Enquete:
         if not reponse.de_la_serie:
             yield from self._dans_ces_bougies(reponse.vives)
 
-    def _dans_ces_bougies(self, vives: Sequence[Intervalle]) -> Demarche:
+    def _dans_ces_bougies(self, vives: Sequence[Intervalle]) -> Demarche[None]:
         """Où sont, dans le timeframe de la série, les transactions de bougies longues du manque ou de son bord."""
-        manque, pas = self.manque, self.pages.timeframe
-        avancer, place = pas.avancer, self.pages.capacite(pas)
+        manque, place = self.manque, self.pages.capacite(self.pas)
         for ouverture, cloture in vives:
             if manque.debut <= ouverture and cloture <= manque.fin:  # bitbank : nos pages s'arrêtaient avant elle
-                yield Question(pas, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
+                yield Question.autour(ouverture, self.pas, -MARGE, place - MARGE)
                 return
             if ouverture < manque.fin < cloture:
-                yield Question(pas, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
+                yield Question.autour(manque.fin, self.pas, -1, place - 1)
 
-    def _bords(self, timeframe: Timeframe, *, avec_elles: bool = False) -> Demarche:
+    def _bords(self, timeframe: Timeframe, *, avec_elles: bool = False) -> Demarche[None]:
         """Ce qui précède juste la voisine de droite et suit juste celle de gauche, ou à défaut les bords du manque.
 
         Sans elles, jusqu'à l'autre ou une page : une page plafonnée à une bougie ne rendrait qu'elles, et la preuve
         veut que ces questions-là soient muettes. Puis, de ce qui dépasse une page, chaque bord `avec_elles`.
         """
         avancer, place, (gauche, droite) = timeframe.avancer, self.pages.capacite(timeframe), self.voisines
-        conduite = self.pages.conduite
         debut = timeframe.plafond(self.manque.debut) if gauche is None else avancer(gauche, 1)
         fin = timeframe.plancher(self.manque.fin if droite is None else droite)
         # D'un bord peut-être exclusif, la question va jusqu'à la voisine : elle est rendue, il ne l'est pas ; ou rien.
-        bout = fin if conduite.va_a_la_fin else avancer(fin, 1)
+        bout = fin if self.conduite.va_a_la_fin else avancer(fin, 1)
         if droite is not None:
             depart = avancer(bout, -place)
             yield Question(timeframe, depart if gauche is None else max(debut, depart), bout)
-        rangs = (0,) if gauche is None else (0, 1) if conduite.inclut(timeframe) else (-1, 0, 1)
+        rangs = (0,) if gauche is None else (0, 1) if self.conduite.inclut(timeframe) else (-1, 0, 1)
         for depart in (avancer(debut, rang) for rang in rangs):
             suite = avancer(depart, place)
             reponse = yield Question(timeframe, depart, suite if droite is None else min(bout, suite))
             if reponse.se_tait:
                 break
         if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
-            yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
-            yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
+            yield Question.autour(debut, timeframe, -MARGE, place - MARGE)
+            yield Question.autour(fin, timeframe, MARGE - place, MARGE)
 
-    def _ou_il_vit(self) -> Demarche:
+    def _ou_il_vit(self) -> Demarche[None]:
         """Dans notre timeframe, là où un plus long vit, et dont le nôtre n'a rien dit : dans le manque, ou autour.
 
         Chercher jusqu'où remonte un silence a pris toutes les questions : bitget n'a que trois mois par page. D'avant
         lui, une ligne suffit : tant que nulle n'est connue, ce silence est peut-être la fin de ce que l'exchange garde.
         D'après lui aussi : qui rend les dernières d'avant une fin (bigone) y joint celle d'avant le manque.
         """
-        serie, debut, fin, (gauche, droite) = self.pages.timeframe, self.manque.debut, self.manque.fin, self.voisines
+        debut, fin, (gauche, droite) = self.manque.debut, self.manque.fin, self.voisines
         dites = unir(r.question[1:] for r in self.reponses if r.de_la_serie)
-        en_tete = gauche is None and not self.manque.ancien
-        if all(trou.raison in FAITS for trou in self.juger()):
-            return
+        rien_avant = gauche is None and not self.manque.ancien
         for timeframe in self.pages.longues:
-            vives = self._vives(timeframe, 0 if en_tete else debut, INSTANT_MAX_MS if droite is None else fin)
+            vives = self._vives(timeframe, 0 if rien_avant else debut, INSTANT_MAX_MS if droite is None else fin)
             dedans = [v for v in vives if debut <= v[0] and v[1] <= fin and not croiser(dites, [(v[0], v[0] + 1)])]
             avant, apres = [v for v in vives if v[0] < debut], [v for v in vives if v[0] >= fin]
             for vive in dedans[:1] or apres[:1] or avant[-1:]:
                 ou = yield from self._resserrer(*vive)
                 depuis = vive[0] if ou is None else ou[0]
-                place = self.pages.capacite(serie)
-                yield Question(serie, serie.avancer(depuis, -MARGE), serie.avancer(depuis, place - MARGE))
-                yield from self._bords(serie)  # d'une voisine de plus (bullish)
+                yield Question.autour(depuis, self.pas, -MARGE, self.pages.capacite(self.pas) - MARGE)
+                yield from self._bords(self.pas)  # d'une voisine de plus (bullish)
                 return
 
     # --- chercher une première ligne : celle du marché, ou celle qui suit un vide
 
-    def _cotation(self) -> Demarche:
+    def _cotation(self) -> Demarche[None]:
         """La première bougie du marché, et le silence qui la précède."""
-        pages, serie, premiere = self.pages, self.pages.timeframe, self.voisines[1]
+        _, premiere = self.voisines
         if premiere is not None:
             yield from self._autour(premiere)
-            if not pages.conduite.obeit:
+            if not self.conduite.obeit:
                 return  # rien de ce qu'il rendrait ne prouverait une cotation
-        fin = pages.horizon_ms if premiere is None else serie.avancer(premiere, 1)
+        fin = self.pages.horizon_ms if premiere is None else self.pas.avancer(premiere, 1)
         ou = yield from self._resserrer(PREMIER_MARCHE_MS, fin, silence_ms=SILENCE_MS)
         if ou is None or not self.en_tete:
             return  # le marché est plus ancien : c'est un encadrement qu'il faut chercher
-        yield from self._remonter(serie, serie.avancer(ou[0], -1), serie.avancer(ou[1], MARGE))
+        yield from self._remonter(self.pas, self.pas.avancer(ou[0], -1), self.pas.avancer(ou[1], MARGE))
         if (premiere := self.voisines[1]) is not None:
             yield from self._autour(premiere)
 
-    def _autour(self, ligne: int) -> Demarche:
+    def _autour(self, ligne: int) -> Demarche[None]:
         """Ce qui précède une ligne, elle serrée de près, puis, si ses bords ne sont pas suivis, ce qui la suit."""
-        pas, place = self.pages.timeframe, self.pages.capacite(self.pages.timeframe)
-        avancer = pas.avancer
-        yield from self._remonter(pas, avancer(ligne, 1 - place), avancer(ligne, MARGE), SILENCE_MS)
+        pas, place = self.pas, self.pages.capacite(self.pas)
+        yield from self._remonter(pas, pas.avancer(ligne, 1 - place), pas.avancer(ligne, MARGE), SILENCE_MS)
         # Qui ne lit pas la fin, mais compte ce qu'il rend (btcmarkets), va d'aussi loin jusqu'à maintenant : pas de là.
-        if not commencent(ligne, self.reponses):
-            yield Question(pas, avancer(ligne, -MARGE), avancer(ligne, MARGE))
+        if not self.commencent(ligne):
+            yield Question.autour(ligne, pas, -MARGE, MARGE)
         # À peine large d'abord : d'un marché jeune, une page irait jusqu'à maintenant ; rare, deux bougies se taisent.
         for large in (MARGE, 8 * MARGE, place // 2):
-            if not self.pages.conduite.obeit:
-                yield Question(pas, avancer(ligne, MARGE), avancer(ligne, MARGE + large))
+            if not self.conduite.obeit:
+                yield Question.autour(ligne, pas, MARGE, MARGE + large)
 
-    def _reprise(self, depuis: int) -> Generator[Question, Reponse, Intervalle | None]:
+    def _reprise(self, depuis: int) -> Demarche[Intervalle | None]:
         """Où s'ouvre la première ligne d'après `depuis` ; de rien encore connu, celle du marché."""
         if self.en_tete:
             ou = yield from self._resserrer(PREMIER_MARCHE_MS, self.pages.horizon_ms, silence_ms=0)
@@ -7667,9 +7694,7 @@ class Enquete:
                 return ou
         return (yield from self._resserrer(depuis, self.manque.fin))
 
-    def _resserrer(
-        self, depuis: int, fin: int, *, silence_ms: int | None = None
-    ) -> Generator[Question, Reponse, Intervalle | None]:
+    def _resserrer(self, depuis: int, fin: int, *, silence_ms: int | None = None) -> Demarche[Intervalle | None]:
         """L'intervalle le plus étroit où s'ouvre la première ligne de [depuis, fin[ ; None si aucune réponse n'y vit.
 
         Chaque timeframe long cherche dans la bougie du précédent, jusqu'à ce qu'une page du nôtre la couvre. D'une
@@ -7686,17 +7711,16 @@ class Enquete:
             if vives := self._vives(timeframe, depuis, fin):
                 entiere = next((v for v in vives if v[0] >= depuis), vives[0])
                 depuis, fin, vue = max(depuis, vives[0][0]), min(fin, entiere[1]), True
-            if vue and silence_ms is None and pages.portee_ms(pages.timeframe) >= fin - depuis:
+            if vue and silence_ms is None and pages.portee_ms(self.pas) >= fin - depuis:
                 break
         return (depuis, fin) if vue else None
 
-    def _remonter(self, timeframe: Timeframe, limite: int, fin: int, silence_ms: int = 0) -> Demarche:
+    def _remonter(self, timeframe: Timeframe, limite: int, fin: int, silence_ms: int = 0) -> Demarche[None]:
         """La première bougie vivante d'avant `fin`, page après page jusqu'à `limite`, et le silence qui la précède.
 
         Avant lui, une page serrée sur elle : la preuve veut que la même réponse la rende, et rien avant.
         """
         avancer = timeframe.avancer
-        conduite = self.pages.conduite
         premiere = next((vive[0] for vive in self._vives(timeframe, limite, fin)), None)
         marge = min(MARGE, self.pages.capacite(timeframe) - 1)
         if premiere is None:
@@ -7714,72 +7738,29 @@ class Enquete:
                 premiere, cloture = reponse.vives[0]
                 serree = not silence_ms or fin <= avancer(premiere, MARGE + 1)
                 # D'une fin peut-être exclue, jusqu'à sa clôture : rendue, la fin ne l'est pas ; ou rien.
-                juste_avant = cloture if silence_ms and not (conduite.va_a_la_fin or reponse.ancree) else premiere
+                juste_avant = cloture if silence_ms and not (self.conduite.va_a_la_fin or reponse.ancree) else premiere
                 fin = juste_avant if serree else avancer(premiere, marge)
                 continue
-            sur, _ = conduite.tue(reponse)
+            sur, _ = self.conduite.tue(reponse)
             if premiere is None or not reponse.se_tait or premiere - sur >= silence_ms:
                 return
             fin = avancer(debut, marge) if debut > limite else limite  # bitget : trois mois par page
-
-
-async def resoudre(
-    pages: Pages, manques: Iterable[Manque], connues: Sequence[Reponse]
-) -> tuple[list[pa.Table], list[Trou]]:
-    """Redemande des manques jusqu'à ce que chacune de leurs bougies soit trouvée ou son absence jugée.
-
-    `connues` : les réponses déjà reçues qui en parlent. Chaque tour trouve une ligne, ou clôt un manque.
-    """
-    tables: list[pa.Table] = []
-    trous: list[Trou] = []
-    a_voir = [(manque, connues) for manque in manques]
-    while a_voir:
-        manque, vues = a_voir.pop(0)
-        trouvee, juges = await Enquete(pages, manque, vues).mener()
-        if trouvee is None:
-            trous += juges
-            continue
-        lignes, constates, restes = deplier(trouvee, manque, pages.conduite.cadre(trouvee))
-        tables.append(lignes)
-        trous += constates
-        # Une page qui mentait d'un manque n'est pas témoin du suivant.
-        a_voir = [(reste, [*connues, trouvee]) for reste in restes] + a_voir
-    return tables, trous
-
-
-def deplier(
-    reponse: Reponse, manque: Manque, cadre: Sequence[Intervalle]
-) -> tuple[pa.Table, list[Trou], list[Manque]]:
-    """Ce qu'une page de la série dit d'un manque : ses lignes, les vides qu'elle encadre, ce qui reste suspect."""
-    pas, page = reponse.question.timeframe, reponse.page
-    dedans = entre(page.lignes, manque.debut, manque.fin)
-    instants = dedans["timestamp"].to_pylist()
-    temoin = bool(cadre) and not any(
-        voisine is not None and reponse.tait(voisine) for voisine in (manque.gauche, manque.droite)
-    )
-    trous: list[Trou] = []
-    restes: list[Manque] = []
-    for debut, fin in manquants(instants, pas, manque.debut, manque.fin):
-        if temoin and cadre[0][0] < debut and cadre[-1][0] >= fin:
-            echecs = [(i, pas.avancer(i, 1)) for i in page.impossibles if debut <= i < fin]
-            trous += [Trou(*i, ECHEC) for i in unir(echecs)]
-            trous += [Trou(*i, SANS_TRANSACTION) for i in oter([(debut, fin)], echecs)]
-            continue
-        rang = bisect.bisect_left(instants, debut)
-        gauche = instants[rang - 1] if rang else manque.gauche
-        droite = instants[rang] if rang < len(instants) else manque.droite
-        restes.append(Manque(debut, fin, gauche, droite, manque.ancien))
-    return dedans, trous, restes
 
 
 # --- La lecture : des fenêtres d'une page, à plusieurs, rendues dans l'ordre ---
 
 
 class Lecteur:
-    """Lit une série entre deux instants, et prouve ce qu'il rend ; `par_page` : bougies par fenêtre, au plus."""
+    """Lit une série entre deux instants, et prouve ce qu'il rend ; `par_page` : bougies par fenêtre, au plus.
+
+    Les fenêtres partent dans l'ordre, `concurrence` en vol, et sont rendues dans l'ordre ; la première part seule :
+    elle dit si l'histoire commence bien là.
+    """
 
     def __init__(self, pages: Pages, concurrence: int = EN_VOL, par_page: float = math.inf) -> None:
-        self.pages, self.concurrence, self.par_page = pages, concurrence, par_page
+        self.pages, self._concurrence, self._par_page = pages, concurrence, par_page
+        self._en_vol: collections.deque[tuple[Intervalle, asyncio.Task[Reponse]]] = collections.deque()
+        self._prochaine = 0  # où commence la première fenêtre qui n'est pas partie
 
     async def lire(
         self, debut: int, fin: int, *, ancien: bool = False, suivante: int | None = None, tete_libre: bool = False
@@ -7789,61 +7770,84 @@ class Lecteur:
         `ancien` : des lignes d'avant sont déjà écrites. `suivante` : la première écrite d'après. `tete_libre` : rien
         n'est demandé avant la première bougie servie, et les morceaux commencent à elle.
         """
-        avancer, curseur, fin = self.pages.timeframe.avancer, *map(self.pages.timeframe.plafond, (debut, fin))
-        vol = _EnVol(self, curseur, fin)
-        vide = _Vide(self.pages, Manque(curseur, fin, None, suivante, ancien))
+        avancer, debut, fin = self.pages.timeframe.avancer, *map(self.pages.timeframe.plafond, (debut, fin))
+        self._prochaine, places = debut, 1
+        vide = _Vide(self.pages, Manque(debut, fin, None, suivante, ancien))
         try:
-            while curseur < fin:
+            while vide.manque.debut < fin:
                 try:
-                    fenetre = await vol.suivante()
+                    fenetre = await self._suivante(fin, places)
                 except HorsFenetre as refus:
-                    vol.sauter(await vide.apres_le_refus(refus, vol.prochain))
+                    self._sauter(await vide.apres_le_refus(refus, self._prochaine))
                     continue
                 if fenetre is None:
-                    manque = vide.manque._replace(debut=curseur)
-                    yield await self._morceau(manque, page_vide().lignes, [], [manque], vide.enquete.reponses)
+                    yield await vide.resoudre()
                     return
-                reponse, fin_fenetre = fenetre
+                (reponse, fin_fenetre), places = fenetre, self._concurrence
                 # Sans `until`, la page déborde ; ces lignes-là, pas demandées, attendent leur fenêtre.
-                utiles = entre(reponse.page.lignes, curseur, min(fin, avancer(fin_fenetre, 1)))
+                utiles = entre(reponse.page.lignes, vide.manque.debut, min(fin, avancer(fin_fenetre, 1)))
                 if not utiles.num_rows:
-                    vol.sauter(await vide.apres_la_fenetre(reponse, fin_fenetre))
+                    self._sauter(await vide.apres_la_fenetre(reponse, fin_fenetre))
                     continue
                 premiere, derniere = utiles["timestamp"][0].as_py(), utiles["timestamp"][-1].as_py()
                 if tete_libre and vide.manque.gauche is None:
-                    curseur = premiere
-                manque = Manque(curseur, avancer(derniere, 1), vide.manque.gauche, suivante, ancien)
-                cadre = self.pages.conduite.cadre(reponse)
-                yield await self._morceau(manque, *deplier(reponse, manque, cadre), [*vide.enquete.reponses, reponse])
-                curseur = manque.fin
+                    vide.manque = vide.manque._replace(debut=premiere)
+                vide.manque = vide.manque._replace(fin=avancer(derniere, 1))
+                yield await vide.resoudre(reponse)
                 # Le vide est fini ; le prochain aura cette réponse à sa gauche.
-                vide = _Vide(self.pages, Manque(curseur, fin, derniere, suivante, ancien), [reponse])
-                vol.sauter(curseur)
+                vide = _Vide(self.pages, Manque(vide.manque.fin, fin, derniere, suivante, ancien), [reponse])
+                self._sauter(vide.manque.debut)
         except PasRefuse as refus:
             journal.warning("%s", refus.complet())
-            yield Morceau(page_vide().lignes, (curseur, fin), [Trou(curseur, fin, ECHEC)])
+            reste = (vide.manque.debut, fin)
+            yield Morceau(page_vide().lignes, reste, [Trou(*reste, ECHEC)])
         finally:
-            await vol.fermer()
+            await self._repartir(fin)
 
-    async def _morceau(
-        self, manque: Manque, lignes: pa.Table, trous: list[Trou], restes: Sequence[Manque], vues: Sequence[Reponse]
-    ) -> Morceau:
-        """Ce qu'une page donne de ce manque, une fois résolu ce qui y reste suspect."""
-        trouvees, juges = await resoudre(self.pages, restes, vues)
-        if vues and trouvees:
-            self.pages.noter_plafond(vues[-1])
-        if trouvees:
-            lignes = pa.concat_tables([lignes, *trouvees]).sort_by("timestamp")
-        return Morceau(lignes, (manque.debut, manque.fin), sorted([*trous, *juges]))
+    async def _suivante(self, jusqua: int, places: int) -> tuple[Reponse, int] | None:
+        """La page suivante et la fin de sa fenêtre ; None quand il n'en reste plus."""
+        pas, pages = self.pages.timeframe, self.pages
+        place = int(min(pages.capacite(pas), max(1, self._par_page - avance_de(pas))))
+        while len(self._en_vol) < places and self._prochaine < jusqua:
+            debut, bout = self._prochaine, pas.avancer(self._prochaine, place)
+            self._prochaine = min(jusqua, bout)
+            # Une fenêtre qui a de la place demande aussi la bougie d'après : elle encadre une queue sans transaction.
+            page = pages.lire(debut, min(pas.avancer(self._prochaine, 1), bout))
+            self._en_vol.append(((debut, self._prochaine), asyncio.ensure_future(page)))
+        if not self._en_vol:
+            return None
+        (debut, fin), tache = self._en_vol[0]
+        try:
+            reponse = await tache
+        except HorsFenetre:
+            await self._repartir(debut)  # `lire` dit d'où : ces fenêtres seront redemandées
+            raise
+        self._en_vol.popleft()
+        if debut < reponse.question.fin < fin:  # refusée trop longue, elle n'a lu que son début : la suite repart de là
+            fin = reponse.question.fin
+            await self._repartir(fin)
+        return reponse, fin
+
+    def _sauter(self, instant: int) -> None:
+        """Abandonne les fenêtres qui finissent avant l'instant, et n'en lance plus avant lui."""
+        while self._en_vol and self._en_vol[0][0][1] <= instant:
+            self._en_vol.popleft()[1].cancel()
+        self._prochaine = max(self._prochaine, instant)
+
+    async def _repartir(self, instant: int) -> None:
+        """Annule ce qui est en vol, attend que ce soit fini, et repart de cet instant."""
+        annulees = [tache for _, tache in self._en_vol]
+        self._en_vol.clear()
+        self._prochaine = instant
+        for tache in annulees:
+            tache.cancel()
+        await asyncio.gather(*annulees, return_exceptions=True)
 
 
-class _Vide:
+class _Vide(Enquete):
     """Des fenêtres sans ligne, l'une après l'autre : où reprendre, et ce qui servira à juger ce qu'elles laissent."""
 
-    def __init__(self, pages: Pages, manque: Manque, reponses: Sequence[Reponse] = ()) -> None:
-        self.pages, self.manque = pages, manque
-        self.enquete = Enquete(pages, manque, reponses)
-        self._fenetres = self._muettes = self._refus = 0
+    _fenetres = _muettes = _refus = 0
 
     @property
     def _rien_encore(self) -> bool:
@@ -7853,27 +7857,27 @@ class _Vide:
     async def apres_le_refus(self, refus: HorsFenetre, debut: int) -> int:
         """L'exchange ne remonte pas si loin (gate : 10 000 points) : où il accepte de servir."""
         self._refus += 1
-        depart, pas = debut, self.pages.timeframe
+        depart = debut
         if refus.admis:
-            depart = max(debut, min(self.manque.fin, pas.avancer(self.pages.horizon_ms, -refus.admis - 2)))
+            depart = max(debut, min(self.manque.fin, self.pas.avancer(self.pages.horizon_ms, -refus.admis - 2)))
         if depart == debut and self._refus == 1 and await self._accepte(debut):
             return debut  # il ne refuse pas ce début : la page est redemandée
         if self._refus > REFUS_MAX:  # chercher n'y sert à rien : la page est passée, la suivante dira
-            accepte = min(self.manque.fin, pas.avancer(debut, self.pages.capacite(pas)))
+            accepte = min(self.manque.fin, self.pas.avancer(debut, self.pages.capacite(self.pas)))
         else:
             accepte = await self._premier(self._accepte, depart, saut=1)
-        self.enquete.reponses.append(refus_de(Question(pas, debut, accepte), de_la_serie=True))
+        self.reponses.append(refus_de(Question(self.pas, debut, accepte), de_la_serie=True))
         return accepte
 
     async def apres_la_fenetre(self, reponse: Reponse, fin_fenetre: int) -> int:
         """Où reprendre après une fenêtre sans ligne utile."""
         self._fenetres += 1
         self._garder(reponse)
-        cadre = self.pages.conduite.cadre(reponse)
+        cadre = self.conduite.cadre(reponse)
         premiere = cadre[0][0] if cadre else 0
         if premiere >= fin_fenetre:
             # Une minute a passé : les dernières de kraken ont glissé d'une.
-            glissee = self.pages.timeframe.avancer(premiere, 1)
+            glissee = self.pas.avancer(premiere, 1)
             relue = await self.pages.temoigner(reponse.question._replace(fin=fin_fenetre))
             self._garder(relue)
             if relue.instants and relue.instants[0] in (premiere, glissee if relue.ancree else premiere):
@@ -7884,15 +7888,15 @@ class _Vide:
 
     async def _chercher(self, depuis: int) -> int:
         """Où reprendre, d'après les timeframes longs."""
-        connues = self.enquete.reponses.copy()
-        ou = await self.enquete.ou_reprendre(depuis)
+        connues = self.reponses.copy()
+        ou = await self.suivre(self._reprise(depuis), QUESTIONS_MAX)
         if ou is None:
-            if any(r.vives for r in self.enquete.reponses[len(connues) :]):
+            if any(r.vives for r in self.reponses[len(connues) :]):
                 return self.manque.fin  # ce qui suit est connu, et rien n'y vit
-            self.enquete.reponses = connues  # muette, la recherche sera refaite
+            self.reponses = connues  # muette, la recherche sera refaite
             self._muettes += 1
             return self.manque.fin if self._muettes >= MUETTES_MAX else depuis
-        depuis = max(depuis, self.pages.timeframe.plancher(ou[0]))
+        depuis = max(depuis, self.pas.plancher(ou[0]))
         if self._rien_encore and not await self._sert(depuis, min(ou[1], self.manque.fin)):
             # Un timeframe long y voit des transactions, le nôtre ne les sert pas (hyperliquid : les 5000 dernières).
             return await self._premier(self._sert, depuis)
@@ -7900,94 +7904,36 @@ class _Vide:
 
     def _garder(self, reponse: Reponse) -> None:
         if reponse.vives or reponse.page.muettes:
-            self.enquete.reponses.append(reponse)
+            self.reponses.append(reponse)
 
     async def _accepte(self, instant: int) -> bool:
         """Vrai si l'exchange ne refuse pas de répondre, même rien."""
-        question = Question(self.pages.timeframe, instant, self.pages.timeframe.avancer(instant, 1))
-        return not (await self.enquete.demander(question)).refusee
+        return not (await self.demander(Question(self.pas, instant, self.pas.avancer(instant, 1)))).refusee
 
     async def _sert(self, debut: int, fin: int | None = None) -> bool:
         """Vrai si l'exchange rend une ligne de [début, fin[ ; sans fin, de la page qui y commence."""
-        pas = self.pages.timeframe
+        pas = self.pas
         fin = pas.avancer(debut, max(1, self.pages.capacite(pas) - 2)) if fin is None else fin
         while debut < fin:
             place = self.pages.capacite(pas)
             marge = int(place > 2)  # pour un `since` exclusif ; avec elle, une page, pas plus
             suivant = min(fin, pas.avancer(debut, max(1, place - 2)))
-            question = Question(pas, pas.avancer(debut, -marge), pas.avancer(suivant, marge))
-            reponse = await self.enquete.demander(question)
-            if entre(reponse.page.lignes, debut, suivant).num_rows:
+            reponse = await self.demander(Question(pas, pas.avancer(debut, -marge), pas.avancer(suivant, marge)))
+            if reponse.rend(debut, suivant):
                 return True
             debut = fin if reponse.refusee else suivant
         return False
 
     async def _premier(self, passe: Callable[[int], Awaitable[bool]], refuse: int, saut: int | None = None) -> int:
         """Par dichotomie, la première ouverture qui passe ; la fin si aucune. `saut` : d'abord à pas doublés."""
-        pas, accepte = self.pages.timeframe, self.manque.fin
-        while (points := pas.compter(refuse, accepte)) > 1:
-            milieu = pas.avancer(refuse, min(saut or points, points // 2))
+        accepte = self.manque.fin
+        while (points := self.pas.compter(refuse, accepte)) > 1:
+            milieu = self.pas.avancer(refuse, min(saut or points, points // 2))
             if await passe(milieu):
                 accepte = milieu
             else:
                 refuse, saut = milieu, saut and 2 * saut
         return accepte
-
-
-class _EnVol:
-    """Les fenêtres en cours de lecture : lancées dans l'ordre, à plusieurs, rendues dans l'ordre.
-
-    La première part seule : elle dit si l'histoire commence bien là.
-    """
-
-    def __init__(self, lecteur: Lecteur, debut: int, fin: int) -> None:
-        self._pages, self._concurrence, self._par_page = lecteur.pages, lecteur.concurrence, lecteur.par_page
-        self.prochain, self._fin = debut, fin
-        self._taches: collections.deque[tuple[Intervalle, asyncio.Task[Reponse]]] = collections.deque()
-        self._places = 1
-
-    async def suivante(self) -> tuple[Reponse, int] | None:
-        """La page suivante et la fin de sa fenêtre ; None quand il n'en reste plus."""
-        while len(self._taches) < self._places and self.prochain < self._fin:
-            self._lancer()
-        if not self._taches:
-            return None
-        (debut, fin), tache = self._taches[0]
-        try:
-            reponse = await tache
-        except HorsFenetre:
-            await self.fermer()  # l'appelant dit d'où repartir : ces fenêtres seront redemandées
-            self.prochain = debut
-            raise
-        self._taches.popleft()
-        self._places = self._concurrence
-        if debut < reponse.question.fin < fin:  # refusée trop longue, elle n'a lu que son début : la suite repart de là
-            await self.fermer()
-            self.prochain = fin = reponse.question.fin
-        return reponse, fin
-
-    def _lancer(self) -> None:
-        pas = self._pages.timeframe
-        avancer, place = pas.avancer, int(min(self._pages.capacite(pas), max(1, self._par_page - avance_de(pas))))
-        debut, fin = self.prochain, min(self._fin, avancer(self.prochain, place))
-        # Une fenêtre qui a de la place demande aussi la bougie d'après : elle encadre une queue sans transaction.
-        au_dela = avancer(fin, 1) if avancer(fin, 1) <= avancer(debut, place) else fin
-        self._taches.append(((debut, fin), asyncio.ensure_future(self._pages.lire(debut, au_dela))))
-        self.prochain = fin
-
-    def sauter(self, instant: int) -> None:
-        """Abandonne les fenêtres qui finissent avant l'instant, et n'en lance plus avant lui."""
-        while self._taches and self._taches[0][0][1] <= instant:
-            self._taches.popleft()[1].cancel()
-        self.prochain = max(self.prochain, instant)
-
-    async def fermer(self) -> None:
-        """Annule ce qui est en vol et attend que ce soit fini."""
-        restantes = [tache for _, tache in self._taches]
-        self._taches.clear()
-        for tache in restantes:
-            tache.cancel()
-        await asyncio.gather(*restantes, return_exceptions=True)
 
 
 # --- Plan et reprise ---
@@ -8153,9 +8099,10 @@ class Historique:
         if grappes := annexe_ou_rien("grappes"):
             manques = grappes.d_une_histoire(manques, self.pages)
         for debut, fin in manques:
-            async for lot in self.lots_entre(debut, fin, sus, libre=libre):
-                libre = False
-                yield lot
+            async with contextlib.aclosing(self.lots_entre(debut, fin, sus, libre=libre)) as lots:
+                async for lot in lots:
+                    libre = False
+                    yield lot
 
     async def lots_entre(
         self, debut: int, fin: int, sus: Sequence[Intervalle], *, libre: bool = False
@@ -8166,10 +8113,12 @@ class Historique:
         avant = [(t.debut, t.fin) for t in self.fiche.trous if t.raison == AVANT_COTATION]
         ancien = any(su[0] <= debut for su in oter(sus, avant))  # `--relecture` part peut-être de la première écrite
         suivante = premiere_ecrite(self.fiche, fin)
-        async for morceau in lecteur.lire(debut, fin, ancien=ancien, suivante=suivante, tete_libre=libre):
-            if libre:  # sans début demandé : la demande commence où l'exchange commence
-                self.demande, libre = (morceau.couvert[0], self.demande[1]), False
-            yield self._en_lot(morceau, sus)
+        lus = lecteur.lire(debut, fin, ancien=ancien, suivante=suivante, tete_libre=libre)
+        async with contextlib.aclosing(lus) as morceaux:  # les pages encore en vol finissent avant la connexion
+            async for morceau in morceaux:
+                if libre:  # sans début demandé : la demande commence où l'exchange commence
+                    self.demande, libre = (morceau.couvert[0], self.demande[1]), False
+                yield self._en_lot(morceau, sus)
 
     async def avec_les_bords(self, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
         """Les intervalles, et les `hors_fenetre_api` que le bord du dernier dément.
@@ -8188,8 +8137,7 @@ class Historique:
         reponse = await self.pages.temoigner(Question(self.timeframe, bord, self.timeframe.avancer(fin, 1)))
         if reponse.ancree and reponse.instants[0] == fin:
             # Sans date de fin (whitebit, foxbit), toute page d'un marché jeune va jusqu'à maintenant : sauf une serrée.
-            serree = Question(self.timeframe, *(self.timeframe.avancer(fin, rang) for rang in (-MARGE, MARGE)))
-            reponse = await self.pages.temoigner(serree)
+            reponse = await self.pages.temoigner(Question.autour(fin, self.timeframe, -MARGE, MARGE))
         revenu = bool(reponse.instants) and reponse.instants[0] < fin
         dementi = revenu or (not (reponse.refusee or reponse.ancree) and await self._semble_cote(fin))
         return unir(intervalles, hors) if dementi else list(intervalles)
@@ -8198,8 +8146,7 @@ class Historique:
         """Vrai si le plus court des timeframes longs qui y vivent, demandé d'avant cet instant, n'a rien avant lui."""
         muette = False
         for longue in self.pages.longues:
-            debut, fin = longue.avancer(instant, -10), longue.avancer(instant, 1)
-            reponse = await self.pages.temoigner(Question(longue, debut, fin))
+            reponse = await self.pages.temoigner(Question.autour(instant, longue, -10, 1))
             if reponse.vives:
                 return reponse.vives[0][1] > instant
             muette |= not reponse.refusee
@@ -8212,8 +8159,9 @@ class Historique:
         passée, ce que l'exchange n'a pas encore servi jusqu'à maintenant n'est pas un trou : rien n'en est inscrit, la
         prochaine exécution le redemandera. De ce que le fichier sait après lui, ce n'est pas une queue.
         """
-        if self.timeframe.jeu_ms:
-            self._dire_les_decalages(morceau.lignes["timestamp"].to_pylist())
+        if self.timeframe.jeu_ms and (remarques := annexe_ou_rien("remarques")):
+            instants = morceau.lignes["timestamp"].to_pylist()
+            self._decalage = remarques.dire_les_decalages(self.serie.cle, self.timeframe, instants, self._decalage)
         heure = self.connexion.heure_ms()
         close = self.timeframe.plancher(heure - self.plage.grace_ms - self.timeframe.jeu_ms)
         exigee = self.plage.exigee(heure)
@@ -8230,17 +8178,6 @@ class Historique:
         non_prouves = [(t.debut, t.fin) for t in morceau.trous if t.raison not in FAITS]
         prouves = oter([morceau.couvert], non_prouves)
         return Lot(self.serie.cle, habiller(self.serie.cle, morceau.lignes), croiser(prouves, [(0, close)]), trous)
-
-    def _dire_les_decalages(self, instants: Sequence[int]) -> None:
-        """À quelle heure ouvrent les bougies d'une grille à minuit local, chaque fois que cela change."""
-        for instant in instants:
-            decalage = instant - self.timeframe.plancher(instant)
-            if decalage != self._decalage:
-                self._decalage = decalage
-                journal.info(
-                    "%s : bougies ouvertes à %s UTC à partir de %s, gardées telles quelles.",
-                    self.serie.cle, en_iso(instant)[11:16], en_iso(instant)[:10],
-                )  # fmt: skip
 
     def _ecrits(self, sus: Sequence[Intervalle], trou: Trou) -> list[Intervalle]:
         """De ce qui est su dans ce trou, ce dont une ligne est écrite."""
@@ -9095,7 +9032,7 @@ class BougiesDites:
         """L'ouverture de la plus récente reçue ; 0 s'il n'y en a pas. Celles d'avant sont à couvrir."""
         return self._derniere[0] if self._derniere else 0
 
-    fin_vue = derniere
+    fin_vue = sure = derniere
 
     def lire(self, donnee: Any, _recu: int) -> Sequence[Any] | None:
         """La bougie, son instant en tête ; None si elle n'est pas datée, ou redit la précédente."""
@@ -9205,7 +9142,7 @@ class BougiesFaites:
 
     def __init__(self, couverture: Couverture, compteurs: Compteurs, bougies_vides: str | None) -> None:
         self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
-        self._report = annexe(*BOUGIES_PLATES).Report() if bougies_vides == "reporter" else None
+        self._report = annexe(*BOUGIES_PLATES).Report(couverture.fiche) if bougies_vides == "reporter" else None
         self.suite_d_ids = SuiteDIds(asyncio.get_running_loop().time, couverture.plage.grace_ms / 1000)
         self.suite_d_ids.sans_juge = not couverture.relisible
         self._volume = couverture.connexion.mesure_des_trades(couverture.serie.marche)
@@ -9321,6 +9258,11 @@ class BougiesFaites:
         """Les bougies d'avant sont à couvrir ; une minute sans trade, quand le trade d'après la prouve."""
         return min(self.derniere, self._prouve) if self._vides else self.derniere
 
+    @property
+    def sure(self) -> int:
+        """Rien d'avant ne tardait encore, si l'écoute meurt là, à moins qu'un identifiant n'y manque."""
+        return self.derniere - (0 if self.suite_d_ids.se_suivent else self._couverture.plage.grace_ms)
+
     def echeance(self) -> int:
         """L'heure de la prochaine clôture, ou de ce qu'un saut a d'incertain."""
         if self._agregateur is None:
@@ -9347,7 +9289,7 @@ class BougiesFaites:
             if (recu := self._douteuses.pop(instant, None)) is not None:  # que le REST dit pourtant juste, peut-être
                 self.suite_d_ids.juger(manquaient=not memes_volumes([recu], [volume]))
         if self._vides == "omettre":
-            return omettre_les_plates(lot, self._couverture.timeframe)
+            return omettre_les_plates(lot, self._couverture.timeframe, self._couverture.fiche)
         return lot if self._report is None else self._report.reporter(lot, self._couverture.timeframe)
 
 
@@ -9356,11 +9298,15 @@ def memes_volumes(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
     return math.isclose(dite[-1], lue[-1] or 0.0, rel_tol=TOLERANCE_VOLUME)
 
 
-def omettre_les_plates(lot: Lot, timeframe: Timeframe) -> Lot:
-    """Le lot sans ses bougies de volume nul : binance et kraken les donnent pour une minute sans trade."""
+def omettre_les_plates(lot: Lot, timeframe: Timeframe, ecrite: Fiche) -> Lot:
+    """Le lot sans ses bougies de volume nul : binance et kraken les donnent pour une minute sans trade.
+
+    Celle que la sortie tient déjà (reportée par une autre exécution) reste : une absence inscrite la démentirait.
+    """
     vides = pc.equal(lot.lignes["volume"], constante(0.0))
     if not pc.any(vides).as_py():
         return lot
+    vides = pc.and_(vides, pc.invert(ecrite.tient(lot.lignes["timestamp"])))
     instants = en_un_bloc(lot.lignes.filter(vides)["timestamp"].cast(pa.int64()))
     trous = [Trou(*plage, SANS_TRANSACTION) for plage in plages(instants, timeframe)]
     gardees = lot.lignes.filter(pc.invert(pc.fill_null(vides, constante(False))))
@@ -9400,8 +9346,8 @@ class FilBougies(Fil):
         super().rompre()
         if self.source.derniere:
             # Une bougie que l'horloge a close sans que rien ne suive : l'écoute était peut-être déjà morte. Une autre
-            # close depuis moins que la grâce : son dernier état venait peut-être après le début de la suivante.
-            depuis = min(self.source.derniere, self.couverture.close())
+            # close depuis moins que la grâce : son dernier état, ou un trade, venait peut-être après la suivante.
+            depuis = min(self.source.sure, self.couverture.close())
             self.couverture.desavouer(depuis, INSTANT_MAX_MS)
             self.confrontation.oublier(depuis)
         if self.conclut and self.confrontation.crues:
@@ -10914,6 +10860,16 @@ def lire_code_timeframe(valeur: Any) -> str:
     return Timeframe.lire(str(valeur).strip()).code
 
 
+PLUSIEURS_SYMBOLES = "plusieurs symboles se donnent par « symbols » (--symbols {})"
+
+
+def lire_symbole(valeur: Any) -> str:
+    """Un symbole, tel qu'écrit ; que l'exchange le connaisse se vérifie plus tard."""
+    if isinstance(valeur, list):
+        raise ValueError(PLUSIEURS_SYMBOLES.format(",".join(map(str, valeur))))
+    return lire_texte(valeur)
+
+
 def lire_date(valeur: Any) -> int:
     """Un instant ; un relatif se compte depuis maintenant."""
     return lire_instant(valeur, maintenant_ms())
@@ -11039,7 +10995,7 @@ class Tache:
         aide="sous-type d'un contrat")
     mode_marge: str | None = option(choix=MODES_MARGE, groupe="marché",
         aide="mode de marge")
-    symbole: str | None = option(lire=lire_texte, groupe="marché", valeur="SYMBOLE",
+    symbole: str | None = option(lire=lire_symbole, groupe="marché", valeur="SYMBOLE",
         aide="symbole unifié ccxt (BTC/USDT, BTC/USDT:USDT)")
     symbols: tuple[str, ...] = option((), lire=lire_plusieurs(lire_texte, "symbole"), groupe="marché", valeur="A,B",
         synonymes=("symboles",), aide="plusieurs symboles, séparés par des virgules")
@@ -11123,7 +11079,7 @@ class Tache:
         if not self.demandes:
             yield ("symbole", "symbols"), "un symbole est demandé (exemple : BTC/USDT)"
         if self.symbole and "," in self.symbole:
-            yield ("symbole",), f"plusieurs symboles se donnent par « symbols » (--symbols {self.symbole})"
+            yield ("symbole",), PLUSIEURS_SYMBOLES.format(self.symbole)
         if self.date_debut is not None and self.date_debut > maintenant_ms():
             dite = en_iso(self.date_debut) if self.date_debut < INSTANT_MAX_MS else "cette date, d'après 2199,"
             yield ("date_debut",), f"{dite} est dans le futur : rien ne peut être lu"
@@ -11157,9 +11113,14 @@ class Tache:
         if self.timeframes and self.stream:
             yield ("timeframes", "stream"), "un flux suit un timeframe à la fois : donnez timeframe"
         elif self.timeframes and not self.type_donnee.a_une_grille:
-            yield ("timeframes", "donnee"), f"{self.donnee} n'a pas de timeframe"
+            seul = "timeframe" in self.type_donnee.cle
+            phrase = "se lit un timeframe à la fois : donnez timeframe" if seul else "n'a pas de timeframe"
+            yield ("timeframes", "donnee"), f"{self.donnee} {phrase}"
         if self.sortie is None:
             return
+        accolades = re.findall(r"\{(\w+)\}", self.sortie.name)  # d'un autre mot, elles sont à l'utilisateur
+        if faux := next((nom for nom in accolades if nom != "timeframe" and nom in noms_options(Tache)), None):
+            yield ("sortie",), f"« {{{faux}}} » n'y est pas remplacé : seul {{timeframe}} l'est"
         annonce, suffixe = format_du_chemin(self.sortie), self.sortie.suffix.lower()
         if annonce and self.format not in (None, annonce):
             phrase = f"« {self.sortie.name} » est un nom de {annonce}, pas de {self.format} : accordez-les"
@@ -11723,12 +11684,11 @@ def ouvrir_ecrivain(tache: Tache, series: Sequence[Serie], bilan: Bilan, dossier
     extension = decrit.extensions[0]
     chemin = tache.chemin or dossier / _nom_d_office(tache, series, dossier, extension)
     bilan.sortie, bilan.format = chemin, tache.format_choisi
-    compression = tache.compression or ("gzip" if chemin.suffix == ".gz" else None)
     ecrivain = decrit(
         chemin,
         type_donnee=tache.type_donnee,
         table=tache.table_choisie,
-        compression=compression,
+        compression=tache.compression,
         flux=tache.stream is not None,
         origine=tache.origine,
     )
@@ -12204,6 +12164,8 @@ async def suivre(**options: Any) -> AsyncGenerator[Lot]:
     tous les symboles sont refusés. Lève ErreurDemande, ErreurDefinitive ou ErreurTemporaire.
     """
     tache = construire({**options, "stream": options.get("stream") or "ohlcv"})
+    if tache.sortie is not None:
+        raise ErreurDemande("`suivre` n'écrit rien", "Ôtez sortie, ou employez `executer`, qui écrit.")
     bilan = Bilan(tache.exchange)
     async with ouvrir_tache(tache) as connexion:
         await connexion.preparer(tache.demandes)
@@ -12276,7 +12238,12 @@ async def _telecharger(options: Mapping[str, Any]) -> tuple[pa.Table, list[Bilan
 
 
 def telecharger(**options: Any) -> pa.Table:
-    """`telecharger_async`, pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà."""
+    """Télécharge une histoire ; options : les noms du YAML. `help(telecharger_async)` dit ce qui est rendu, et levé.
+
+        telecharger(exchange="binance", symbole="BTC/USDT", timeframe="1h", date_debut="-7j")
+
+    Pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà.
+    """
     table, series = courir(lambda: _telecharger(options))
     _avertir(series)  # d'ici : l'avertissement montre la ligne de qui appelle
     return table
@@ -12435,7 +12402,11 @@ def decouper(
     # La valeur d'une option inconnue n'est pas répétée : ce peut être une clé, donnée par erreur en option.
     noms_inconnus = [mot.partition("=")[0] for avant, mot in zip(["", *inconnus], inconnus, strict=False)
                      if mot.startswith("-") or not avant.startswith("-")]  # fmt: skip
-    return vars(lus), [f"{nom} : option inconnue. {proches(nom, drapeaux, 1)}".strip() for nom in noms_inconnus]
+    return vars(lus), [
+        f"{nom} : option inconnue. {proches(nom, drapeaux, 1)}".strip() if nom.startswith("-")
+        else f"« {nom} » est en trop : une option précède chaque valeur, et une liste se sépare par des virgules"
+        for nom in noms_inconnus
+    ]  # fmt: skip
 
 
 FORMES_DE_LISTE = ("json", "csv")
@@ -12674,6 +12645,8 @@ def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu, *, fl
         )
         if isinstance(bilan, Bilan) and bilan.verification is None:
             dire_la_fin(bilan)
+    finally:
+        commande.close()  # qu'un signal a devancée : Python dirait qu'elle n'a jamais commencé
 
 
 async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:
