@@ -10929,6 +10929,14 @@ def lire_chemin(valeur: Any) -> Path:
     return chemin
 
 
+def lire_chemin_a_ecrire(valeur: Any) -> Path:
+    """Un chemin de fichier, qu'on remplacera : ce qui l'empêche se dit avant tout travail."""
+    chemin = lire_chemin(valeur)
+    if objection := _objection(chemin):
+        raise ValueError(objection)
+    return chemin
+
+
 def lire_dossier(valeur: Any) -> Path:
     """Un chemin ; `~` est développé."""
     texte = lire_texte(valeur)
@@ -11196,7 +11204,7 @@ class OptionsExecution:
         aide="contrôle une sortie, sans réseau ni rien écrire, dit ses fautes sur stdout et sort")
     reparer: bool = option(False, lire=lire_booleen, groupe="exécution",
         aide="avec --verifier : remet la sortie en état, relit ce qui y manque, et la contrôle encore")
-    bilan: Path | None = option(lire=lire_chemin, groupe="exécution", valeur="CHEMIN",
+    bilan: Path | None = option(lire=lire_chemin_a_ecrire, groupe="exécution", valeur="CHEMIN",
         aide="bilan JSON de l'exécution")
     rapport: Path | None = option(lire=lire_chemin_html, groupe="exécution", valeur="CHEMIN",
         aide="page .html autonome : bougies, couverture, trous, durées ; avec --verifier, celle de la sortie contrôlée")
