@@ -7221,6 +7221,11 @@ class Manque(NamedTuple):
     droite: int | None
     ancien: bool
 
+    @property
+    def rien_avant(self) -> bool:
+        """Vrai si aucune ligne, écrite ou lue, ne le précède."""
+        return self.gauche is None and not self.ancien
+
 
 class Dossier:
     """Un manque, les réponses qui en parlent, et ce qu'elles en prouvent : du calcul pur.
@@ -7252,8 +7257,8 @@ class Dossier:
     @property
     def en_tete(self) -> bool:
         """Vrai si rien de connu, d'aucun timeframe, ne précède le manque."""
-        manque = self.manque
-        return not (manque.ancien or manque.gauche is not None or any(v[1] <= manque.debut for v in self.vives))
+        debut = self.manque.debut
+        return self.manque.rien_avant and not any(v[1] <= debut for r in self.reponses for v in r.vives)
 
     @property
     def est_une_queue(self) -> bool:
@@ -7298,14 +7303,14 @@ class Dossier:
         # Une bougie vivante, ou une ligne, au milieu d'un silence le dément.
         vives = [*((c, c + 1) for c in connues), *(vive for r in temoins for vive in r.vives)]
         vides = unir(v for v in self._silences(muets) if not any(v[0] <= o and c <= v[1] for o, c in vives))
-        rien_avant = gauche is None and not manque.ancien
+        rien_servi = gauche is None and not manque.ancien
         suivie = droite is not None or any(ouverture >= manque.debut for ouverture, _ in self.vives)
         siennes = [r for r in reponses if r.de_la_serie]
         impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
         # Muette un jour, la série a peut-être une bougie plate là où ce témoin en rend (bitstamp, bitbank).
         encadrent = temoins if droite is not None else [r for r in temoins if len(r.vives) == len(r.instants)]
-        longs = self._silences([r for r in muets if not r.de_la_serie]) if rien_avant else []
-        cote = rien_avant and conduite.obeit and droite is not None and self._commence(droite, vides, longs)
+        longs = self._silences([r for r in muets if not r.de_la_serie]) if rien_servi else []
+        cote = rien_servi and conduite.obeit and droite is not None and self._commence(droite, vides, longs)
         reste = [(manque.debut, manque.fin)]
         trous: list[Trou] = []
         for raison, intervalles in (
@@ -7313,9 +7318,9 @@ class Dossier:
             (AVANT_COTATION, reste if cote else []),
             (HORS_FENETRE_API, [r.question[1:] for r in siennes if r.refusee]),
             # Avant la première qui nous fut jamais servie, un silence est peut-être la fin de ce que l'exchange garde.
-            (SANS_TRANSACTION, self._encadres(encadrent, [] if rien_avant else vides)),
+            (SANS_TRANSACTION, self._encadres(encadrent, [] if rien_servi else vides)),
             (A_VENIR, reste if self.est_une_queue or not (suivie or self.en_tete) else []),
-            (HORS_FENETRE_API if rien_avant else ECHEC, reste),
+            (HORS_FENETRE_API if rien_servi else ECHEC, reste),
         ):
             trous += [Trou(*i, raison) for i in croiser(reste, intervalles)]
             reste = oter(reste, intervalles)
@@ -7624,9 +7629,9 @@ class Enquete(Dossier):
         """
         debut, fin, (gauche, droite) = self.manque.debut, self.manque.fin, self.voisines
         dites = unir(r.question[1:] for r in self.reponses if r.de_la_serie)
-        rien_avant = gauche is None and not self.manque.ancien
+        rien_servi = gauche is None and not self.manque.ancien
         for timeframe in self.pages.longues:
-            vives = self._vives(timeframe, 0 if rien_avant else debut, INSTANT_MAX_MS if droite is None else fin)
+            vives = self._vives(timeframe, 0 if rien_servi else debut, INSTANT_MAX_MS if droite is None else fin)
             dedans = [v for v in vives if debut <= v[0] and v[1] <= fin and not croiser(dites, [(v[0], v[0] + 1)])]
             avant, apres = [v for v in vives if v[0] < debut], [v for v in vives if v[0] >= fin]
             for vive in dedans[:1] or apres[:1] or avant[-1:]:
@@ -7828,11 +7833,6 @@ class _Vide(Enquete):
 
     _fenetres = _muettes = _refus = 0
 
-    @property
-    def _rien_encore(self) -> bool:
-        """Vrai si aucune ligne n'est connue avant ce vide."""
-        return self.manque.gauche is None and not self.manque.ancien
-
     async def apres_le_refus(self, refus: HorsFenetre, debut: int) -> int:
         """L'exchange ne remonte pas si loin (gate : 10 000 points) : où il accepte de servir."""
         self._refus += 1
@@ -7861,7 +7861,7 @@ class _Vide(Enquete):
             self._garder(relue)
             if relue.instants and relue.instants[0] in (premiere, glissee if relue.ancree else premiere):
                 return relue.instants[0]  # kraken : ses 720 dernières ; ou la suite, chez qui ignore `until`
-        if fin_fenetre >= self.manque.fin or (not self._rien_encore and self._fenetres % 2):
+        if fin_fenetre >= self.manque.fin or (not self.manque.rien_avant and self._fenetres % 2):
             return fin_fenetre
         return await self._chercher(fin_fenetre) if self.pages.longues else fin_fenetre
 
@@ -7876,7 +7876,7 @@ class _Vide(Enquete):
             self._muettes += 1
             return self.manque.fin if self._muettes >= MUETTES_MAX else depuis
         depuis = max(depuis, self.pas.plancher(ou[0]))
-        if self._rien_encore and not await self._sert(depuis, min(ou[1], self.manque.fin)):
+        if self.manque.rien_avant and not await self._sert(depuis, min(ou[1], self.manque.fin)):
             # Un timeframe long y voit des transactions, le nôtre ne les sert pas (hyperliquid : les 5000 dernières).
             return await self._premier(self._sert, depuis)
         return depuis
