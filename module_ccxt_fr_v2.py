@@ -7250,15 +7250,9 @@ class Dossier:
         return max(avant, default=None), min(apres, default=None)
 
     @property
-    def vives(self) -> list[Intervalle]:
-        """Les bougies vivantes de toute réponse, de tout timeframe."""
-        return [vive for reponse in self.reponses for vive in reponse.vives]
-
-    @property
     def en_tete(self) -> bool:
         """Vrai si rien de connu, d'aucun timeframe, ne précède le manque."""
-        debut = self.manque.debut
-        return self.manque.rien_avant and not any(v[1] <= debut for r in self.reponses for v in r.vives)
+        return self.manque.rien_avant and not any(v[1] <= self.manque.debut for r in self.reponses for v in r.vives)
 
     @property
     def est_une_queue(self) -> bool:
@@ -7289,14 +7283,12 @@ class Dossier:
         | une queue : rien ne la suit, que la bougie en cours                                 | `a_venir`          |
         | une tête : rien de plus ancien n'a jamais été servi                                 | `hors_fenetre_api` |
 
-        Une réponse qui tait une ligne connue n'est témoin de rien ; muette, elle récuse tous les silences de son
-        timeframe.
+        Qui tait une ligne connue n'est témoin de rien ; muette, sa réponse récuse les silences de son timeframe.
         """
         manque, reponses, conduite, (gauche, droite) = self.manque, self.reponses, self.conduite, self.voisines
         connues = [c for c in (gauche, droite) if c is not None]
-        honnetes = [r for r in reponses if not any(map(r.tait, connues))]
         menteurs = {r.code for r in reponses if not r.instants and any(map(r.tait, connues))}
-        temoins = [r for r in honnetes if not (r.se_tait and r.code in menteurs)]
+        temoins = [r for r in reponses if not any(map(r.tait, connues)) and not (r.se_tait and r.code in menteurs)]
         # Qui ne suit peut-être rien de ce qu'on demande tait ce qu'il ne rend pas : ancrée à maintenant, ou d'ailleurs
         # que de sa fenêtre, une réponse n'est alors muette sur rien.
         muets = [r for r in temoins if conduite.obeit or not (r.ancree or (r.se_tait and r.instants))]
@@ -7304,9 +7296,8 @@ class Dossier:
         vives = [*((c, c + 1) for c in connues), *(vive for r in temoins for vive in r.vives)]
         vides = unir(v for v in self._silences(muets) if not any(v[0] <= o and c <= v[1] for o, c in vives))
         rien_servi = gauche is None and not manque.ancien
-        suivie = droite is not None or any(ouverture >= manque.debut for ouverture, _ in self.vives)
+        suivie = droite is not None or any(v[0] >= manque.debut for r in reponses for v in r.vives)
         siennes = [r for r in reponses if r.de_la_serie]
-        impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
         # Muette un jour, la série a peut-être une bougie plate là où ce témoin en rend (bitstamp, bitbank).
         encadrent = temoins if droite is not None else [r for r in temoins if len(r.vives) == len(r.instants)]
         longs = self._silences([r for r in muets if not r.de_la_serie]) if rien_servi else []
@@ -7314,7 +7305,7 @@ class Dossier:
         reste = [(manque.debut, manque.fin)]
         trous: list[Trou] = []
         for raison, intervalles in (
-            (ECHEC, impossibles),
+            (ECHEC, [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]),
             (AVANT_COTATION, reste if cote else []),
             (HORS_FENETRE_API, [r.question[1:] for r in siennes if r.refusee]),
             # Avant la première qui nous fut jamais servie, un silence est peut-être la fin de ce que l'exchange garde.
@@ -7335,15 +7326,13 @@ class Dossier:
         chose. Des muettes se prolongent bout à bout : bitget n'a que trois mois par page. Un `since` qui ne rend pas la
         bougie qui y ouvre n'a rien demandé d'elle, ni une fin comptée sur les clôtures, exclue, de la dernière.
         """
-        muettes: dict[str, list[Intervalle]] = collections.defaultdict(list)
-        for muette in (r for r in temoins if r.se_tait):
-            muettes[muette.code].append(self.conduite.tue(muette))
+        muettes = [(r.code, self.conduite.tue(r)) for r in temoins if r.se_tait]
         vides: list[Intervalle] = []
         gauche, droite = self.voisines
         for reponse in (r for r in temoins if r.vives):
             (premiere, cloture), (ouverture, derniere) = reponse.vives[0], reponse.vives[-1]
             timeframe, debut, fin = reponse.question
-            tues = unir(muettes[reponse.code])
+            tues = unir(tue for code, tue in muettes if code == reponse.code)
             if gauche is not None and ouverture <= gauche < derniere < fin:
                 vides += [(derniere, f) for d, f in tues if d <= derniere < f]
             serree = debut < premiere < fin <= timeframe.avancer(premiere, MARGE + 1)
@@ -7353,12 +7342,10 @@ class Dossier:
 
     def _encadres(self, temoins: Sequence[Reponse], vides: Sequence[Intervalle]) -> list[Intervalle]:
         """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines."""
-        cadres: list[Intervalle] = []
-        for reponse in temoins:
-            cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(self.conduite.cadre(reponse))]
-            if reponse.de_la_serie:
-                cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
-        cadres = unir(cadres)
+        cadres = unir(
+            ((fin, debut) for r in temoins for (_, fin), (debut, _) in itertools.pairwise(self.conduite.cadre(r))),
+            ((i, r.question.timeframe.avancer(i, 1)) for r in temoins if r.de_la_serie for i in r.page.muettes),
+        )
         return unir(cadres, (v for v in vides if any(c[0] <= v[1] and v[0] <= c[1] for c in cadres)))
 
     def _commence(self, droite: int, vides: Sequence[Intervalle], longs: Sequence[Intervalle]) -> bool:
@@ -7389,18 +7376,18 @@ class Dossier:
             and (not temoin_long or any(debut <= loin for debut, _ in longs))
         )
 
-    def deplier(self, page: Reponse) -> tuple[pa.Table, list[Trou], list[Manque]]:
+    def deplier(self, reponse: Reponse) -> tuple[pa.Table, list[Trou], list[Manque]]:
         """Ce qu'une page de la série dit du manque : ses lignes, les vides qu'elle encadre, ce qui reste suspect."""
-        manque, pas, cadre = self.manque, page.question.timeframe, self.conduite.cadre(page)
-        lignes = entre(page.page.lignes, manque.debut, manque.fin)
+        manque, pas, page = self.manque, reponse.question.timeframe, reponse.page
+        lignes = entre(page.lignes, manque.debut, manque.fin)
         instants = lignes["timestamp"].to_pylist()
         connues = [c for c in (manque.gauche, manque.droite) if c is not None]
-        temoin = bool(cadre) and not any(map(page.tait, connues))
+        cadre = [] if any(map(reponse.tait, connues)) else self.conduite.cadre(reponse)
         trous: list[Trou] = []
         restes: list[Manque] = []
         for debut, fin in manquants(instants, pas, manque.debut, manque.fin):
-            if temoin and cadre[0][0] < debut and cadre[-1][0] >= fin:
-                echecs = [(i, pas.avancer(i, 1)) for i in page.page.impossibles if debut <= i < fin]
+            if cadre and cadre[0][0] < debut and fin <= cadre[-1][0]:
+                echecs = [(i, pas.avancer(i, 1)) for i in page.impossibles if debut <= i < fin]
                 trous += [Trou(*i, ECHEC) for i in unir(echecs)]
                 trous += [Trou(*i, SANS_TRANSACTION) for i in oter([(debut, fin)], echecs)]
                 continue
@@ -7518,7 +7505,7 @@ class Enquete(Dossier):
     def _vit(self, question: Question) -> bool:
         """Vrai si une bougie rendue est tout entière dans ce qu'une question demande."""
         _, debut, fin = question
-        return any(debut <= o and min(cloture, self.pages.horizon_ms) <= fin for o, cloture in self.vives)
+        return any(debut <= v[0] and min(v[1], self.pages.horizon_ms) <= fin for r in self.reponses for v in r.vives)
 
     def _vives(self, timeframe: Timeframe, debut: int, fin: int) -> list[Intervalle]:
         """Les bougies vivantes de ce timeframe qui touchent [debut, fin[, de toute réponse."""
