@@ -7184,8 +7184,7 @@ def attentes_d_abonnement(propre: Particularite, symboles: Iterable[str], *, gro
 #
 #   Dossier   du calcul pur : un `Manque`, et ce que des réponses prouvent de chaque bougie qui y est absente
 #   Enquete   ce qu'il reste à demander, chaque question une fois : encadrer le manque (lui, puis ses bords, puis des
-#             timeframes plus longs) ; ou chercher une première ligne, celle du marché ou celle qui suit un vide, du
-#             plus long timeframe au nôtre
+#             timeframes plus longs) ; ou chercher la première ligne, du marché ou d'après un vide, par les plus longs
 #   Lecteur   les fenêtres, à plusieurs, rendues dans l'ordre ; après un vide, l'enquête dit où reprendre
 
 EN_VOL = 32  # pages demandées à la fois : à 100 ms de latence, la fenêtre de binance se prend sans attendre
@@ -7423,14 +7422,11 @@ class Enquete(Dossier):
         return self.trouvee, [] if self.trouvee else self.juger()
 
     async def resoudre(self, page: Reponse | None = None) -> Morceau:
-        """Le manque, dont `page` rend peut-être des lignes : de chaque bougie, une ligne, ou son absence jugée.
-
-        Chaque tour trouve une ligne, ou clôt un manque.
-        """
+        """Le manque, dont `page` rend peut-être des lignes : de chaque bougie, une ligne, ou son absence jugée."""
         connues = [*self.reponses, page] if page else self.reponses
         lignes, trous, restes = self.deplier(page) if page else (page_vide().lignes, [], [self.manque])
         tables, a_voir = [lignes], [Enquete(self.pages, reste, connues) for reste in restes]
-        while a_voir:
+        while a_voir:  # chaque tour trouve une ligne, ou clôt un manque
             enquete = a_voir.pop(0)
             trouvee, juges = await enquete.mener()
             trous += juges
@@ -7497,10 +7493,9 @@ class Enquete(Dossier):
 
         D'une queue, passé tant de questions ; ou si, quoi qu'on demande, les mêmes dernières reviennent.
         """
-        vain = self.conduite.est_figee and self.manque.gauche is None
-        if vain or self.trouvee is not None or (self.est_une_queue and self.posees >= de_queue):
-            return True
-        return all(trou.raison in FAITS for trou in self.juger())
+        vain = self.est_une_queue and self.posees >= de_queue
+        vain = vain or (self.conduite.est_figee and self.manque.gauche is None)
+        return vain or self.trouvee is not None or all(trou.raison in FAITS for trou in self.juger())
 
     def _vit(self, question: Question) -> bool:
         """Vrai si une bougie rendue est tout entière dans ce qu'une question demande."""
@@ -7761,9 +7756,8 @@ class Lecteur:
                     self._sauter(await vide.apres_la_fenetre(reponse, fin_fenetre))
                     continue
                 premiere, derniere = utiles["timestamp"][0].as_py(), utiles["timestamp"][-1].as_py()
-                if tete_libre and vide.manque.gauche is None:
-                    vide.manque = vide.manque._replace(debut=premiere)
-                vide.manque = vide.manque._replace(fin=avancer(derniere, 1))
+                debut = premiere if tete_libre and vide.manque.gauche is None else vide.manque.debut
+                vide.manque = vide.manque._replace(debut=debut, fin=avancer(derniere, 1))
                 yield await vide.resoudre(reponse)
                 # Le vide est fini ; le prochain aura cette réponse à sa gauche.
                 vide = _Vide(self.pages, Manque(vide.manque.fin, fin, derniere, suivante, ancien), [reponse])
@@ -7823,9 +7817,8 @@ class _Vide(Enquete):
     async def apres_le_refus(self, refus: HorsFenetre, debut: int) -> int:
         """L'exchange ne remonte pas si loin (gate : 10 000 points) : où il accepte de servir."""
         self._refus += 1
-        depart = debut
-        if refus.admis:
-            depart = max(debut, min(self.manque.fin, self.pas.avancer(self.pages.horizon_ms, -refus.admis - 2)))
+        admis = self.pas.avancer(self.pages.horizon_ms, -refus.admis - 2) if refus.admis else debut
+        depart = max(debut, min(self.manque.fin, admis))
         if depart == debut and self._refus == 1 and await self._accepte(debut):
             return debut  # il ne refuse pas ce début : la page est redemandée
         if self._refus > REFUS_MAX:  # chercher n'y sert à rien : la page est passée, la suivante dira
@@ -7839,8 +7832,7 @@ class _Vide(Enquete):
         """Où reprendre après une fenêtre sans ligne utile."""
         self._fenetres += 1
         self._garder(reponse)
-        cadre = self.conduite.cadre(reponse)
-        premiere = cadre[0][0] if cadre else 0
+        premiere = next((ouverture for ouverture, _ in self.conduite.cadre(reponse)), 0)
         if premiere >= fin_fenetre:
             # Une minute a passé : les dernières de kraken ont glissé d'une.
             glissee = self.pas.avancer(premiere, 1)
