@@ -49,6 +49,17 @@ importent ce module, qui ne les atteint que par `annexe()`, à la demande. Copi�
 
 from __future__ import annotations
 
+import signal
+import sys
+
+# Ctrl-C pendant les imports qui suivent : rien n'est à ranger, et Python n'en montrerait qu'une trace. Le programme en
+# meurt sans un mot, comme de SIGTERM, jusqu'à ce que `obtenir` les garde ; importé par un autre, il n'y touche pas.
+if (
+    sys.argv and sys.argv[0].endswith(("module_ccxt_fr_v2.py", "runner_ccxt_batch.py", "ccxt-fr", "ccxt-fr-lot"))
+    and signal.getsignal(signal.SIGINT) is signal.default_int_handler  # et non ignoré, comme d'une tâche de fond
+):  # fmt: skip
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import codecs
 import collections
 import contextlib
@@ -70,7 +81,6 @@ import os
 import re
 import stat
 import struct
-import sys
 import threading
 import time
 import warnings
@@ -301,7 +311,6 @@ if TYPE_CHECKING:
     import json
     import random
     import shutil
-    import signal
     import sqlite3
     import zlib
     from concurrent import futures
@@ -322,7 +331,6 @@ else:
     metadonnees = _ModuleParesseux("importlib.metadata")
     random = _ModuleParesseux("random")
     shutil = _ModuleParesseux("shutil")
-    signal = _ModuleParesseux("signal")
     sqlite3 = _ModuleParesseux("sqlite3")
     zlib = _ModuleParesseux("zlib")
     pa = _ModuleParesseux("pyarrow", "Mettre les lignes en table")
@@ -939,6 +947,15 @@ class Fiche:
     def ecrits(self) -> list[Intervalle]:
         """D'une série à grille, ceux dont chaque bougie est écrite."""
         return oter(self.couverts, intervalles_de(self.trous))
+
+    def tient(self, instants: pa.ChunkedArray) -> pa.Array:
+        """D'une série à grille, lesquelles de ces ouvertures ont leur bougie écrite."""
+        ouvertures = instants.cast(pa.int64()).to_pylist()
+        bornes = min(ouvertures, default=0), max(ouvertures, default=0) + 1
+        trous = intervalles_de(self.trous[voisins(self.trous, *bornes)])
+        ecrits = oter(self.couverts[voisins(self.couverts, *bornes)], trous)
+        dedans = (any(debut <= i < fin for debut, fin in ecrits[voisins(ecrits, i, i)]) for i in ouvertures)
+        return pa.array(dedans, pa.bool_())
 
     def connus(self) -> list[Intervalle]:
         """Les intervalles qu'il ne sert à rien de redemander."""
@@ -2362,7 +2379,7 @@ class Essais:
 # écrites d'un coup), une feuille (ce que le fichier dit de lui), un journal de reprise, et, d'un flux en CSV, son bout.
 # Ce qui ne sert qu'à un fichier abîmé, ôté, étranger ou d'avant est dans les annexes `remise_en_ordre`,
 # `mises_de_cote`, `octets_douteux`, `fichiers_etrangers` et `origines` ; ce qui n'est que de la vitesse, dans `queues`
-# et `reperage`.
+# et `reperage` ; de la précaution ou du ménage, dans `place` et `menage`.
 
 pq: Any = _ModuleParesseux("pyarrow.parquet", "Lire et écrire du Parquet")
 pa_csv: Any = _ModuleParesseux("pyarrow.csv", "Lire et écrire du CSV")
@@ -3673,8 +3690,9 @@ class SortieFichier(Sortie):
         with contextlib.suppress(SortieIllisible):
             if self.existe() and self.feuille.est_abimee():
                 origines |= annexe("lecture_brute", "Lire une fiche abîmée").origines_lisibles(self)
-            elif self.existe():  # un fichier qui n'en dit aucune est réel
-                origines |= {fiche.origine for fiche in self.feuille.fiches(self.feuille.lire()) or ()} or {REEL}
+            elif self.existe():  # un fichier qui n'en dit aucune est réel, s'il se lit
+                origines |= {fiche.origine for fiche in self.feuille.fiches(self.feuille.lire()) or ()}
+                origines |= {REEL} if not origines and self.reconnaitre() else set()
         return origines
 
     def voisins(self) -> tuple[Path, ...]:
@@ -5068,7 +5086,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
     **dict.fromkeys(
         ("bingx", "blockchaincom", "coinbaseexchange", "grvt", "weex"), Particularite(corrigee=("ticker",))
     ),
-    **dict.fromkeys(("luno", "upbit"), Particularite(corrigee=("trades",))),
+    "luno": Particularite(corrigee=("trades",)),
+    # Ses trades ont un identifiant sans suite, le même en REST, qui sert les deux cents derniers.
+    "upbit": Particularite(corrigee=("trades",), trades_par_page=200, trades_a_confirmer=100),
     "coinbase": Particularite(corrigee=("trades", "ticker", "orderbook")),
     "cryptocom": Particularite(corrigee=("ticker", "orderbook")),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
@@ -5101,7 +5121,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "btse": Particularite(unites={"spot": "cotation", **_contrats("cotation")}),
     "hibachi": Particularite(unites=_contrats("cotation")),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
-    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base")),
+    # Ses identifiants se suivent parmi tous les marchés d'une monnaie ; les mêmes en REST, qui en sert mille.
+    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base"), trades_a_confirmer=500),
     # La classe multiplie elle-même les trades par la taille du contrat. Son carnet part de cinquante niveaux, le plus
     # que le REST serve d'un contrat.
     "xt": Particularite(trades_en_contrats=False, carnet_partiel=50, niveaux_de_l_instantane=500),
@@ -8057,9 +8078,10 @@ class Historique:
         if grappes := annexe_ou_rien("grappes"):
             manques = grappes.d_une_histoire(manques, self.pages)
         for debut, fin in manques:
-            async for lot in self.lots_entre(debut, fin, sus, libre=libre):
-                libre = False
-                yield lot
+            async with contextlib.aclosing(self.lots_entre(debut, fin, sus, libre=libre)) as lots:
+                async for lot in lots:
+                    libre = False
+                    yield lot
 
     async def lots_entre(
         self, debut: int, fin: int, sus: Sequence[Intervalle], *, libre: bool = False
@@ -8070,10 +8092,12 @@ class Historique:
         avant = [(t.debut, t.fin) for t in self.fiche.trous if t.raison == AVANT_COTATION]
         ancien = any(su[0] <= debut for su in oter(sus, avant))  # `--relecture` part peut-être de la première écrite
         suivante = premiere_ecrite(self.fiche, fin)
-        async for morceau in lecteur.lire(debut, fin, ancien=ancien, suivante=suivante, tete_libre=libre):
-            if libre:  # sans début demandé : la demande commence où l'exchange commence
-                self.demande, libre = (morceau.couvert[0], self.demande[1]), False
-            yield self._en_lot(morceau, sus)
+        lus = lecteur.lire(debut, fin, ancien=ancien, suivante=suivante, tete_libre=libre)
+        async with contextlib.aclosing(lus) as morceaux:  # les pages encore en vol finissent avant la connexion
+            async for morceau in morceaux:
+                if libre:  # sans début demandé : la demande commence où l'exchange commence
+                    self.demande, libre = (morceau.couvert[0], self.demande[1]), False
+                yield self._en_lot(morceau, sus)
 
     async def avec_les_bords(self, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
         """Les intervalles, et les `hors_fenetre_api` que le bord du dernier dément.
@@ -8114,8 +8138,9 @@ class Historique:
         passée, ce que l'exchange n'a pas encore servi jusqu'à maintenant n'est pas un trou : rien n'en est inscrit, la
         prochaine exécution le redemandera. De ce que le fichier sait après lui, ce n'est pas une queue.
         """
-        if self.timeframe.jeu_ms:
-            self._dire_les_decalages(morceau.lignes["timestamp"].to_pylist())
+        if self.timeframe.jeu_ms and (remarques := annexe_ou_rien("remarques")):
+            instants = morceau.lignes["timestamp"].to_pylist()
+            self._decalage = remarques.dire_les_decalages(self.serie.cle, self.timeframe, instants, self._decalage)
         heure = self.connexion.heure_ms()
         close = self.timeframe.plancher(heure - self.plage.grace_ms - self.timeframe.jeu_ms)
         exigee = self.plage.exigee(heure)
@@ -8132,17 +8157,6 @@ class Historique:
         non_prouves = [(t.debut, t.fin) for t in morceau.trous if t.raison not in FAITS]
         prouves = oter([morceau.couvert], non_prouves)
         return Lot(self.serie.cle, habiller(self.serie.cle, morceau.lignes), croiser(prouves, [(0, close)]), trous)
-
-    def _dire_les_decalages(self, instants: Sequence[int]) -> None:
-        """À quelle heure ouvrent les bougies d'une grille à minuit local, chaque fois que cela change."""
-        for instant in instants:
-            decalage = instant - self.timeframe.plancher(instant)
-            if decalage != self._decalage:
-                self._decalage = decalage
-                journal.info(
-                    "%s : bougies ouvertes à %s UTC à partir de %s, gardées telles quelles.",
-                    self.serie.cle, en_iso(instant)[11:16], en_iso(instant)[:10],
-                )  # fmt: skip
 
     def _ecrits(self, sus: Sequence[Intervalle], trou: Trou) -> list[Intervalle]:
         """De ce qui est su dans ce trou, ce dont une ligne est écrite."""
@@ -8200,13 +8214,15 @@ class Relu(NamedTuple):
     """Ce qu'une relecture a prouvé.
 
     `trous` : ce que l'exchange n'a pas rendu ; `complet` : il a tout rendu, d'un bord à l'autre ; `rejoint` : jusqu'au
-    second, au moins ; `sautent` : ses identifiants sautent eux aussi ; `dernier` : son trade le plus récent.
+    second, au moins ; `sautent` : ses identifiants sautent eux aussi, ceux de `sauts` les bordent ; `dernier` : son
+    trade le plus récent.
     """
 
     trous: list[Trou]
     complet: bool
     rejoint: bool
     sautent: bool
+    sauts: list[tuple[Trade, Trade]]
     dernier: Trade | None
 
 
@@ -8218,9 +8234,12 @@ class RelectureTrades:
     reçu ou relu, qui ne sera pas rendu.
     """
 
-    def __init__(self, connexion: Connexion, serie: Serie, lacune: Lacune, memoire: Dedoublonneur) -> None:
+    def __init__(
+        self, connexion: Connexion, serie: Serie, lacune: Lacune, memoire: Dedoublonneur, *, suivis: bool = False
+    ) -> None:
         self._connexion, self._serie, self._lacune, self._memoire = connexion, serie, lacune, memoire
         self._avant, self._apres, self._saut = lacune
+        self._suivis = suivis  # on sait que les identifiants se suivent
         self._lire = functools.partial(connexion.lire_trades, serie)
         self._maintenant = connexion.heure_ms()  # jusqu'où lire, si rien n'est encore venu après
         self._precis = False  # les instants de ces pages disent plus que la seconde
@@ -8230,6 +8249,8 @@ class RelectureTrades:
         self._cassures: list[tuple[Trade, Trade]] = []  # entre deux pages qui ne se suivent pas
         self._attendus: list[Trade] = []  # des groupes dont le flux n'a pas encore dit la fin
         self._numeros: list[Intervalle] = []  # ceux qu'il a servis
+        self._sauts: list[tuple[Trade, Trade]] = []  # entre deux trades servis de suite ; un retardataire le comble
+        self._plus_grand = self._avant  # le plus grand numéro servi
 
     async def pages(self) -> AsyncGenerator[list[Trade]]:
         """Les trades que le flux n'a pas dits, page par page, dans l'ordre du temps."""
@@ -8238,8 +8259,8 @@ class RelectureTrades:
             async for lue in pages:
                 entre = [t for t in lue if _est_entre(t, self._avant, self._apres, self._grain_ms)]
                 page = await self._detailler(entre)
-                if self._saut:
-                    self._numeros = unir(self._numeros, ((r[0], r[1] + 1) for t in page if (r := rangs_de(t.id))))
+                if self._saut or self._suivis:
+                    self._numeroter(page)
                 attendus = [trade for trade in page if self._attend_encore(trade)]
                 self._attendus += attendus
                 dits = (separer(trade, self._memoire.connu) for trade in page if trade not in attendus)
@@ -8265,7 +8286,21 @@ class RelectureTrades:
         # Ce qu'il n'a pas encore servi ne dit rien ; entre deux trades qu'il sert, si.
         vus = self._numeros
         servis = self._lacune.numeros() if complet else [(vus[0][0], vus[-1][1])] if vus else []
-        return Relu(trous, complet, self._rejoint, bool(oter(servis, vus)), self._dernier)
+        if complet and self._apres:
+            self._sauts.append((self._plus_grand, self._apres))
+        sauts = [saut for saut in self._sauts if self._suivis and oter(Lacune(*saut).numeros(), vus)]
+        return Relu(trous, complet, self._rejoint, bool(oter(servis, vus)), sauts, self._dernier)
+
+    def _numeroter(self, page: Sequence[Trade]) -> None:
+        """Note les numéros que cette page sert, et ceux qu'elle saute."""
+        for trade in page:
+            if (rangs := rangs_de(trade.id)) is None:
+                continue
+            if Lacune(self._plus_grand, trade).numeros():
+                self._sauts.append((self._plus_grand, trade))
+            if rangs > (rangs_de(self._plus_grand.id) or (-1, -1)):
+                self._plus_grand = trade
+        self._numeros = unir(self._numeros, ((r[0], r[1] + 1) for t in page if (r := rangs_de(t.id))))
 
     @property
     def _grain_ms(self) -> int:
@@ -8976,7 +9011,7 @@ class BougiesDites:
         """L'ouverture de la plus récente reçue ; 0 s'il n'y en a pas. Celles d'avant sont à couvrir."""
         return self._derniere[0] if self._derniere else 0
 
-    fin_vue = derniere
+    fin_vue = sure = derniere
 
     def lire(self, donnee: Any, _recu: int) -> Sequence[Any] | None:
         """La bougie, son instant en tête ; None si elle n'est pas datée, ou redit la précédente."""
@@ -9086,7 +9121,7 @@ class BougiesFaites:
 
     def __init__(self, couverture: Couverture, compteurs: Compteurs, bougies_vides: str | None) -> None:
         self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
-        self._report = annexe(*BOUGIES_PLATES).Report() if bougies_vides == "reporter" else None
+        self._report = annexe(*BOUGIES_PLATES).Report(couverture.fiche) if bougies_vides == "reporter" else None
         self.suite_d_ids = SuiteDIds(asyncio.get_running_loop().time, couverture.plage.grace_ms / 1000)
         self.suite_d_ids.sans_juge = not couverture.relisible
         self._volume = couverture.connexion.mesure_des_trades(couverture.serie.marche)
@@ -9202,6 +9237,11 @@ class BougiesFaites:
         """Les bougies d'avant sont à couvrir ; une minute sans trade, quand le trade d'après la prouve."""
         return min(self.derniere, self._prouve) if self._vides else self.derniere
 
+    @property
+    def sure(self) -> int:
+        """Rien d'avant ne tardait encore, si l'écoute meurt là, à moins qu'un identifiant n'y manque."""
+        return self.derniere - (0 if self.suite_d_ids.se_suivent else self._couverture.plage.grace_ms)
+
     def echeance(self) -> int:
         """L'heure de la prochaine clôture, ou de ce qu'un saut a d'incertain."""
         if self._agregateur is None:
@@ -9228,7 +9268,7 @@ class BougiesFaites:
             if (recu := self._douteuses.pop(instant, None)) is not None:  # que le REST dit pourtant juste, peut-être
                 self.suite_d_ids.juger(manquaient=not memes_volumes([recu], [volume]))
         if self._vides == "omettre":
-            return omettre_les_plates(lot, self._couverture.timeframe)
+            return omettre_les_plates(lot, self._couverture.timeframe, self._couverture.fiche)
         return lot if self._report is None else self._report.reporter(lot, self._couverture.timeframe)
 
 
@@ -9237,11 +9277,15 @@ def memes_volumes(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
     return math.isclose(dite[-1], lue[-1] or 0.0, rel_tol=TOLERANCE_VOLUME)
 
 
-def omettre_les_plates(lot: Lot, timeframe: Timeframe) -> Lot:
-    """Le lot sans ses bougies de volume nul : binance et kraken les donnent pour une minute sans trade."""
+def omettre_les_plates(lot: Lot, timeframe: Timeframe, ecrite: Fiche) -> Lot:
+    """Le lot sans ses bougies de volume nul : binance et kraken les donnent pour une minute sans trade.
+
+    Celle que la sortie tient déjà (reportée par une autre exécution) reste : une absence inscrite la démentirait.
+    """
     vides = pc.equal(lot.lignes["volume"], constante(0.0))
     if not pc.any(vides).as_py():
         return lot
+    vides = pc.and_(vides, pc.invert(ecrite.tient(lot.lignes["timestamp"])))
     instants = en_un_bloc(lot.lignes.filter(vides)["timestamp"].cast(pa.int64()))
     trous = [Trou(*plage, SANS_TRANSACTION) for plage in plages(instants, timeframe)]
     gardees = lot.lignes.filter(pc.invert(pc.fill_null(vides, constante(False))))
@@ -9281,8 +9325,8 @@ class FilBougies(Fil):
         super().rompre()
         if self.source.derniere:
             # Une bougie que l'horloge a close sans que rien ne suive : l'écoute était peut-être déjà morte. Une autre
-            # close depuis moins que la grâce : son dernier état venait peut-être après le début de la suivante.
-            depuis = min(self.source.derniere, self.couverture.close())
+            # close depuis moins que la grâce : son dernier état, ou un trade, venait peut-être après la suivante.
+            depuis = min(self.source.sure, self.couverture.close())
             self.couverture.desavouer(depuis, INSTANT_MAX_MS)
             self.confrontation.oublier(depuis)
         if self.conclut and self.confrontation.crues:
@@ -9881,7 +9925,8 @@ class FilTrades(Fil):
     async def _combler(self, lacune: Lacune, *, insister: bool) -> bool:
         """Rend ce que le REST sert de cette lacune ; faux s'il faut `insister` : il ne sert pas encore sa fin."""
         heure, neufs = self.connexion.heure_ms(), 0
-        relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire)
+        suivis = self._suite_d_ids.se_suivent
+        relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire, suivis=suivis)
         async for page in relecture.pages():
             neufs += len(page)
             self._rendre(Lot(self.cle, tabler(self.cle, self._ordonner(page), TRADES), [], []))
@@ -9889,7 +9934,9 @@ class FilTrades(Fil):
         if self._est_caduque(lacune):
             return True  # un trade est venu pendant qu'on lisait : celle qui finit à lui dira ce qui manque
         relu = relecture.resultat()
-        servie = relu.rejoint and not any(trou.raison == ECHEC for trou in relu.trous)
+        # Des numéros qui se suivent, et qu'il saute : il les dira peut-être ; trois fois vains, ils n'existent pas.
+        tait = lacune.saut and suivis and relu.sautent
+        servie = relu.rejoint and not tait and not any(trou.raison == ECHEC for trou in relu.trous)
         a_revoir = insister and not servie and lacune.jusqua is not None
         # Redemandé, un même saut n'est pas vain plusieurs fois ; qu'il ne l'était pas se sait dès la première.
         if lacune.saut and (neufs or (not a_revoir and (relu.complet or relu.sautent))):
@@ -9899,8 +9946,7 @@ class FilTrades(Fil):
         trous = relu.trous
         if not (relu.complet or trous) and lacune.jusqua is not None:
             trous = lacune.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
-        if lacune.jusqua is not None and not self.conclut and any(trou.raison == ECHEC for trou in trous):
-            self._vaines.append(lacune)  # le REST était peut-être plus en retard que notre patience
+        self._redemander(lacune, relu.sauts, en_retard=tait or any(trou.raison == ECHEC for trou in trous))
         # Après le dernier que sert le REST, rien n'est prouvé : il est peut-être en retard sur son flux.
         servi = relu.dernier if relu.rejoint and relu.dernier else lacune.dernier
         self._rien_eu_lieu = relu.complet and lacune.jusqua is None and servi.precede(lacune.dernier)
@@ -9912,6 +9958,13 @@ class FilTrades(Fil):
                 self._dernier = self._sur
         self._conclure(lacune, lacune.etendue(servi.timestamp)[1], trous)
         return True
+
+    def _redemander(self, lacune: Lacune, sauts: Iterable[tuple[Trade, Trade]], *, en_retard: bool) -> None:
+        """D'une coupure, les numéros que le REST saute ; en concluant, ce dont il était peut-être trop en retard."""
+        if not lacune.saut:
+            self._lacunes.extend(Lacune(*saut, saut=True) for saut in sauts)
+        if en_retard and lacune.jusqua is not None and not self.conclut:
+            self._vaines.append(lacune)
 
     def _renoncer(self, lacune: Lacune, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
@@ -10786,6 +10839,16 @@ def lire_code_timeframe(valeur: Any) -> str:
     return Timeframe.lire(str(valeur).strip()).code
 
 
+PLUSIEURS_SYMBOLES = "plusieurs symboles se donnent par « symbols » (--symbols {})"
+
+
+def lire_symbole(valeur: Any) -> str:
+    """Un symbole, tel qu'écrit ; que l'exchange le connaisse se vérifie plus tard."""
+    if isinstance(valeur, list):
+        raise ValueError(PLUSIEURS_SYMBOLES.format(",".join(map(str, valeur))))
+    return lire_texte(valeur)
+
+
 def lire_date(valeur: Any) -> int:
     """Un instant ; un relatif se compte depuis maintenant."""
     return lire_instant(valeur, maintenant_ms())
@@ -10911,7 +10974,7 @@ class Tache:
         aide="sous-type d'un contrat")
     mode_marge: str | None = option(choix=MODES_MARGE, groupe="marché",
         aide="mode de marge")
-    symbole: str | None = option(lire=lire_texte, groupe="marché", valeur="SYMBOLE",
+    symbole: str | None = option(lire=lire_symbole, groupe="marché", valeur="SYMBOLE",
         aide="symbole unifié ccxt (BTC/USDT, BTC/USDT:USDT)")
     symbols: tuple[str, ...] = option((), lire=lire_plusieurs(lire_texte, "symbole"), groupe="marché", valeur="A,B",
         synonymes=("symboles",), aide="plusieurs symboles, séparés par des virgules")
@@ -10995,7 +11058,7 @@ class Tache:
         if not self.demandes:
             yield ("symbole", "symbols"), "un symbole est demandé (exemple : BTC/USDT)"
         if self.symbole and "," in self.symbole:
-            yield ("symbole",), f"plusieurs symboles se donnent par « symbols » (--symbols {self.symbole})"
+            yield ("symbole",), PLUSIEURS_SYMBOLES.format(self.symbole)
         if self.date_debut is not None and self.date_debut > maintenant_ms():
             dite = en_iso(self.date_debut) if self.date_debut < INSTANT_MAX_MS else "cette date, d'après 2199,"
             yield ("date_debut",), f"{dite} est dans le futur : rien ne peut être lu"
@@ -11029,9 +11092,14 @@ class Tache:
         if self.timeframes and self.stream:
             yield ("timeframes", "stream"), "un flux suit un timeframe à la fois : donnez timeframe"
         elif self.timeframes and not self.type_donnee.a_une_grille:
-            yield ("timeframes", "donnee"), f"{self.donnee} n'a pas de timeframe"
+            seul = "timeframe" in self.type_donnee.cle
+            phrase = "se lit un timeframe à la fois : donnez timeframe" if seul else "n'a pas de timeframe"
+            yield ("timeframes", "donnee"), f"{self.donnee} {phrase}"
         if self.sortie is None:
             return
+        accolades = re.findall(r"\{(\w+)\}", self.sortie.name)  # d'un autre mot, elles sont à l'utilisateur
+        if faux := next((nom for nom in accolades if nom != "timeframe" and nom in noms_options(Tache)), None):
+            yield ("sortie",), f"« {{{faux}}} » n'y est pas remplacé : seul {{timeframe}} l'est"
         annonce, suffixe = format_du_chemin(self.sortie), self.sortie.suffix.lower()
         if annonce and self.format not in (None, annonce):
             phrase = f"« {self.sortie.name} » est un nom de {annonce}, pas de {self.format} : accordez-les"
@@ -11595,12 +11663,11 @@ def ouvrir_ecrivain(tache: Tache, series: Sequence[Serie], bilan: Bilan, dossier
     extension = decrit.extensions[0]
     chemin = tache.chemin or dossier / _nom_d_office(tache, series, dossier, extension)
     bilan.sortie, bilan.format = chemin, tache.format_choisi
-    compression = tache.compression or ("gzip" if chemin.suffix == ".gz" else None)
     ecrivain = decrit(
         chemin,
         type_donnee=tache.type_donnee,
         table=tache.table_choisie,
-        compression=compression,
+        compression=tache.compression,
         flux=tache.stream is not None,
         origine=tache.origine,
     )
@@ -12076,6 +12143,8 @@ async def suivre(**options: Any) -> AsyncGenerator[Lot]:
     tous les symboles sont refusés. Lève ErreurDemande, ErreurDefinitive ou ErreurTemporaire.
     """
     tache = construire({**options, "stream": options.get("stream") or "ohlcv"})
+    if tache.sortie is not None:
+        raise ErreurDemande("`suivre` n'écrit rien", "Ôtez sortie, ou employez `executer`, qui écrit.")
     bilan = Bilan(tache.exchange)
     async with ouvrir_tache(tache) as connexion:
         await connexion.preparer(tache.demandes)
@@ -12148,7 +12217,12 @@ async def _telecharger(options: Mapping[str, Any]) -> tuple[pa.Table, list[Bilan
 
 
 def telecharger(**options: Any) -> pa.Table:
-    """`telecharger_async`, pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà."""
+    """Télécharge une histoire ; options : les noms du YAML. `help(telecharger_async)` dit ce qui est rendu, et levé.
+
+        telecharger(exchange="binance", symbole="BTC/USDT", timeframe="1h", date_debut="-7j")
+
+    Pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà.
+    """
     table, series = courir(lambda: _telecharger(options))
     _avertir(series)  # d'ici : l'avertissement montre la ligne de qui appelle
     return table
@@ -12307,7 +12381,11 @@ def decouper(
     # La valeur d'une option inconnue n'est pas répétée : ce peut être une clé, donnée par erreur en option.
     noms_inconnus = [mot.partition("=")[0] for avant, mot in zip(["", *inconnus], inconnus, strict=False)
                      if mot.startswith("-") or not avant.startswith("-")]  # fmt: skip
-    return vars(lus), [f"{nom} : option inconnue. {proches(nom, drapeaux, 1)}".strip() for nom in noms_inconnus]
+    return vars(lus), [
+        f"{nom} : option inconnue. {proches(nom, drapeaux, 1)}".strip() if nom.startswith("-")
+        else f"« {nom} » est en trop : une option précède chaque valeur, et une liste se sépare par des virgules"
+        for nom in noms_inconnus
+    ]  # fmt: skip
 
 
 FORMES_DE_LISTE = ("json", "csv")
@@ -12546,6 +12624,8 @@ def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu, *, fl
         )
         if isinstance(bilan, Bilan) and bilan.verification is None:
             dire_la_fin(bilan)
+    finally:
+        commande.close()  # qu'un signal a devancée : Python dirait qu'elle n'a jamais commencé
 
 
 async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:

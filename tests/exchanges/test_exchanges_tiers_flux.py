@@ -182,6 +182,13 @@ async def retarder_puis_couper(bourse: Bourse) -> None:
         bourse.couper(nom)
 
 
+async def avaler(bourse: Bourse) -> None:
+    """Un trade de chaque marché n'est jamais envoyé, et la connexion n'en sait rien."""
+    await asyncio.sleep(2.4)
+    for base in BASES:
+        bourse.pannes.ajouter(Panne("ws_perdu", canal="trades", symbole=base, fois=1))
+
+
 async def taire(bourse: Bourse) -> None:
     """Toutes les connexions se taisent sans se fermer."""
     await asyncio.sleep(2.5)
@@ -211,6 +218,7 @@ SCENARIOS: dict[str, functools.partial[Scenario]] = {
         jouer, 8.0, functools.partial(couper, apres_s=3.0, duree_s=0.5, saut_ms=12 * HEURE), bases=BASES[:1]
     ),
     "retard": functools.partial(jouer, 6.0, retarder_puis_couper, vide=0.0, silence=30.0, grace=60.0),
+    "avalee": functools.partial(jouer, 6.0, avaler, vide=0.0, silence=30.0),
     "silence": functools.partial(jouer, 7.0, taire, silence=1.0),
     "fermes": functools.partial(jouer, 3.0, ne_rien_ouvrir),
     "muet": functools.partial(jouer, 4.0, taire_un_marche, silence=60.0),
@@ -305,6 +313,16 @@ def test_un_trade_qui_tardait_quand_le_flux_fut_coupe_n_est_pas_perdu(scenario: 
         releve = scenario[nom, "trades", base]
         trades_exacts(releve, au_moins=15)
         assert releve.trous == [] or nom in SANS_RELECTURE
+
+
+@pytest.mark.scenario("avalee")
+@pytest.mark.parametrize("nom", ["deribit", "upbit", "gate"])
+def test_une_trame_avalee_sans_coupure_se_voit(scenario: Scenario, nom: str) -> None:
+    """À la suite des identifiants (gate), ou au REST, qu'on relit de minute en minute là où ils ne se suivent pas."""
+    for base in BASES:
+        releve = scenario[nom, "trades", base]
+        trades_exacts(releve, au_moins=15)
+        assert releve.trous == []
 
 
 @pytest.mark.scenario("longue")
