@@ -49,6 +49,17 @@ importent ce module, qui ne les atteint que par `annexe()`, à la demande. Copi�
 
 from __future__ import annotations
 
+import signal
+import sys
+
+# Ctrl-C pendant les imports qui suivent : rien n'est à ranger, et Python n'en montrerait qu'une trace. Le programme en
+# meurt sans un mot, comme de SIGTERM, jusqu'à ce que `obtenir` les garde ; importé par un autre, il n'y touche pas.
+if (
+    sys.argv and sys.argv[0].endswith(("module_ccxt_fr_v2.py", "runner_ccxt_batch.py", "ccxt-fr", "ccxt-fr-lot"))
+    and signal.getsignal(signal.SIGINT) is signal.default_int_handler  # et non ignoré, comme d'une tâche de fond
+):  # fmt: skip
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import codecs
 import collections
 import contextlib
@@ -70,7 +81,6 @@ import os
 import re
 import stat
 import struct
-import sys
 import threading
 import time
 import warnings
@@ -301,7 +311,6 @@ if TYPE_CHECKING:
     import json
     import random
     import shutil
-    import signal
     import sqlite3
     import zlib
     from concurrent import futures
@@ -322,7 +331,6 @@ else:
     metadonnees = _ModuleParesseux("importlib.metadata")
     random = _ModuleParesseux("random")
     shutil = _ModuleParesseux("shutil")
-    signal = _ModuleParesseux("signal")
     sqlite3 = _ModuleParesseux("sqlite3")
     zlib = _ModuleParesseux("zlib")
     pa = _ModuleParesseux("pyarrow", "Mettre les lignes en table")
@@ -552,14 +560,6 @@ def en_iso(instant_ms: int) -> str:
 def decimal_lisible(texte: str) -> str:
     """Un nombre écrit par Python, à la française."""
     return texte.replace(".", ",")
-
-
-def taille_lisible(octets: float) -> str:
-    """Une taille en octets, avec son unité."""
-    rang = 0
-    while octets >= 1000 and rang < 3:
-        octets, rang = octets / 1000, rang + 1
-    return decimal_lisible(f"{octets:.{min(rang, 1)}f} {('o', 'Ko', 'Mo', 'Go')[rang]}")
 
 
 def duree_lisible(secondes: float) -> str:
@@ -947,6 +947,15 @@ class Fiche:
     def ecrits(self) -> list[Intervalle]:
         """D'une série à grille, ceux dont chaque bougie est écrite."""
         return oter(self.couverts, intervalles_de(self.trous))
+
+    def tient(self, instants: pa.ChunkedArray) -> pa.Array:
+        """D'une série à grille, lesquelles de ces ouvertures ont leur bougie écrite."""
+        ouvertures = instants.cast(pa.int64()).to_pylist()
+        bornes = min(ouvertures, default=0), max(ouvertures, default=0) + 1
+        trous = intervalles_de(self.trous[voisins(self.trous, *bornes)])
+        ecrits = oter(self.couverts[voisins(self.couverts, *bornes)], trous)
+        dedans = (any(debut <= i < fin for debut, fin in ecrits[voisins(ecrits, i, i)]) for i in ouvertures)
+        return pa.array(dedans, pa.bool_())
 
     def connus(self) -> list[Intervalle]:
         """Les intervalles qu'il ne sert à rien de redemander."""
@@ -2370,7 +2379,7 @@ class Essais:
 # écrites d'un coup), une feuille (ce que le fichier dit de lui), un journal de reprise, et, d'un flux en CSV, son bout.
 # Ce qui ne sert qu'à un fichier abîmé, ôté, étranger ou d'avant est dans les annexes `remise_en_ordre`,
 # `mises_de_cote`, `octets_douteux`, `fichiers_etrangers` et `origines` ; ce qui n'est que de la vitesse, dans `queues`
-# et `reperage`.
+# et `reperage` ; de la précaution ou du ménage, dans `place` et `menage`.
 
 pq: Any = _ModuleParesseux("pyarrow.parquet", "Lire et écrire du Parquet")
 pa_csv: Any = _ModuleParesseux("pyarrow.csv", "Lire et écrire du CSV")
@@ -2379,7 +2388,6 @@ pa_acero: Any = _ModuleParesseux("pyarrow.acero", "Grouper des lignes")  # `Tabl
 LIGNES_PAR_GROUPE = 131_072  # Parquet : un groupe de lignes se lit et se saute d'un coup
 LIGNES_PAR_LOT = 65_536  # Feather et lectures : quelques Mo en mémoire
 LOTS_A_REUNIR = 1024  # du journal : d'une ligne ou de mille, une table d'Arrow pèse cinq ko
-MARGE_DISQUE = 1 << 20
 SOMMES_MAX = 1 << 30  # jusque-là, refaire les sommes de contrôle d'une sortie à l'ouverture prend moins d'une seconde
 ATTENTE_SQLITE_S = 10  # d'une base qu'un autre programme lit, ou écrit
 RELECTURE_MAX = 32 << 20  # jusque-là, relire une sortie entière à l'ouverture ne se remarque pas
@@ -2416,7 +2424,6 @@ class PasLeNotre(ErreurDemande):
 
 # --- Disque
 
-CONSEIL_PLACE = "Libérez de la place, puis relancez : ce qui est reçu est gardé."
 CONSEIL_DISQUE = "Vérifiez le disque et les droits."
 
 
@@ -2488,15 +2495,6 @@ def ecrire_atomique(chemin: Path, remplir: Callable[[BinaryIO], object]) -> None
         _synchroniser_dossier(chemin.parent)
 
 
-def effacer_temporaires(chemin: Path) -> None:
-    """Ôte ce que des exécutions tuées ont laissé d'une sortie ; son verrou prouve qu'aucune n'est vivante."""
-    motif = re.compile(re.escape(chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp(-wal|-shm|-journal)?")
-    for voisin in chemin.parent.iterdir():
-        if motif.fullmatch(voisin.name):
-            with disque("Effacer", voisin):
-                voisin.unlink()
-
-
 def _objection(chemin: Path) -> str:
     """Pourquoi ce chemin ne peut être remplacé : un tube s'attend sans fin, `/dev/null` deviendrait un fichier."""
     try:
@@ -2528,18 +2526,6 @@ def _synchroniser_dossier(dossier: Path) -> None:
             os.fsync(descripteur)
         finally:
             os.close(descripteur)
-
-
-def _exiger_place(chemin: Path, octets: int) -> None:
-    """Refuse d'entamer une écriture qui n'aurait pas la place de finir."""
-    with disque("Écrire", chemin):
-        libres = shutil.disk_usage(chemin.parent).free
-    if libres < octets + MARGE_DISQUE:
-        raise ErreurSortie(
-            f"Écrire « {chemin} » demande environ {taille_lisible(octets + MARGE_DISQUE)} libres, "
-            f"le disque en a {taille_lisible(libres)}",
-            CONSEIL_PLACE,
-        )
 
 
 def octets_de(chemin: Path) -> int:
@@ -3164,6 +3150,8 @@ class Sortie(ABC):
             self._verrou.prendre()  # un disque plein peut le prendre sans pouvoir y inscrire le pid
             if (origine := self.origine_a_ecarter()) is not None:
                 annexe(*ORIGINES_MELEES).ecarter(self, origine)
+            if menage := annexe_ou_rien("menage"):
+                menage.oter_les_restes(self)
             self._reprendre()
             self._controler_series(self.fiches, self._demandees)  # un autre a pu l'écrire depuis
             self._refuser_autre_marche(self.fiches)
@@ -3702,8 +3690,9 @@ class SortieFichier(Sortie):
         with contextlib.suppress(SortieIllisible):
             if self.existe() and self.feuille.est_abimee():
                 origines |= annexe("lecture_brute", "Lire une fiche abîmée").origines_lisibles(self)
-            elif self.existe():  # un fichier qui n'en dit aucune est réel
-                origines |= {fiche.origine for fiche in self.feuille.fiches(self.feuille.lire()) or ()} or {REEL}
+            elif self.existe():  # un fichier qui n'en dit aucune est réel, s'il se lit
+                origines |= {fiche.origine for fiche in self.feuille.fiches(self.feuille.lire()) or ()}
+                origines |= {REEL} if not origines and self.reconnaitre() else set()
         return origines
 
     def voisins(self) -> tuple[Path, ...]:
@@ -3712,7 +3701,6 @@ class SortieFichier(Sortie):
     # Ouvrir : remettre d'accord le fichier et sa fiche, reprendre ce qui fut interrompu.
 
     def _reprendre(self) -> None:
-        effacer_temporaires(self.chemin)
         if self.existe():
             try:
                 self.reconnaitre()
@@ -3942,9 +3930,8 @@ class SortieFichier(Sortie):
         recues = bool(self.reprise.entrees) or not self.existe()
         if self.fiches and (recues or self.feuille.dit_moins(self.tableau.forme(), self.fiches)):
             self.reprise.synchroniser()
-            recus = self.reprise.lignes * self.codec.octets_par_ligne
-            recus = 2 * self.reprise.octets if self.type_donnee.est_lourd else recus
-            _exiger_place(self.chemin, self.octets + recus)
+            if place := annexe_ou_rien("place"):
+                place.exiger(self)
             if self.bout is not None:
                 self.bout.synchroniser()
                 self.bout.fermer()
@@ -4672,9 +4659,7 @@ class SortieSqlite(Sortie):
     # Ouvrir.
 
     def _reprendre(self) -> None:
-        effacer_temporaires(self.chemin)
         try:
-            self._effacer_le_reste()
             if self.existe() and self.reconnaitre():
                 with self._erreurs("Lire"):
                     self._base = self._connecter("mode=rw")
@@ -4686,15 +4671,6 @@ class SortieSqlite(Sortie):
                     self._accorder(self._base)
         except SortieIllisible as refus:
             self.ecarter(refus)
-
-    def _effacer_le_reste(self) -> None:
-        """Le journal d'annulation d'une exécution tuée : SQLite n'annule, et n'efface, que s'il en a besoin."""
-        if self.chemin.exists() and self.chemin.with_name(f"{self.chemin.name}-journal").exists():
-            if self.existe():
-                exiger_signature(self.decrit, self.chemin, self.type_donnee)
-            with self._erreurs("Lire"), contextlib.closing(self._connecter("mode=rw")) as base:
-                for mode in ("PERSIST", "DELETE"):  # c'est en quittant l'un pour l'autre qu'il l'efface
-                    base.execute(f"PRAGMA journal_mode = {mode}")
 
     def _accorder(self, base: sqlite3.Connection) -> None:
         """Charge les fiches et les confronte aux lignes : en les comptant, et ne relisant que ce qui ne va pas."""
@@ -4810,10 +4786,9 @@ class SortieSqlite(Sortie):
         valeurs = {
             **fiche.cle._asdict(),
             **{champ: getattr(fiche, champ) for champ in ("type_marche", "unite_volume", "ancre_ms")},
-            **{champ: getattr(fiche, champ) for champ in ("horodatage", "marche_id", "origine", "identifiants")},
+            **{champ: getattr(fiche, champ) for champ in _AJOUTEES_SQLITE},
             "contractSize": fiche.taille_contrat,
             "sources": json.dumps(fiche.sources),
-            "lignes": fiche.lignes,
             **_versions(),
         }
         champs, places = ", ".join(valeurs), ", ".join("?" * len(valeurs))
@@ -4867,18 +4842,21 @@ ECRIVAINS: dict[str, Format] = {
 EXTENSIONS: dict[str, str] = {suffixe: nom for nom, decrit in ECRIVAINS.items() for suffixe in decrit.extensions}
 
 
+def format_du_chemin(chemin: Path | None) -> str | None:
+    """Le format que dit l'extension, ou None."""
+    suffixes = sorted(EXTENSIONS, key=len, reverse=True)
+    return next((EXTENSIONS[s] for s in suffixes if chemin is not None and chemin.name.lower().endswith(s)), None)
+
+
 def format_du_fichier(chemin: Path) -> str:
-    """Le format d'un fichier existant : d'après ses premiers octets, puis son extension."""
+    """Le format d'un fichier existant : d'après ses premiers octets, puis son nom."""
     with disque("Lire", chemin), chemin.open("rb") as fichier:
         tete = fichier.read(16)
     par_signature = (nom for nom, d in ECRIVAINS.items() if d.signature and tete.startswith(d.signature))
-    texte = est_du_texte(tete)  # n'est d'aucun des formats qui ont une signature, quoi qu'en dise le nom
-    par_extension = (
-        nom
-        for suffixe, nom in EXTENSIONS.items()
-        if chemin.name.endswith(suffixe) and not (texte and ECRIVAINS[nom].signature)
-    )
-    return next(par_signature, None) or next(par_extension, "csv")
+    par_nom = format_du_chemin(chemin) or "csv"
+    if est_du_texte(tete) and ECRIVAINS[par_nom].signature:  # un texte n'est d'aucun de ceux-là, quoi qu'en dise le nom
+        par_nom = "csv"
+    return next(par_signature, par_nom)
 
 
 def lecteur_de(chemin: Path, table: str | None) -> Sortie:
@@ -5108,7 +5086,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
     **dict.fromkeys(
         ("bingx", "blockchaincom", "coinbaseexchange", "grvt", "weex"), Particularite(corrigee=("ticker",))
     ),
-    **dict.fromkeys(("luno", "upbit"), Particularite(corrigee=("trades",))),
+    "luno": Particularite(corrigee=("trades",)),
+    # Ses trades ont un identifiant sans suite, le même en REST, qui sert les deux cents derniers.
+    "upbit": Particularite(corrigee=("trades",), trades_par_page=200, trades_a_confirmer=100),
     "coinbase": Particularite(corrigee=("trades", "ticker", "orderbook")),
     "cryptocom": Particularite(corrigee=("ticker", "orderbook")),
     # La classe écrit `15` et `30`. features ne dit rien des contrats, que la même demande sert.
@@ -5141,7 +5121,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "btse": Particularite(unites={"spot": "cotation", **_contrats("cotation")}),
     "hibachi": Particularite(unites=_contrats("cotation")),  # `volumeNotional`
     # Trades en monnaie de base, en dollars ceux d'un inverse (une option exceptée) ; bougies « in base currency ».
-    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base")),
+    # Ses identifiants se suivent parmi tous les marchés d'une monnaie ; les mêmes en REST, qui en sert mille.
+    "deribit": Particularite(trades_en_contrats=False, unites=_contrats("base"), trades_a_confirmer=500),
     # La classe multiplie elle-même les trades par la taille du contrat. Son carnet part de cinquante niveaux, le plus
     # que le REST serve d'un contrat.
     "xt": Particularite(trades_en_contrats=False, carnet_partiel=50, niveaux_de_l_instantane=500),
@@ -5813,18 +5794,9 @@ class Marches:
         if symbole not in (trouve, sans_reglement(trouve)):
             journal.info("« %s » est compris comme %s, le seul marché qui convient.", symbole, trouve)
         marche: Mapping[str, Any] = marches[trouve]
-        self._avertir(symbole, marche)
+        if remarques := annexe_ou_rien("remarques"):
+            remarques.dire_le_marche(symbole, marche, self._reglages, du_genre=self._est_du_genre(marche))
         return marche
-
-    def _avertir(self, symbole: str, marche: Mapping[str, Any]) -> None:
-        if not self._est_du_genre(marche):
-            trouve = NatureMarche(str(marche.get("type")), marche.get("subType"))
-            demande = NatureMarche(self._reglages.type_marche, self._reglages.sous_type)
-            journal.warning("« %s » est un marché %s, pas %s : le symbole l'emporte.", symbole, trouve, demande)
-        if marche.get("active") is False:
-            journal.warning(
-                "« %s » n'est plus coté sur %s : seul son passé peut être lu.", symbole, self._reglages.exchange
-            )
 
 
 class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
@@ -6248,6 +6220,11 @@ class Question(NamedTuple):
     debut: int
     fin: int
 
+    @classmethod
+    def autour(cls, instant: int, timeframe: Timeframe, depart: int, arrivee: int) -> Question:
+        """Celle qui va de la bougie de rang `depart`, depuis celle de l'instant, à celle de rang `arrivee`, exclue."""
+        return cls(timeframe, timeframe.avancer(instant, depart), timeframe.avancer(instant, arrivee))
+
 
 class Reponse(NamedTuple):
     """Ce qu'un juge voit d'une page : ce qui était demandé, et ce qui fut rendu, fenêtre comprise ou non."""
@@ -6259,6 +6236,11 @@ class Reponse(NamedTuple):
     de_la_serie: bool  # du timeframe demandé, dont les lignes s'écrivent
     ancree: bool = False  # elle va jusqu'à maintenant : un exchange qui rend toujours ses dernières rendrait la même
     refusee: bool = False  # « trop ancien » ; d'un timeframe long, toute erreur
+
+    @property
+    def code(self) -> str:
+        """Son timeframe, sur quelque grille qu'elle soit posée."""
+        return self.question.timeframe.code
 
     @property
     def se_tait(self) -> bool:
@@ -6867,6 +6849,104 @@ class _Livraison:
         self._caches.clear()
 
 
+INSTANTANE_S = 5.0  # entre deux instantanés d'un même carnet, au moins
+INSTANTANE_TARDIF_S = 1.0
+
+
+class _Instantanes:
+    """Jusqu'où vont les carnets que la classe fait d'un instantané du REST, puis de ce que le flux dit changé.
+
+    L'instantané n'a que les premiers niveaux. D'un ordre posé plus loin avant lui, et qui ne bouge pas, aucune trame ne
+    dit rien : le prix venu jusque-là, il manquerait, sans erreur, aux meilleurs niveaux. Rien n'est donc rendu au-delà
+    du dernier niveau de l'instantané ; quand il en reste trop peu, le carnet repart d'un autre. Le temps qu'il vienne,
+    ses états se fondent en un ; s'il tarde, il en a manqué (`decaler`). ccxt#6546, cryptofeed#604.
+    """
+
+    def __init__(self, connexion: Connexion, api: Any, decaler: Callable[[str], None]) -> None:
+        self._connexion, self._api, self._decaler = connexion, api, decaler
+        propre = connexion.particularite
+        self._pleins: dict[str, dict[str, tuple[int, float]]] = {}  # côté -> ses niveaux, et le prix du dernier
+        self._attendus: dict[str, float] = {}  # depuis quand, de ceux qui ne sont pas encore venus
+        self._prochains: dict[str, float] = {}  # pas d'autre instantané avant cet instant
+        lire, ouvrir, appliquer = api.fetch_rest_order_book_safe, api.order_book, api.handle_book_delta
+
+        async def lire_et_retenir(symbole: str, limite: int | None = None, params: Any = None) -> Any:
+            try:
+                servi = await lire(symbole, limite or propre.niveaux_de_l_instantane, params or {})
+            finally:
+                self._arriver(symbole)
+            self._retenir(symbole, servi, limite or propre.carnet_partiel)
+            return servi
+
+        def appliquer_et_borner(carnet: Any, ecart: Any) -> None:
+            appliquer(carnet, ecart)
+            self._borner(carnet)
+
+        # La classe rognerait le carnet à chaque lecture : le niveau qu'elle ôte n'y reviendrait pas avec le prix.
+        api.order_book = lambda instantane=MappingProxyType({}), _profondeur=None: ouvrir(instantane)
+        api.fetch_rest_order_book_safe = lire_et_retenir
+        if propre.carnet_borne:
+            api.handle_book_delta = appliquer_et_borner
+        if servir := getattr(api, "handle_order_book_snapshot", None):  # bitvavo, par le flux
+
+            def servir_et_retenir(client: Any, trame: Any) -> None:
+                if servi := trame.get("response"):  # sinon, un refus
+                    self._arriver(symbole := api.safe_symbol(servi["market"]))
+                    self._retenir(symbole, api.parse_order_book(servi, symbole), propre.carnet_partiel)
+                servir(client, trame)
+
+            api.handle_order_book_snapshot = servir_et_retenir
+
+    def _arriver(self, symbole: str) -> None:
+        """L'instantané est venu, ou a échoué."""
+        self._prochains[symbole] = time.monotonic() + INSTANTANE_S
+        if self._attendus.pop(symbole, math.inf) + INSTANTANE_TARDIF_S < time.monotonic():
+            self._decaler(symbole)
+
+    def _retenir(self, symbole: str, servi: Any, plein: int) -> None:
+        cotes = {cote: servi[cote] for cote in ("bids", "asks") if len(servi[cote]) >= plein}
+        self._pleins[symbole] = {cote: (len(niveaux), niveaux[-1][0]) for cote, niveaux in cotes.items()}
+
+    def _borner(self, carnet: Any) -> None:
+        """Du niveau que de plus proches ont poussé hors de ceux dont le flux parle, rien n'est plus su."""
+        pleins = self._pleins.get(carnet["symbol"], {})
+        for cote, (nombre, dernier) in pleins.items():
+            if len(carnet[cote]) >= nombre:
+                pleins[cote] = nombre, (max if cote == "bids" else min)(dernier, carnet[cote][nombre - 1][0])
+
+    def connu(self, symbole: str, carnet: Any, profondeur: int) -> Any:
+        """Ce qu'on sait du carnet ; vide tant qu'un côté est tout entier au-delà."""
+        pleins = self._pleins.get(symbole, {}) if carnet.get("nonce") is not None else {}  # sinon, il l'attend
+        sus = dict[str, Sequence[Any]]()
+        if len(pleins) == 2 and len(nombres := {nombre for nombre, _ in pleins.values()}) == 1:
+            self._connexion.dire_les_niveaux(nombres.pop(), profondeur)
+        for cote, (nombre, dernier) in pleins.items():
+            niveaux = carnet[cote]
+            sens = -1 if cote == "bids" else 1
+            sus[cote] = niveaux[: bisect.bisect_right(niveaux, sens * dernier, key=lambda niveau: sens * niveau[0])]
+            if len(sus[cote]) < min(2 * profondeur, nombre // 2):
+                self._repartir(symbole)
+        return {**carnet, **(sus if all(sus.values()) else {"bids": [], "asks": []})} if sus else carnet
+
+    def _repartir(self, symbole: str) -> None:
+        """Un carnet vide, où les trames attendent l'instantané, comme au premier abonnement."""
+        if symbole in self._attendus or time.monotonic() < self._prochains.get(symbole, 0.0):
+            return
+        self._attendus[symbole] = time.monotonic()
+        self._api.orderbooks[symbole] = self._api.order_book()
+        journal.debug("%s : le prix sort de l'instantané du carnet, qui repart d'un autre.", symbole)
+        cle, demande = f"orderbook::{symbole}", f"watchingOrderBookSnapshot@{self._api.market_id(symbole)}"
+        for client in self._api.clients.values():
+            for nom, abonnement in client.subscriptions.items():
+                if not isinstance(abonnement, dict):
+                    continue
+                if demande in abonnement:  # bitvavo : la classe le redemande à la trame suivante
+                    del abonnement[demande]
+                elif nom == cle:
+                    de_lui = {**abonnement, "symbol": symbole}
+                    self._api.spawn(self._api.fetch_order_book_snapshot, client, None, de_lui)
+
+
 REPRISE_DE_CARNET_S = 10.0  # un carnet décalé repart d'un instantané : okx le doit d'abord à un désabonnement acquitté
 LIGNES_EN_CACHE = 10  # 1000 chez ccxt, qui pèsent deux Mo par symbole de trades ; les prises les ont déjà lues
 
@@ -6895,10 +6975,8 @@ class Ecoute:
         self._carnets_vus: dict[str, tuple[Any, ...]] = {}
         self._dit = False  # que la classe n'est suivie que par ce qu'elle rend
         self._carnet_ote = False
-        self._instantanes: Any = None  # jusqu'où vont des carnets faits d'un instantané partiel
-        if canal == "orderbook" and connexion.particularite.carnet_partiel:
-            carnets = annexe("instantanes", f"Suivre les carnets de {connexion.reglages.exchange}")
-            self._instantanes = carnets.Instantanes(connexion, self.api, decaler)
+        propre = connexion.particularite
+        self._instantanes = _Instantanes(connexion, self.api, decaler) if propre.carnet_partiel else None
         self.api.frein, self.api.throttler = connexion.essais.frein, connexion.api.throttler
         self.api.ssl_context = connexion.api.ssl_context  # en relire les certificats prend 30 ms, et un Mo par écoute
         passer_marches(connexion.api, self.api)
@@ -7125,10 +7203,9 @@ def attentes_d_abonnement(propre: Particularite, symboles: Iterable[str], *, gro
 # L'intervalle demandé, moins ce qui est déjà prouvé, est lu par fenêtres d'une page ; une réponse vide ne prouve rien,
 # si souvent qu'elle revienne. Trois pièces, dont chacune n'emploie que les précédentes, et les pages de § 7 :
 #
-#   juger     du calcul pur : ce que des réponses prouvent de chaque bougie absente d'un `Manque`
-#   Enquete   un `Manque`, les réponses qu'on en tient, celles qu'il reste à demander, chacune une fois : l'encadrer
-#             (lui, puis ses bords, puis des timeframes plus longs) ; ou chercher une première ligne, celle du marché ou
-#             celle qui suit un vide, du plus long timeframe au nôtre
+#   Dossier   du calcul pur : un `Manque`, et ce que des réponses prouvent de chaque bougie qui y est absente
+#   Enquete   ce qu'il reste à demander, chaque question une fois : encadrer le manque (lui, puis ses bords, puis des
+#             timeframes plus longs) ; ou chercher la première ligne, du marché ou d'après un vide, par les plus longs
 #   Lecteur   les fenêtres, à plusieurs, rendues dans l'ordre ; après un vide, l'enquête dit où reprendre
 
 EN_VOL = 32  # pages demandées à la fois : à 100 ms de latence, la fenêtre de binance se prend sans attendre
@@ -7164,212 +7241,233 @@ class Manque(NamedTuple):
     droite: int | None
     ancien: bool
 
-
-def voisines(manque: Manque, reponses: Iterable[Reponse]) -> tuple[int | None, int | None]:
-    """Les lignes connues les plus proches d'un manque, celles que les réponses rendent hors de lui comprises."""
-    avant = [i for i in (manque.gauche,) if i is not None and i < manque.debut]
-    apres = [i for i in (manque.droite,) if i is not None and i >= manque.fin]
-    for instants in (r.instants for r in reponses if r.de_la_serie):
-        dernier, premier = (bisect.bisect_left(instants, borne) for borne in (manque.debut, manque.fin))
-        avant += instants[dernier - 1 : dernier] if dernier else []
-        apres += instants[premier : premier + 1]
-    return max(avant, default=None), min(apres, default=None)
+    @property
+    def rien_avant(self) -> bool:
+        """Vrai si aucune ligne, écrite ou lue, ne le précède."""
+        return self.gauche is None and not self.ancien
 
 
-def precede(manque: Manque, reponses: Sequence[Reponse]) -> bool:
-    """Vrai si quelque chose, écrit ou rendu, précède ce manque."""
-    vives = (cloture for r in reponses for _, cloture in r.vives)
-    return manque.ancien or manque.gauche is not None or any(cloture <= manque.debut for cloture in vives)
+class Dossier:
+    """Un manque, les réponses qui en parlent, et ce qu'elles en prouvent : du calcul pur.
 
-
-def juger(
-    manque: Manque,
-    reponses: Sequence[Reponse],
-    conduite: Conduite,
-    *,
-    longues: Sequence[Timeframe] = (),
-    au_bout: bool = False,
-) -> list[Trou]:
-    """Pourquoi chaque bougie d'un manque est absente.
-
-    `conduite` : si l'exchange obéit, ce que tait à coup sûr une réponse muette, ce qui encadre un vide. `longues` : les
-    timeframes plus longs, croissants, qui témoignent d'une cotation. `au_bout` : seule la bougie en cours peut suivre.
-
-    | vu                                                                                  | dit                |
-    |-------------------------------------------------------------------------------------|--------------------|
-    | la première bougie connue du marché, qu'une réponse rend, non ancrée à maintenant,  | `avant_cotation`,  |
-    | et assez de silence avant elle ; les bords de ce qui est demandé sont suivis        | jusqu'à elle       |
-    | refus « trop ancien »                                                               | `hors_fenetre_api` |
-    | une réponse rend des bougies avant et après le vide, et rien dedans ; le silence    | `sans_transaction` |
-    | qui le prolonge jusqu'à une voisine                                                 |                    |
-    | une ligne « pas de transaction »                                                    | `sans_transaction` |
-    | une ligne impossible, un vide que rien n'encadre                                    | `echec`            |
-    | une queue : rien ne la suit, que la bougie en cours                                 | `a_venir`          |
-    | une tête : rien de plus ancien n'a jamais été servi                                 | `hors_fenetre_api` |
-
-    Une réponse qui tait une ligne connue n'est témoin de rien ; muette, elle récuse tous les silences de son timeframe.
+    De `pages`, rien que ce qui est su de l'exchange : sa conduite, ses timeframes plus longs, ce qui va à maintenant.
     """
-    gauche, droite = voisines(manque, reponses)
-    connues = [c for c in (gauche, droite) if c is not None]
-    honnetes = [r for r in reponses if not any(map(r.tait, connues))]
-    menteurs = {r.question.timeframe.code for r in reponses if not r.instants and any(map(r.tait, connues))}
-    temoins = [r for r in honnetes if not (r.se_tait and r.question.timeframe.code in menteurs)]
-    # Qui ne suit peut-être rien de ce qu'on demande tait ce qu'il ne rend pas : ancrée à maintenant, ou d'ailleurs que
-    # de sa fenêtre, une réponse n'est alors muette sur rien.
-    muets = [r for r in temoins if conduite.obeit or not (r.ancree or (r.se_tait and r.instants))]
-    vides = silences(muets, gauche, droite, conduite.tue)
-    # Une bougie vivante, ou une ligne, au milieu d'un silence le dément.
-    vives = [*((c, c + 1) for c in connues), *(vive for r in temoins for vive in r.vives)]
-    vides = unir(v for v in vides if not any(v[0] <= ouverture and cloture <= v[1] for ouverture, cloture in vives))
-    en_tete = gauche is None and not manque.ancien
-    suivent = any(ouverture >= manque.debut for r in reponses for ouverture, _ in r.vives)
-    est_une_queue = (au_bout or (droite is None and not suivent)) and precede(manque, reponses)
-    siennes = [r for r in reponses if r.de_la_serie]
-    impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
-    longs = silences([r for r in muets if not r.de_la_serie], None, droite, conduite.tue) if en_tete else []
-    # Muette un jour, la série a peut-être une bougie plate là où ce témoin en rend (bitstamp, bitbank).
-    encadrent = temoins if droite is not None else [r for r in temoins if len(r.vives) == len(r.instants)]
-    cote = en_tete and conduite.obeit and droite is not None and _commence(droite, reponses, vides, longs, longues)
-    reste = [(manque.debut, manque.fin)]
-    trous: list[Trou] = []
-    for raison, intervalles in (
-        (ECHEC, impossibles),
-        (AVANT_COTATION, reste if cote else []),
-        (HORS_FENETRE_API, [r.question[1:] for r in siennes if r.refusee]),
-        # Avant la première qui nous fut jamais servie, un silence est peut-être la fin de ce que l'exchange garde.
-        (SANS_TRANSACTION, _encadres(encadrent, [] if en_tete else vides, conduite.cadre)),
-        (A_VENIR, reste if est_une_queue else []),
-        (HORS_FENETRE_API if en_tete else ECHEC, reste),
-    ):
-        trous += [Trou(*i, raison) for i in croiser(reste, intervalles)]
-        reste = oter(reste, intervalles)
-    return sorted(trous)
 
+    def __init__(self, pages: Pages, manque: Manque, reponses: Iterable[Reponse] = ()) -> None:
+        self.pages, self.pas, self.conduite, self.manque = pages, pages.timeframe, pages.conduite, manque
+        self.reponses: list[Reponse] = [*reponses]
 
-def silences(
-    temoins: Sequence[Reponse], gauche: int | None, droite: int | None, tue: Callable[[Reponse], Intervalle]
-) -> list[Intervalle]:
-    """Ce qui suit la voisine de gauche, ou précède celle de droite, et où l'exchange se tait.
+    @property
+    def voisines(self) -> tuple[int | None, int | None]:
+        """Les lignes connues les plus proches du manque, celles que les réponses rendent hors de lui comprises."""
+        manque = self.manque
+        avant = [i for i in (manque.gauche,) if i is not None and i < manque.debut]
+        apres = [i for i in (manque.droite,) if i is not None and i >= manque.fin]
+        for instants in (r.instants for r in self.reponses if r.de_la_serie):
+            dernier, premier = (bisect.bisect_left(instants, borne) for borne in (manque.debut, manque.fin))
+            avant += instants[dernier - 1 : dernier] if dernier else []
+            apres += instants[premier : premier + 1]
+        return max(avant, default=None), min(apres, default=None)
 
-    Il y faut deux réponses d'un même timeframe, qui ne peuvent mentir de la même façon. L'une rend la bougie de la
-    voisine, à son bord : la dernière ; ou la première, serrée sur elle (une page plafonnée n'aurait pas gardé sa tête).
-    L'autre, qui part juste là, ou y finit, ne rend rien : une page plafonnée, ou coupée, rendrait quelque chose.
-    Des muettes se prolongent bout à bout : bitget n'a que trois mois par page. Un `since` qui ne rend pas la bougie qui
-    y ouvre n'a rien demandé d'elle, ni une fin comptée sur les clôtures, exclue, de la dernière.
-    """
-    muettes: dict[str, list[Intervalle]] = collections.defaultdict(list)
-    for muette in (r for r in temoins if r.se_tait):
-        muettes[muette.question.timeframe.code].append(tue(muette))
-    vides: list[Intervalle] = []
-    for reponse in (r for r in temoins if r.vives):
-        (premiere, cloture), (ouverture, derniere) = reponse.vives[0], reponse.vives[-1]
-        timeframe, debut, fin = reponse.question
-        tues = unir(muettes[timeframe.code])
-        if gauche is not None and ouverture <= gauche < derniere < fin:
-            vides += [(derniere, f) for d, f in tues if d <= derniere < f]
-        serree = debut < premiere < fin <= timeframe.avancer(premiere, MARGE + 1)
-        if droite is not None and premiere <= droite < cloture and serree:
-            vides += [(d, premiere) for d, f in tues if d <= timeframe.avancer(debut, 1) and premiere <= f]
-    return vides
+    @property
+    def en_tete(self) -> bool:
+        """Vrai si rien de connu, d'aucun timeframe, ne précède le manque."""
+        return self.manque.rien_avant and not any(v[1] <= self.manque.debut for r in self.reponses for v in r.vives)
 
+    @property
+    def est_une_queue(self) -> bool:
+        """Vrai d'un manque qui va à maintenant, après autre chose : aucune question n'encadrerait rien."""
+        return self.pages.va_a_maintenant(self.manque.fin) and not self.en_tete
 
-def _encadres(
-    temoins: Sequence[Reponse], vides: Sequence[Intervalle], cadre: Callable[[Reponse], list[Intervalle]]
-) -> list[Intervalle]:
-    """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines connues."""
-    cadres: list[Intervalle] = []
-    for reponse in temoins:
-        cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(cadre(reponse))]
-        if reponse.de_la_serie:
-            cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
-    cadres = unir(cadres)
-    return unir(cadres, (v for v in vides if any(c[0] <= v[1] and v[0] <= c[1] for c in cadres)))
+    @property
+    def trouvee(self) -> Reponse | None:
+        """La première réponse qui rend une ligne du manque."""
+        return next((r for r in self.reponses if r.rend(self.manque.debut, self.manque.fin)), None)
 
+    def commencent(self, ligne: int) -> bool:
+        """Vrai si une page de la série, qui ne va pas à maintenant, commence à cette ligne."""
+        return any(r.de_la_serie and not r.ancree and r.instants[:1] == [ligne] for r in self.reponses)
 
-def _commence(
-    droite: int,
-    reponses: Sequence[Reponse],
-    vides: Sequence[Intervalle],
-    longs: Sequence[Intervalle],
-    longues: Sequence[Timeframe],
-) -> bool:
-    """Vrai si le marché commence à cette ligne : rendue sans que sa page aille à maintenant, et un silence avant elle.
+    def juger(self) -> list[Trou]:
+        """Pourquoi chaque bougie du manque est absente.
 
-    Il remonte, d'un timeframe à l'autre, à si loin qu'aucun marché n'existait, ou ne s'est tu si longtemps. Un long
-    remonte parfois plus loin que le nôtre (hyperliquid) : le plus court dit si le marché vivait déjà. Et le silence des
-    `longs`, s'il en répond, doit remonter autant : qui n'a que ses dernières bougies (htx : 2 000) en a là d'anciennes.
-    """
-    ouvertes = [v[0] for r in reponses for v in r.vives if not r.de_la_serie and v[0] <= droite < v[1]]
-    repondent = {r.question.timeframe.code for r in reponses if not r.refusee}
-    muettes = repondent - {r.question.timeframe.code for r in reponses if r.vives}
-    temoin_long = any(t.code not in muettes for t in longues)
-    doute_ms = longues[0].pas_ms if longues else math.inf
-    loin = max(PREMIER_MARCHE_MS, droite - SILENCE_MS)
-    return (
-        commencent(droite, reponses)
-        and not _oublient(droite, reponses)
-        and droite - max(ouvertes, default=droite) <= doute_ms
-        and any(debut <= loin and droite <= fin for debut, fin in vides)
-        and (not temoin_long or any(debut <= loin for debut, _ in longs))
-    )
+        | vu                                                                                  | dit                |
+        |-------------------------------------------------------------------------------------|--------------------|
+        | la première bougie connue du marché, qu'une réponse rend, non ancrée à maintenant,  | `avant_cotation`,  |
+        | et assez de silence avant elle ; les bords de ce qui est demandé sont suivis        | jusqu'à elle       |
+        | refus « trop ancien »                                                               | `hors_fenetre_api` |
+        | une réponse rend des bougies avant et après le vide, et rien dedans ; le silence    | `sans_transaction` |
+        | qui le prolonge jusqu'à une voisine                                                 |                    |
+        | une ligne « pas de transaction »                                                    | `sans_transaction` |
+        | une ligne impossible, un vide que rien n'encadre                                    | `echec`            |
+        | une queue : rien ne la suit, que la bougie en cours                                 | `a_venir`          |
+        | une tête : rien de plus ancien n'a jamais été servi                                 | `hors_fenetre_api` |
 
+        Qui tait une ligne connue n'est témoin de rien ; muette, sa réponse récuse les silences de son timeframe.
+        """
+        manque, reponses, conduite, (gauche, droite) = self.manque, self.reponses, self.conduite, self.voisines
+        connues = [c for c in (gauche, droite) if c is not None]
+        menteurs = {r.code for r in reponses if not r.instants and any(map(r.tait, connues))}
+        temoins = [r for r in reponses if not any(map(r.tait, connues)) and not (r.se_tait and r.code in menteurs)]
+        # Qui ne suit peut-être rien de ce qu'on demande tait ce qu'il ne rend pas : ancrée à maintenant, ou d'ailleurs
+        # que de sa fenêtre, une réponse n'est alors muette sur rien.
+        muets = [r for r in temoins if conduite.obeit or not (r.ancree or (r.se_tait and r.instants))]
+        # Une bougie vivante, ou une ligne, au milieu d'un silence le dément.
+        vives = [*((c, c + 1) for c in connues), *(vive for r in temoins for vive in r.vives)]
+        vides = unir(v for v in self._silences(muets) if not any(v[0] <= o and c <= v[1] for o, c in vives))
+        rien_servi = gauche is None and not manque.ancien
+        suivie = droite is not None or any(v[0] >= manque.debut for r in reponses for v in r.vives)
+        siennes = [r for r in reponses if r.de_la_serie]
+        # Muette un jour, la série a peut-être une bougie plate là où ce témoin en rend (bitstamp, bitbank).
+        encadrent = temoins if droite is not None else [r for r in temoins if len(r.vives) == len(r.instants)]
+        longs = self._silences([r for r in muets if not r.de_la_serie]) if rien_servi else []
+        cote = rien_servi and conduite.obeit and droite is not None and self._commence(droite, vides, longs)
+        reste = [(manque.debut, manque.fin)]
+        trous: list[Trou] = []
+        for raison, intervalles in (
+            (ECHEC, [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]),
+            (AVANT_COTATION, reste if cote else []),
+            (HORS_FENETRE_API, [r.question[1:] for r in siennes if r.refusee]),
+            # Avant la première qui nous fut jamais servie, un silence est peut-être la fin de ce que l'exchange garde.
+            (SANS_TRANSACTION, self._encadres(encadrent, [] if rien_servi else vides)),
+            (A_VENIR, reste if self.est_une_queue or not (suivie or self.en_tete) else []),
+            (HORS_FENETRE_API if rien_servi else ECHEC, reste),
+        ):
+            trous += [Trou(*i, raison) for i in croiser(reste, intervalles)]
+            reste = oter(reste, intervalles)
+        return sorted(trous)
 
-def _oublient(droite: int, reponses: Iterable[Reponse]) -> bool:
-    """Vrai si un timeframe long, demandé d'avant cette ligne, ne vit qu'après la bougie où elle est.
+    def _silences(self, temoins: Sequence[Reponse]) -> list[Intervalle]:
+        """Ce qui suit la voisine de gauche, ou précède celle de droite, et où l'exchange se tait.
 
-    L'exchange garde tant de jours, de tout : la plus ancienne bougie d'un timeframe y est celle d'un autre par hasard.
-    """
-    apres, dedans = set[str](), set[str]()
-    for (timeframe, debut, fin), vives in ((r.question, r.vives) for r in reponses if r.vives and not r.de_la_serie):
-        if any(ouverture <= droite < cloture for ouverture, cloture in vives):
-            dedans.add(timeframe.code)
-        elif debut < timeframe.plancher(droite) < fin and droite < vives[0][0]:
-            apres.add(timeframe.code)
-    return bool(apres - dedans)
+        Il y faut deux réponses d'un même timeframe, qui ne peuvent mentir de la même façon. L'une rend la bougie de la
+        voisine, à son bord : la dernière ; ou la première, serrée sur elle (une page plafonnée n'aurait pas gardé sa
+        tête). L'autre, qui part juste là, ou y finit, ne rend rien : une page plafonnée, ou coupée, rendrait quelque
+        chose. Des muettes se prolongent bout à bout : bitget n'a que trois mois par page. Un `since` qui ne rend pas la
+        bougie qui y ouvre n'a rien demandé d'elle, ni une fin comptée sur les clôtures, exclue, de la dernière.
+        """
+        muettes = [(r.code, self.conduite.tue(r)) for r in temoins if r.se_tait]
+        vides: list[Intervalle] = []
+        gauche, droite = self.voisines
+        for reponse in (r for r in temoins if r.vives):
+            (premiere, cloture), (ouverture, derniere) = reponse.vives[0], reponse.vives[-1]
+            timeframe, debut, fin = reponse.question
+            tues = unir(tue for code, tue in muettes if code == reponse.code)
+            if gauche is not None and ouverture <= gauche < derniere < fin:
+                vides += [(derniere, f) for d, f in tues if d <= derniere < f]
+            serree = debut < premiere < fin <= timeframe.avancer(premiere, MARGE + 1)
+            if droite is not None and premiere <= droite < cloture and serree:
+                vides += [(d, premiere) for d, f in tues if d <= timeframe.avancer(debut, 1) and premiere <= f]
+        return vides
 
+    def _encadres(self, temoins: Sequence[Reponse], vides: Sequence[Intervalle]) -> list[Intervalle]:
+        """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines."""
+        cadres = unir(
+            ((fin, debut) for r in temoins for (_, fin), (debut, _) in itertools.pairwise(self.conduite.cadre(r))),
+            ((i, r.question.timeframe.avancer(i, 1)) for r in temoins if r.de_la_serie for i in r.page.muettes),
+        )
+        return unir(cadres, (v for v in vides if any(c[0] <= v[1] and v[0] <= c[1] for c in cadres)))
 
-def commencent(ligne: int, reponses: Iterable[Reponse]) -> bool:
-    """Vrai si une page de la série, qui ne va pas à maintenant, commence à cette ligne."""
-    return any(r.de_la_serie and not r.ancree and r.instants[:1] == [ligne] for r in reponses)
+    def _commence(self, droite: int, vides: Sequence[Intervalle], longs: Sequence[Intervalle]) -> bool:
+        """Vrai si le marché commence à cette ligne : une page rendue sans aller à maintenant, et un silence avant elle.
+
+        Il remonte, d'un timeframe à l'autre, à si loin qu'aucun marché n'existait, ou ne s'est tu si longtemps. Un long
+        remonte parfois plus loin que le nôtre (hyperliquid) : le plus court dit si le marché vivait déjà. Et le silence
+        des `longs`, s'il en répond, doit remonter autant : qui n'a que ses dernières bougies (htx : 2 000) en a là
+        d'anciennes. Aucun, demandé d'avant elle, ne doit vivre qu'après la bougie où elle est : d'un exchange qui garde
+        tant de jours, de tout, la plus ancienne bougie d'un timeframe est celle d'un autre par hasard.
+        """
+        longues, reponses = self.pages.longues, self.reponses
+        vivent = [r for r in reponses if r.vives and not r.de_la_serie]
+        autour = [(r.code, vive[0]) for r in vivent for vive in r.vives if vive[0] <= droite < vive[1]]
+        oublient = {
+            r.code for r in vivent
+            if droite < r.vives[0][0] and r.question.debut < r.question.timeframe.plancher(droite) < r.question.fin
+        } - dict(autour).keys()  # fmt: skip
+        muettes = {r.code for r in reponses if not r.refusee} - {r.code for r in reponses if r.vives}
+        temoin_long = any(t.code not in muettes for t in longues)
+        doute_ms = longues[0].pas_ms if longues else math.inf
+        loin = max(PREMIER_MARCHE_MS, droite - SILENCE_MS)
+        return (
+            self.commencent(droite)
+            and not oublient
+            and droite - max((ouverture for _, ouverture in autour), default=droite) <= doute_ms
+            and any(debut <= loin and droite <= fin for debut, fin in vides)
+            and (not temoin_long or any(debut <= loin for debut, _ in longs))
+        )
+
+    def deplier(self, reponse: Reponse) -> tuple[pa.Table, list[Trou], list[Manque]]:
+        """Ce qu'une page de la série dit du manque : ses lignes, les vides qu'elle encadre, ce qui reste suspect."""
+        manque, pas, page = self.manque, reponse.question.timeframe, reponse.page
+        lignes = entre(page.lignes, manque.debut, manque.fin)
+        instants = lignes["timestamp"].to_pylist()
+        connues = [c for c in (manque.gauche, manque.droite) if c is not None]
+        cadre = [] if any(map(reponse.tait, connues)) else self.conduite.cadre(reponse)
+        trous: list[Trou] = []
+        restes: list[Manque] = []
+        for debut, fin in manquants(instants, pas, manque.debut, manque.fin):
+            if cadre and cadre[0][0] < debut and fin <= cadre[-1][0]:
+                echecs = [(i, pas.avancer(i, 1)) for i in page.impossibles if debut <= i < fin]
+                trous += [Trou(*i, ECHEC) for i in unir(echecs)]
+                trous += [Trou(*i, SANS_TRANSACTION) for i in oter([(debut, fin)], echecs)]
+                continue
+            rang = bisect.bisect_left(instants, debut)
+            gauche = instants[rang - 1] if rang else manque.gauche
+            droite = instants[rang] if rang < len(instants) else manque.droite
+            restes.append(Manque(debut, fin, gauche, droite, manque.ancien))
+        return lignes, trous, restes
 
 
 # --- L'enquête : les questions qu'un manque laisse à poser, de la plus simple à la plus lointaine ---
 
-Demarche: TypeAlias = Generator[Question, Reponse, None]
-"""Des questions, l'une après l'autre ; chacune reçoit sa réponse."""
+Demarche: TypeAlias = Generator[Question, Reponse, T]
+"""Des questions, l'une après l'autre ; chacune reçoit sa réponse ; la fin dit ce qui fut trouvé."""
 
 
-class Enquete:
-    """Un manque, les réponses qu'on en tient, et ce qu'il reste à demander : rien de ce dont une réponse est tenue.
+class Enquete(Dossier):
+    """Un dossier, et ce qu'il reste à demander : rien de ce dont une réponse est tenue.
 
     Une fenêtre refusée trop longue laisse une réponse à sa partie lue ; son reste est redemandé, plus court.
     """
 
-    def __init__(self, pages: Pages, manque: Manque, reponses: Sequence[Reponse] = ()) -> None:
-        self.pages, self.manque, self.posees = pages, manque, 0
-        self._dementie = False  # une réponse muette ne l'était plus, redemandée
-        self.reponses: list[Reponse] = [*reponses]
+    posees = 0
+    _dementie = False  # une réponse muette ne l'était plus, redemandée
 
     async def mener(self) -> tuple[Reponse | None, list[Trou]]:
         """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
-        await self._suivre(self.questions(), self._sait)
-        if self._trouvee is None and not (self._figee or self._est_une_queue):
-            limite = self.posees + QUESTIONS_DE_PLUS
-            await self._suivre(self._ou_il_vit(), lambda: self._trouvee is not None or self.posees >= limite)
+        await self.suivre(self.questions(), QUESTIONS_MAX, lambda: self._sait(QUESTIONS_DE_QUEUE))
+        if not self._sait():
+            await self.suivre(self._ou_il_vit(), QUESTIONS_DE_PLUS, lambda: self.trouvee is not None)
         if self._est_cotee():
             await self._confirmer_les_silences()
-        return self._trouvee, [] if self._trouvee else self.juger()
+        return self.trouvee, [] if self.trouvee else self.juger()
 
-    async def ou_reprendre(self, depuis: int) -> Intervalle | None:
-        """Où s'ouvre la première ligne d'après `depuis`, dont rien n'est encore connu ; None si rien ne le dit."""
-        limite = self.posees + QUESTIONS_MAX
-        return await self._suivre(self._reprise(depuis), lambda: self.posees >= limite)
+    async def resoudre(self, page: Reponse | None = None) -> Morceau:
+        """Le manque, dont `page` rend peut-être des lignes : de chaque bougie, une ligne, ou son absence jugée."""
+        connues = [*self.reponses, page] if page else self.reponses
+        lignes, trous, restes = self.deplier(page) if page else (page_vide().lignes, [], [self.manque])
+        tables, a_voir = [lignes], [Enquete(self.pages, reste, connues) for reste in restes]
+        while a_voir:  # chaque tour trouve une ligne, ou clôt un manque
+            enquete = a_voir.pop(0)
+            trouvee, juges = await enquete.mener()
+            trous += juges
+            if trouvee is not None:
+                lignes, constates, restes = enquete.deplier(trouvee)
+                tables.append(lignes)
+                trous += constates
+                # Une page qui mentait d'un manque n'est pas témoin du suivant.
+                a_voir[:0] = [Enquete(self.pages, reste, [*connues, trouvee]) for reste in restes]
+        if len(tables) > 1:
+            lignes = pa.concat_tables(tables).sort_by("timestamp")
+            if connues:
+                self.pages.noter_plafond(connues[-1])
+        return Morceau(lignes, self.manque[:2], sorted(trous))
 
     async def demander(self, question: Question) -> Reponse:
         """La réponse à une question ; posée si on ne la tient pas, et gardée."""
         question = self.pages.borner(question)
         for tenue in self.reponses[::-1]:
-            if (tenue.question.timeframe.code, tenue.question[1:]) == (question.timeframe.code, question[1:]):
+            if (tenue.code, tenue.question[1:]) == (question.timeframe.code, question[1:]):
                 return tenue
         reponse = await self._poser(question)
         connue = any(c is not None and question.debut < c < question.fin for c in self.voisines)
@@ -7397,85 +7495,54 @@ class Enquete:
         self.reponses.append(reponse)
         return reponse
 
-    async def _suivre(self, demarche: Generator[Question, Reponse, T], assez: Callable[[], bool]) -> T | None:
-        """Pose les questions d'une démarche jusqu'à sa fin, qui dit ce qu'elle a trouvé, ou jusqu'à en savoir assez."""
+    async def suivre(self, demarche: Demarche[T], permises: int, assez: Callable[[], bool] = lambda: False) -> T | None:
+        """Pose tant de questions d'une démarche, au plus : jusqu'à sa fin, ou jusqu'à en savoir assez."""
+        limite = self.posees + permises
         try:
             question = next(demarche)
-            while not assez():
+            while self.posees < limite and not assez():
                 question = demarche.send(await self.demander(question))
         except StopIteration as fin:
             return fin.value  # type: ignore[no-any-return]
         return None
 
-    # --- ce qu'on sait
-
-    @property
-    def voisines(self) -> tuple[int | None, int | None]:
-        """Les lignes connues les plus proches."""
-        return voisines(self.manque, self.reponses)
-
-    @property
-    def en_tete(self) -> bool:
-        """Vrai si rien de connu, d'aucun timeframe, ne précède le manque."""
-        return not precede(self.manque, self.reponses)
-
-    def juger(self) -> list[Trou]:
-        """Ce que prouvent les réponses qu'on tient."""
-        au_bout = self.pages.va_a_maintenant(self.manque.fin)
-        longues, conduite = self.pages.longues, self.pages.conduite
-        return juger(self.manque, self.reponses, conduite, longues=longues, au_bout=au_bout)
-
     def _est_cotee(self) -> bool:
         return any(trou.raison == AVANT_COTATION for trou in self.juger())
 
-    def _sait(self) -> bool:
-        """Vrai si une ligne est trouvée, si tout est prouvé, ou s'il est vain d'insister."""
-        permises = QUESTIONS_DE_QUEUE if self._est_une_queue else QUESTIONS_MAX
-        if self._figee or self._trouvee is not None or self.posees >= permises:
-            return True
-        return all(trou.raison in FAITS for trou in self.juger())
+    def _sait(self, de_queue: int = 0) -> bool:
+        """Vrai si une ligne est trouvée, si tout est prouvé, ou s'il est vain d'insister.
 
-    @property
-    def _trouvee(self) -> Reponse | None:
-        """La première réponse qui rend une ligne du manque."""
-        return next((r for r in self.reponses if r.rend(self.manque.debut, self.manque.fin)), None)
-
-    @property
-    def _est_une_queue(self) -> bool:
-        """Vrai d'un manque qui va à maintenant, après autre chose : aucune question n'encadrerait rien."""
-        return self.pages.va_a_maintenant(self.manque.fin) and not self.en_tete
-
-    @property
-    def _figee(self) -> bool:
-        """Vrai s'il est vain d'insister : quoi qu'on demande, les mêmes dernières reviennent."""
-        return self.pages.conduite.est_figee and self.manque.gauche is None
+        D'une queue, passé tant de questions ; ou si, quoi qu'on demande, les mêmes dernières reviennent.
+        """
+        vain = self.est_une_queue and self.posees >= de_queue
+        vain = vain or (self.conduite.est_figee and self.manque.gauche is None)
+        return vain or self.trouvee is not None or all(trou.raison in FAITS for trou in self.juger())
 
     def _vit(self, question: Question) -> bool:
         """Vrai si une bougie rendue est tout entière dans ce qu'une question demande."""
         _, debut, fin = question
-        vives = (vive for r in self.reponses for vive in r.vives)
-        return any(debut <= ouverture and min(cloture, self.pages.horizon_ms) <= fin for ouverture, cloture in vives)
+        return any(debut <= v[0] and min(v[1], self.pages.horizon_ms) <= fin for r in self.reponses for v in r.vives)
 
     def _vives(self, timeframe: Timeframe, debut: int, fin: int) -> list[Intervalle]:
         """Les bougies vivantes de ce timeframe qui touchent [debut, fin[, de toute réponse."""
-        siennes = (r.vives for r in self.reponses if r.question.timeframe.code == timeframe.code)
-        return sorted({vive for vives in siennes for vive in vives if debut < vive[1] and vive[0] < fin})
+        vives = (vive for r in self.reponses if r.code == timeframe.code for vive in r.vives)
+        return sorted({vive for vive in vives if debut < vive[1] and vive[0] < fin})
 
     # --- encadrer le manque
 
-    def questions(self) -> Demarche:
+    def questions(self) -> Demarche[None]:
         """Ce qu'il reste à demander pour expliquer le manque."""
-        pages, serie = self.pages, self.pages.timeframe
+        pages, pas = self.pages, self.pas
         yield from self._avant_maintenant()
-        yield from self._cadre(serie)
+        yield from self._cadre(pas)
         yield from self._avant_maintenant()  # de ce qui précède, s'il vient d'être connu
         if self.en_tete:
             yield from self._cotation()
-        yield from self._bords(serie, avec_elles=None in self.voisines)
+        yield from self._bords(pas, avec_elles=None in self.voisines)
         if pages.va_a_maintenant(self.manque.fin):
             return
         # Le vide est plus long que le manque : d'une page muette (coinbase : 300) où aucune voisine n'est connue.
-        page_ms = pages.capacite(serie) * serie.pas_ms
+        page_ms = pages.capacite(pas) * pas.pas_ms
         gauche, droite = self.voisines
         debut = self.manque.debut - page_ms if gauche is None else gauche
         fin = self.manque.fin + page_ms if droite is None else droite
@@ -7483,28 +7550,28 @@ class Enquete:
             yield from self._cadre(timeframe)
             if timeframe.pas_ms > page_ms:  # ses bougies du bord en taisent trop : un timeframe entre les deux le dit
                 yield from self._bords(pages.temoin(timeframe.pas_ms) or timeframe, avec_elles=True)
-        yield from self._bords(serie, avec_elles=True)
+        yield from self._bords(pas, avec_elles=True)
 
-    def _avant_maintenant(self) -> Demarche:
+    def _avant_maintenant(self) -> Demarche[None]:
         """D'un manque qui va à maintenant : une page qui finit avant dit que la dernière ne s'ajoute pas à toutes."""
-        pages, serie, (derniere, _) = self.pages, self.pages.timeframe, self.voisines
-        if derniere is None or pages.conduite.peut_finir or not pages.va_a_maintenant(self.manque.fin):
+        derniere, _ = self.voisines
+        if derniere is None or self.conduite.peut_finir or not self.pages.va_a_maintenant(self.manque.fin):
             return
         # D'avant, la bougie en cours n'a rien à faire là ; de loin, pour qui ne lit que `since` (whitebit, luno).
         rendues = {i for r in self.reponses if r.de_la_serie for i in r.instants if i <= derniere}
         ligne = min(sorted(rendues)[-9 * MARGE :], default=derniere)
-        yield Question(serie, serie.avancer(ligne, -MARGE), serie.avancer(ligne, 1))
-        if not pages.conduite.peut_finir:  # rare (lbank), trop peu de lignes pour finir avant maintenant
-            loin = serie.avancer(ligne, -pages.capacite(serie))
-            yield Question(serie, loin, serie.avancer(loin, MARGE + 1))
+        yield Question.autour(ligne, self.pas, -MARGE, 1)
+        if not self.conduite.peut_finir:  # rare (lbank), trop peu de lignes pour finir avant maintenant
+            loin = -self.pages.capacite(self.pas)
+            yield Question.autour(ligne, self.pas, loin, loin + MARGE + 1)
 
-    def _cadre(self, timeframe: Timeframe) -> Demarche:
+    def _cadre(self, timeframe: Timeframe) -> Demarche[None]:
         """Le manque et ses voisines d'un seul regard, s'il tient dans une page ; puis où vivent ses bougies longues.
 
         La place qui reste va du côté où aucune voisine n'est connue. Une marge : un `since` ou un `until` exclusif rend
         encore la voisine.
         """
-        place, (gauche, droite), conduite = self.pages.capacite(timeframe), self.voisines, self.pages.conduite
+        place, (gauche, droite), conduite = self.pages.capacite(timeframe), self.voisines, self.conduite
         avant, apres = int(not conduite.inclut(timeframe)), 1 if conduite.va_a_la_fin else MARGE
         debut = self.manque.debut if gauche is None else gauche
         fin = self.manque.fin if droite is None else droite
@@ -7522,97 +7589,91 @@ class Enquete:
         if not reponse.de_la_serie:
             yield from self._dans_ces_bougies(reponse.vives)
 
-    def _dans_ces_bougies(self, vives: Sequence[Intervalle]) -> Demarche:
+    def _dans_ces_bougies(self, vives: Sequence[Intervalle]) -> Demarche[None]:
         """Où sont, dans le timeframe de la série, les transactions de bougies longues du manque ou de son bord."""
-        manque, pas = self.manque, self.pages.timeframe
-        avancer, place = pas.avancer, self.pages.capacite(pas)
+        manque, place = self.manque, self.pages.capacite(self.pas)
         for ouverture, cloture in vives:
             if manque.debut <= ouverture and cloture <= manque.fin:  # bitbank : nos pages s'arrêtaient avant elle
-                yield Question(pas, avancer(ouverture, -MARGE), avancer(ouverture, place - MARGE))
+                yield Question.autour(ouverture, self.pas, -MARGE, place - MARGE)
                 return
             if ouverture < manque.fin < cloture:
-                yield Question(pas, avancer(manque.fin, -1), avancer(manque.fin, place - 1))
+                yield Question.autour(manque.fin, self.pas, -1, place - 1)
 
-    def _bords(self, timeframe: Timeframe, *, avec_elles: bool = False) -> Demarche:
+    def _bords(self, timeframe: Timeframe, *, avec_elles: bool = False) -> Demarche[None]:
         """Ce qui précède juste la voisine de droite et suit juste celle de gauche, ou à défaut les bords du manque.
 
         Sans elles, jusqu'à l'autre ou une page : une page plafonnée à une bougie ne rendrait qu'elles, et la preuve
         veut que ces questions-là soient muettes. Puis, de ce qui dépasse une page, chaque bord `avec_elles`.
         """
         avancer, place, (gauche, droite) = timeframe.avancer, self.pages.capacite(timeframe), self.voisines
-        conduite = self.pages.conduite
         debut = timeframe.plafond(self.manque.debut) if gauche is None else avancer(gauche, 1)
         fin = timeframe.plancher(self.manque.fin if droite is None else droite)
         # D'un bord peut-être exclusif, la question va jusqu'à la voisine : elle est rendue, il ne l'est pas ; ou rien.
-        bout = fin if conduite.va_a_la_fin else avancer(fin, 1)
+        bout = fin if self.conduite.va_a_la_fin else avancer(fin, 1)
         if droite is not None:
             depart = avancer(bout, -place)
             yield Question(timeframe, depart if gauche is None else max(debut, depart), bout)
-        rangs = (0,) if gauche is None else (0, 1) if conduite.inclut(timeframe) else (-1, 0, 1)
+        rangs = (0,) if gauche is None else (0, 1) if self.conduite.inclut(timeframe) else (-1, 0, 1)
         for depart in (avancer(debut, rang) for rang in rangs):
             suite = avancer(depart, place)
             reponse = yield Question(timeframe, depart, suite if droite is None else min(bout, suite))
             if reponse.se_tait:
                 break
         if avec_elles and timeframe.compter(debut, fin) > place - MARGE - 1:
-            yield Question(timeframe, avancer(debut, -MARGE), avancer(debut, place - MARGE))
-            yield Question(timeframe, avancer(fin, MARGE - place), avancer(fin, MARGE))
+            yield Question.autour(debut, timeframe, -MARGE, place - MARGE)
+            yield Question.autour(fin, timeframe, MARGE - place, MARGE)
 
-    def _ou_il_vit(self) -> Demarche:
+    def _ou_il_vit(self) -> Demarche[None]:
         """Dans notre timeframe, là où un plus long vit, et dont le nôtre n'a rien dit : dans le manque, ou autour.
 
         Chercher jusqu'où remonte un silence a pris toutes les questions : bitget n'a que trois mois par page. D'avant
         lui, une ligne suffit : tant que nulle n'est connue, ce silence est peut-être la fin de ce que l'exchange garde.
         D'après lui aussi : qui rend les dernières d'avant une fin (bigone) y joint celle d'avant le manque.
         """
-        serie, debut, fin, (gauche, droite) = self.pages.timeframe, self.manque.debut, self.manque.fin, self.voisines
+        debut, fin, (gauche, droite) = self.manque.debut, self.manque.fin, self.voisines
         dites = unir(r.question[1:] for r in self.reponses if r.de_la_serie)
-        en_tete = gauche is None and not self.manque.ancien
-        if all(trou.raison in FAITS for trou in self.juger()):
-            return
+        rien_servi = gauche is None and not self.manque.ancien
         for timeframe in self.pages.longues:
-            vives = self._vives(timeframe, 0 if en_tete else debut, INSTANT_MAX_MS if droite is None else fin)
+            vives = self._vives(timeframe, 0 if rien_servi else debut, INSTANT_MAX_MS if droite is None else fin)
             dedans = [v for v in vives if debut <= v[0] and v[1] <= fin and not croiser(dites, [(v[0], v[0] + 1)])]
             avant, apres = [v for v in vives if v[0] < debut], [v for v in vives if v[0] >= fin]
             for vive in dedans[:1] or apres[:1] or avant[-1:]:
                 ou = yield from self._resserrer(*vive)
                 depuis = vive[0] if ou is None else ou[0]
-                place = self.pages.capacite(serie)
-                yield Question(serie, serie.avancer(depuis, -MARGE), serie.avancer(depuis, place - MARGE))
-                yield from self._bords(serie)  # d'une voisine de plus (bullish)
+                yield Question.autour(depuis, self.pas, -MARGE, self.pages.capacite(self.pas) - MARGE)
+                yield from self._bords(self.pas)  # d'une voisine de plus (bullish)
                 return
 
     # --- chercher une première ligne : celle du marché, ou celle qui suit un vide
 
-    def _cotation(self) -> Demarche:
+    def _cotation(self) -> Demarche[None]:
         """La première bougie du marché, et le silence qui la précède."""
-        pages, serie, premiere = self.pages, self.pages.timeframe, self.voisines[1]
+        _, premiere = self.voisines
         if premiere is not None:
             yield from self._autour(premiere)
-            if not pages.conduite.obeit:
+            if not self.conduite.obeit:
                 return  # rien de ce qu'il rendrait ne prouverait une cotation
-        fin = pages.horizon_ms if premiere is None else serie.avancer(premiere, 1)
+        fin = self.pages.horizon_ms if premiere is None else self.pas.avancer(premiere, 1)
         ou = yield from self._resserrer(PREMIER_MARCHE_MS, fin, silence_ms=SILENCE_MS)
         if ou is None or not self.en_tete:
             return  # le marché est plus ancien : c'est un encadrement qu'il faut chercher
-        yield from self._remonter(serie, serie.avancer(ou[0], -1), serie.avancer(ou[1], MARGE))
+        yield from self._remonter(self.pas, self.pas.avancer(ou[0], -1), self.pas.avancer(ou[1], MARGE))
         if (premiere := self.voisines[1]) is not None:
             yield from self._autour(premiere)
 
-    def _autour(self, ligne: int) -> Demarche:
+    def _autour(self, ligne: int) -> Demarche[None]:
         """Ce qui précède une ligne, elle serrée de près, puis, si ses bords ne sont pas suivis, ce qui la suit."""
-        pas, place = self.pages.timeframe, self.pages.capacite(self.pages.timeframe)
-        avancer = pas.avancer
-        yield from self._remonter(pas, avancer(ligne, 1 - place), avancer(ligne, MARGE), SILENCE_MS)
+        pas, place = self.pas, self.pages.capacite(self.pas)
+        yield from self._remonter(pas, pas.avancer(ligne, 1 - place), pas.avancer(ligne, MARGE), SILENCE_MS)
         # Qui ne lit pas la fin, mais compte ce qu'il rend (btcmarkets), va d'aussi loin jusqu'à maintenant : pas de là.
-        if not commencent(ligne, self.reponses):
-            yield Question(pas, avancer(ligne, -MARGE), avancer(ligne, MARGE))
+        if not self.commencent(ligne):
+            yield Question.autour(ligne, pas, -MARGE, MARGE)
         # À peine large d'abord : d'un marché jeune, une page irait jusqu'à maintenant ; rare, deux bougies se taisent.
         for large in (MARGE, 8 * MARGE, place // 2):
-            if not self.pages.conduite.obeit:
-                yield Question(pas, avancer(ligne, MARGE), avancer(ligne, MARGE + large))
+            if not self.conduite.obeit:
+                yield Question.autour(ligne, pas, MARGE, MARGE + large)
 
-    def _reprise(self, depuis: int) -> Generator[Question, Reponse, Intervalle | None]:
+    def _reprise(self, depuis: int) -> Demarche[Intervalle | None]:
         """Où s'ouvre la première ligne d'après `depuis` ; de rien encore connu, celle du marché."""
         if self.en_tete:
             ou = yield from self._resserrer(PREMIER_MARCHE_MS, self.pages.horizon_ms, silence_ms=0)
@@ -7620,9 +7681,7 @@ class Enquete:
                 return ou
         return (yield from self._resserrer(depuis, self.manque.fin))
 
-    def _resserrer(
-        self, depuis: int, fin: int, *, silence_ms: int | None = None
-    ) -> Generator[Question, Reponse, Intervalle | None]:
+    def _resserrer(self, depuis: int, fin: int, *, silence_ms: int | None = None) -> Demarche[Intervalle | None]:
         """L'intervalle le plus étroit où s'ouvre la première ligne de [depuis, fin[ ; None si aucune réponse n'y vit.
 
         Chaque timeframe long cherche dans la bougie du précédent, jusqu'à ce qu'une page du nôtre la couvre. D'une
@@ -7639,17 +7698,16 @@ class Enquete:
             if vives := self._vives(timeframe, depuis, fin):
                 entiere = next((v for v in vives if v[0] >= depuis), vives[0])
                 depuis, fin, vue = max(depuis, vives[0][0]), min(fin, entiere[1]), True
-            if vue and silence_ms is None and pages.portee_ms(pages.timeframe) >= fin - depuis:
+            if vue and silence_ms is None and pages.portee_ms(self.pas) >= fin - depuis:
                 break
         return (depuis, fin) if vue else None
 
-    def _remonter(self, timeframe: Timeframe, limite: int, fin: int, silence_ms: int = 0) -> Demarche:
+    def _remonter(self, timeframe: Timeframe, limite: int, fin: int, silence_ms: int = 0) -> Demarche[None]:
         """La première bougie vivante d'avant `fin`, page après page jusqu'à `limite`, et le silence qui la précède.
 
         Avant lui, une page serrée sur elle : la preuve veut que la même réponse la rende, et rien avant.
         """
         avancer = timeframe.avancer
-        conduite = self.pages.conduite
         premiere = next((vive[0] for vive in self._vives(timeframe, limite, fin)), None)
         marge = min(MARGE, self.pages.capacite(timeframe) - 1)
         if premiere is None:
@@ -7667,72 +7725,29 @@ class Enquete:
                 premiere, cloture = reponse.vives[0]
                 serree = not silence_ms or fin <= avancer(premiere, MARGE + 1)
                 # D'une fin peut-être exclue, jusqu'à sa clôture : rendue, la fin ne l'est pas ; ou rien.
-                juste_avant = cloture if silence_ms and not (conduite.va_a_la_fin or reponse.ancree) else premiere
+                juste_avant = cloture if silence_ms and not (self.conduite.va_a_la_fin or reponse.ancree) else premiere
                 fin = juste_avant if serree else avancer(premiere, marge)
                 continue
-            sur, _ = conduite.tue(reponse)
+            sur, _ = self.conduite.tue(reponse)
             if premiere is None or not reponse.se_tait or premiere - sur >= silence_ms:
                 return
             fin = avancer(debut, marge) if debut > limite else limite  # bitget : trois mois par page
-
-
-async def resoudre(
-    pages: Pages, manques: Iterable[Manque], connues: Sequence[Reponse]
-) -> tuple[list[pa.Table], list[Trou]]:
-    """Redemande des manques jusqu'à ce que chacune de leurs bougies soit trouvée ou son absence jugée.
-
-    `connues` : les réponses déjà reçues qui en parlent. Chaque tour trouve une ligne, ou clôt un manque.
-    """
-    tables: list[pa.Table] = []
-    trous: list[Trou] = []
-    a_voir = [(manque, connues) for manque in manques]
-    while a_voir:
-        manque, vues = a_voir.pop(0)
-        trouvee, juges = await Enquete(pages, manque, vues).mener()
-        if trouvee is None:
-            trous += juges
-            continue
-        lignes, constates, restes = deplier(trouvee, manque, pages.conduite.cadre(trouvee))
-        tables.append(lignes)
-        trous += constates
-        # Une page qui mentait d'un manque n'est pas témoin du suivant.
-        a_voir = [(reste, [*connues, trouvee]) for reste in restes] + a_voir
-    return tables, trous
-
-
-def deplier(
-    reponse: Reponse, manque: Manque, cadre: Sequence[Intervalle]
-) -> tuple[pa.Table, list[Trou], list[Manque]]:
-    """Ce qu'une page de la série dit d'un manque : ses lignes, les vides qu'elle encadre, ce qui reste suspect."""
-    pas, page = reponse.question.timeframe, reponse.page
-    dedans = entre(page.lignes, manque.debut, manque.fin)
-    instants = dedans["timestamp"].to_pylist()
-    temoin = bool(cadre) and not any(
-        voisine is not None and reponse.tait(voisine) for voisine in (manque.gauche, manque.droite)
-    )
-    trous: list[Trou] = []
-    restes: list[Manque] = []
-    for debut, fin in manquants(instants, pas, manque.debut, manque.fin):
-        if temoin and cadre[0][0] < debut and cadre[-1][0] >= fin:
-            echecs = [(i, pas.avancer(i, 1)) for i in page.impossibles if debut <= i < fin]
-            trous += [Trou(*i, ECHEC) for i in unir(echecs)]
-            trous += [Trou(*i, SANS_TRANSACTION) for i in oter([(debut, fin)], echecs)]
-            continue
-        rang = bisect.bisect_left(instants, debut)
-        gauche = instants[rang - 1] if rang else manque.gauche
-        droite = instants[rang] if rang < len(instants) else manque.droite
-        restes.append(Manque(debut, fin, gauche, droite, manque.ancien))
-    return dedans, trous, restes
 
 
 # --- La lecture : des fenêtres d'une page, à plusieurs, rendues dans l'ordre ---
 
 
 class Lecteur:
-    """Lit une série entre deux instants, et prouve ce qu'il rend ; `par_page` : bougies par fenêtre, au plus."""
+    """Lit une série entre deux instants, et prouve ce qu'il rend ; `par_page` : bougies par fenêtre, au plus.
+
+    Les fenêtres partent dans l'ordre, `concurrence` en vol, et sont rendues dans l'ordre ; la première part seule :
+    elle dit si l'histoire commence bien là.
+    """
 
     def __init__(self, pages: Pages, concurrence: int = EN_VOL, par_page: float = math.inf) -> None:
-        self.pages, self.concurrence, self.par_page = pages, concurrence, par_page
+        self.pages, self._concurrence, self._par_page = pages, concurrence, par_page
+        self._en_vol: collections.deque[tuple[Intervalle, asyncio.Task[Reponse]]] = collections.deque()
+        self._prochaine = 0  # où commence la première fenêtre qui n'est pas partie
 
     async def lire(
         self, debut: int, fin: int, *, ancien: bool = False, suivante: int | None = None, tete_libre: bool = False
@@ -7742,205 +7757,162 @@ class Lecteur:
         `ancien` : des lignes d'avant sont déjà écrites. `suivante` : la première écrite d'après. `tete_libre` : rien
         n'est demandé avant la première bougie servie, et les morceaux commencent à elle.
         """
-        avancer, curseur, fin = self.pages.timeframe.avancer, *map(self.pages.timeframe.plafond, (debut, fin))
-        vol = _EnVol(self, curseur, fin)
-        vide = _Vide(self.pages, Manque(curseur, fin, None, suivante, ancien))
+        avancer, debut, fin = self.pages.timeframe.avancer, *map(self.pages.timeframe.plafond, (debut, fin))
+        self._prochaine, places = debut, 1
+        vide = _Vide(self.pages, Manque(debut, fin, None, suivante, ancien))
         try:
-            while curseur < fin:
+            while vide.manque.debut < fin:
                 try:
-                    fenetre = await vol.suivante()
+                    fenetre = await self._suivante(fin, places)
                 except HorsFenetre as refus:
-                    vol.sauter(await vide.apres_le_refus(refus, vol.prochain))
+                    self._sauter(await vide.apres_le_refus(refus, self._prochaine))
                     continue
                 if fenetre is None:
-                    manque = vide.manque._replace(debut=curseur)
-                    yield await self._morceau(manque, page_vide().lignes, [], [manque], vide.enquete.reponses)
+                    yield await vide.resoudre()
                     return
-                reponse, fin_fenetre = fenetre
+                (reponse, fin_fenetre), places = fenetre, self._concurrence
                 # Sans `until`, la page déborde ; ces lignes-là, pas demandées, attendent leur fenêtre.
-                utiles = entre(reponse.page.lignes, curseur, min(fin, avancer(fin_fenetre, 1)))
+                utiles = entre(reponse.page.lignes, vide.manque.debut, min(fin, avancer(fin_fenetre, 1)))
                 if not utiles.num_rows:
-                    vol.sauter(await vide.apres_la_fenetre(reponse, fin_fenetre))
+                    self._sauter(await vide.apres_la_fenetre(reponse, fin_fenetre))
                     continue
                 premiere, derniere = utiles["timestamp"][0].as_py(), utiles["timestamp"][-1].as_py()
-                if tete_libre and vide.manque.gauche is None:
-                    curseur = premiere
-                manque = Manque(curseur, avancer(derniere, 1), vide.manque.gauche, suivante, ancien)
-                cadre = self.pages.conduite.cadre(reponse)
-                yield await self._morceau(manque, *deplier(reponse, manque, cadre), [*vide.enquete.reponses, reponse])
-                curseur = manque.fin
+                debut = premiere if tete_libre and vide.manque.gauche is None else vide.manque.debut
+                vide.manque = vide.manque._replace(debut=debut, fin=avancer(derniere, 1))
+                yield await vide.resoudre(reponse)
                 # Le vide est fini ; le prochain aura cette réponse à sa gauche.
-                vide = _Vide(self.pages, Manque(curseur, fin, derniere, suivante, ancien), [reponse])
-                vol.sauter(curseur)
+                vide = _Vide(self.pages, Manque(vide.manque.fin, fin, derniere, suivante, ancien), [reponse])
+                self._sauter(vide.manque.debut)
         except PasRefuse as refus:
             journal.warning("%s", refus.complet())
-            yield Morceau(page_vide().lignes, (curseur, fin), [Trou(curseur, fin, ECHEC)])
+            reste = (vide.manque.debut, fin)
+            yield Morceau(page_vide().lignes, reste, [Trou(*reste, ECHEC)])
         finally:
-            await vol.fermer()
+            await self._repartir(fin)
 
-    async def _morceau(
-        self, manque: Manque, lignes: pa.Table, trous: list[Trou], restes: Sequence[Manque], vues: Sequence[Reponse]
-    ) -> Morceau:
-        """Ce qu'une page donne de ce manque, une fois résolu ce qui y reste suspect."""
-        trouvees, juges = await resoudre(self.pages, restes, vues)
-        if vues and trouvees:
-            self.pages.noter_plafond(vues[-1])
-        if trouvees:
-            lignes = pa.concat_tables([lignes, *trouvees]).sort_by("timestamp")
-        return Morceau(lignes, (manque.debut, manque.fin), sorted([*trous, *juges]))
+    async def _suivante(self, jusqua: int, places: int) -> tuple[Reponse, int] | None:
+        """La page suivante et la fin de sa fenêtre ; None quand il n'en reste plus."""
+        pas, pages = self.pages.timeframe, self.pages
+        place = int(min(pages.capacite(pas), max(1, self._par_page - avance_de(pas))))
+        while len(self._en_vol) < places and self._prochaine < jusqua:
+            debut, bout = self._prochaine, pas.avancer(self._prochaine, place)
+            self._prochaine = min(jusqua, bout)
+            # Une fenêtre qui a de la place demande aussi la bougie d'après : elle encadre une queue sans transaction.
+            page = pages.lire(debut, min(pas.avancer(self._prochaine, 1), bout))
+            self._en_vol.append(((debut, self._prochaine), asyncio.ensure_future(page)))
+        if not self._en_vol:
+            return None
+        (debut, fin), tache = self._en_vol[0]
+        try:
+            reponse = await tache
+        except HorsFenetre:
+            await self._repartir(debut)  # `lire` dit d'où : ces fenêtres seront redemandées
+            raise
+        self._en_vol.popleft()
+        if debut < reponse.question.fin < fin:  # refusée trop longue, elle n'a lu que son début : la suite repart de là
+            fin = reponse.question.fin
+            await self._repartir(fin)
+        return reponse, fin
+
+    def _sauter(self, instant: int) -> None:
+        """Abandonne les fenêtres qui finissent avant l'instant, et n'en lance plus avant lui."""
+        while self._en_vol and self._en_vol[0][0][1] <= instant:
+            self._en_vol.popleft()[1].cancel()
+        self._prochaine = max(self._prochaine, instant)
+
+    async def _repartir(self, instant: int) -> None:
+        """Annule ce qui est en vol, attend que ce soit fini, et repart de cet instant."""
+        annulees = [tache for _, tache in self._en_vol]
+        self._en_vol.clear()
+        self._prochaine = instant
+        for tache in annulees:
+            tache.cancel()
+        await asyncio.gather(*annulees, return_exceptions=True)
 
 
-class _Vide:
+class _Vide(Enquete):
     """Des fenêtres sans ligne, l'une après l'autre : où reprendre, et ce qui servira à juger ce qu'elles laissent."""
 
-    def __init__(self, pages: Pages, manque: Manque, reponses: Sequence[Reponse] = ()) -> None:
-        self.pages, self.manque = pages, manque
-        self.enquete = Enquete(pages, manque, reponses)
-        self._fenetres = self._muettes = self._refus = 0
-
-    @property
-    def _rien_encore(self) -> bool:
-        """Vrai si aucune ligne n'est connue avant ce vide."""
-        return self.manque.gauche is None and not self.manque.ancien
+    _fenetres = _muettes = _refus = 0
 
     async def apres_le_refus(self, refus: HorsFenetre, debut: int) -> int:
         """L'exchange ne remonte pas si loin (gate : 10 000 points) : où il accepte de servir."""
         self._refus += 1
-        depart, pas = debut, self.pages.timeframe
-        if refus.admis:
-            depart = max(debut, min(self.manque.fin, pas.avancer(self.pages.horizon_ms, -refus.admis - 2)))
+        admis = self.pas.avancer(self.pages.horizon_ms, -refus.admis - 2) if refus.admis else debut
+        depart = max(debut, min(self.manque.fin, admis))
         if depart == debut and self._refus == 1 and await self._accepte(debut):
             return debut  # il ne refuse pas ce début : la page est redemandée
         if self._refus > REFUS_MAX:  # chercher n'y sert à rien : la page est passée, la suivante dira
-            accepte = min(self.manque.fin, pas.avancer(debut, self.pages.capacite(pas)))
+            accepte = min(self.manque.fin, self.pas.avancer(debut, self.pages.capacite(self.pas)))
         else:
             accepte = await self._premier(self._accepte, depart, saut=1)
-        self.enquete.reponses.append(refus_de(Question(pas, debut, accepte), de_la_serie=True))
+        self.reponses.append(refus_de(Question(self.pas, debut, accepte), de_la_serie=True))
         return accepte
 
     async def apres_la_fenetre(self, reponse: Reponse, fin_fenetre: int) -> int:
         """Où reprendre après une fenêtre sans ligne utile."""
         self._fenetres += 1
         self._garder(reponse)
-        cadre = self.pages.conduite.cadre(reponse)
-        premiere = cadre[0][0] if cadre else 0
+        premiere = next((ouverture for ouverture, _ in self.conduite.cadre(reponse)), 0)
         if premiere >= fin_fenetre:
             # Une minute a passé : les dernières de kraken ont glissé d'une.
-            glissee = self.pages.timeframe.avancer(premiere, 1)
+            glissee = self.pas.avancer(premiere, 1)
             relue = await self.pages.temoigner(reponse.question._replace(fin=fin_fenetre))
             self._garder(relue)
             if relue.instants and relue.instants[0] in (premiere, glissee if relue.ancree else premiere):
                 return relue.instants[0]  # kraken : ses 720 dernières ; ou la suite, chez qui ignore `until`
-        if fin_fenetre >= self.manque.fin or (not self._rien_encore and self._fenetres % 2):
+        if fin_fenetre >= self.manque.fin or (not self.manque.rien_avant and self._fenetres % 2):
             return fin_fenetre
         return await self._chercher(fin_fenetre) if self.pages.longues else fin_fenetre
 
     async def _chercher(self, depuis: int) -> int:
         """Où reprendre, d'après les timeframes longs."""
-        connues = self.enquete.reponses.copy()
-        ou = await self.enquete.ou_reprendre(depuis)
+        connues = self.reponses.copy()
+        ou = await self.suivre(self._reprise(depuis), QUESTIONS_MAX)
         if ou is None:
-            if any(r.vives for r in self.enquete.reponses[len(connues) :]):
+            if any(r.vives for r in self.reponses[len(connues) :]):
                 return self.manque.fin  # ce qui suit est connu, et rien n'y vit
-            self.enquete.reponses = connues  # muette, la recherche sera refaite
+            self.reponses = connues  # muette, la recherche sera refaite
             self._muettes += 1
             return self.manque.fin if self._muettes >= MUETTES_MAX else depuis
-        depuis = max(depuis, self.pages.timeframe.plancher(ou[0]))
-        if self._rien_encore and not await self._sert(depuis, min(ou[1], self.manque.fin)):
+        depuis = max(depuis, self.pas.plancher(ou[0]))
+        if self.manque.rien_avant and not await self._sert(depuis, min(ou[1], self.manque.fin)):
             # Un timeframe long y voit des transactions, le nôtre ne les sert pas (hyperliquid : les 5000 dernières).
             return await self._premier(self._sert, depuis)
         return depuis
 
     def _garder(self, reponse: Reponse) -> None:
         if reponse.vives or reponse.page.muettes:
-            self.enquete.reponses.append(reponse)
+            self.reponses.append(reponse)
 
     async def _accepte(self, instant: int) -> bool:
         """Vrai si l'exchange ne refuse pas de répondre, même rien."""
-        question = Question(self.pages.timeframe, instant, self.pages.timeframe.avancer(instant, 1))
-        return not (await self.enquete.demander(question)).refusee
+        return not (await self.demander(Question(self.pas, instant, self.pas.avancer(instant, 1)))).refusee
 
     async def _sert(self, debut: int, fin: int | None = None) -> bool:
         """Vrai si l'exchange rend une ligne de [début, fin[ ; sans fin, de la page qui y commence."""
-        pas = self.pages.timeframe
+        pas = self.pas
         fin = pas.avancer(debut, max(1, self.pages.capacite(pas) - 2)) if fin is None else fin
         while debut < fin:
             place = self.pages.capacite(pas)
             marge = int(place > 2)  # pour un `since` exclusif ; avec elle, une page, pas plus
             suivant = min(fin, pas.avancer(debut, max(1, place - 2)))
-            question = Question(pas, pas.avancer(debut, -marge), pas.avancer(suivant, marge))
-            reponse = await self.enquete.demander(question)
-            if entre(reponse.page.lignes, debut, suivant).num_rows:
+            reponse = await self.demander(Question(pas, pas.avancer(debut, -marge), pas.avancer(suivant, marge)))
+            if reponse.rend(debut, suivant):
                 return True
             debut = fin if reponse.refusee else suivant
         return False
 
     async def _premier(self, passe: Callable[[int], Awaitable[bool]], refuse: int, saut: int | None = None) -> int:
         """Par dichotomie, la première ouverture qui passe ; la fin si aucune. `saut` : d'abord à pas doublés."""
-        pas, accepte = self.pages.timeframe, self.manque.fin
-        while (points := pas.compter(refuse, accepte)) > 1:
-            milieu = pas.avancer(refuse, min(saut or points, points // 2))
+        accepte = self.manque.fin
+        while (points := self.pas.compter(refuse, accepte)) > 1:
+            milieu = self.pas.avancer(refuse, min(saut or points, points // 2))
             if await passe(milieu):
                 accepte = milieu
             else:
                 refuse, saut = milieu, saut and 2 * saut
         return accepte
-
-
-class _EnVol:
-    """Les fenêtres en cours de lecture : lancées dans l'ordre, à plusieurs, rendues dans l'ordre.
-
-    La première part seule : elle dit si l'histoire commence bien là.
-    """
-
-    def __init__(self, lecteur: Lecteur, debut: int, fin: int) -> None:
-        self._pages, self._concurrence, self._par_page = lecteur.pages, lecteur.concurrence, lecteur.par_page
-        self.prochain, self._fin = debut, fin
-        self._taches: collections.deque[tuple[Intervalle, asyncio.Task[Reponse]]] = collections.deque()
-        self._places = 1
-
-    async def suivante(self) -> tuple[Reponse, int] | None:
-        """La page suivante et la fin de sa fenêtre ; None quand il n'en reste plus."""
-        while len(self._taches) < self._places and self.prochain < self._fin:
-            self._lancer()
-        if not self._taches:
-            return None
-        (debut, fin), tache = self._taches[0]
-        try:
-            reponse = await tache
-        except HorsFenetre:
-            await self.fermer()  # l'appelant dit d'où repartir : ces fenêtres seront redemandées
-            self.prochain = debut
-            raise
-        self._taches.popleft()
-        self._places = self._concurrence
-        if debut < reponse.question.fin < fin:  # refusée trop longue, elle n'a lu que son début : la suite repart de là
-            await self.fermer()
-            self.prochain = fin = reponse.question.fin
-        return reponse, fin
-
-    def _lancer(self) -> None:
-        pas = self._pages.timeframe
-        avancer, place = pas.avancer, int(min(self._pages.capacite(pas), max(1, self._par_page - avance_de(pas))))
-        debut, fin = self.prochain, min(self._fin, avancer(self.prochain, place))
-        # Une fenêtre qui a de la place demande aussi la bougie d'après : elle encadre une queue sans transaction.
-        au_dela = avancer(fin, 1) if avancer(fin, 1) <= avancer(debut, place) else fin
-        self._taches.append(((debut, fin), asyncio.ensure_future(self._pages.lire(debut, au_dela))))
-        self.prochain = fin
-
-    def sauter(self, instant: int) -> None:
-        """Abandonne les fenêtres qui finissent avant l'instant, et n'en lance plus avant lui."""
-        while self._taches and self._taches[0][0][1] <= instant:
-            self._taches.popleft()[1].cancel()
-        self.prochain = max(self.prochain, instant)
-
-    async def fermer(self) -> None:
-        """Annule ce qui est en vol et attend que ce soit fini."""
-        restantes = [tache for _, tache in self._taches]
-        self._taches.clear()
-        for tache in restantes:
-            tache.cancel()
-        await asyncio.gather(*restantes, return_exceptions=True)
 
 
 # --- Plan et reprise ---
@@ -7995,27 +7967,6 @@ def planifier(demande: Intervalle, fiche: Fiche, timeframe: Timeframe, relecture
         cotees = oter([demande], intervalles_de(fiche.trous, AVANT_COTATION))  # rien n'y est à réviser
         manque = unir(manque, croiser([(timeframe.avancer(fin, -relecture), fin)], cotees))
     return manque
-
-
-MANQUES_EPARS = 8  # d'une page : moins, chacun se demande seul, et rien de ce qui est su n'est redit
-
-
-def rapprocher(
-    manques: Sequence[Intervalle], ecart: Callable[[int, int], int], proche: int, *, nombreux: int = MANQUES_EPARS
-) -> list[Intervalle]:
-    """Ces intervalles ; ceux qui sont `nombreux` à se suivre de près, en un seul.
-
-    D'un marché rare dont la fiche est perdue, les lignes écrites ne prouvent qu'elles : chaque minute sans transaction
-    serait une demande, et sa preuve deux autres. `ecart` compte les bougies sues d'entre deux, redemandées au passage.
-    """
-    grappes: list[list[Intervalle]] = []
-    for manque in manques:
-        if grappes and ecart(grappes[-1][-1][1], manque[0]) <= proche:
-            grappes[-1].append(manque)
-        else:
-            grappes.append([manque])
-    reunies = ([(g[0][0], g[-1][1])] if len(g) >= nombreux else g for g in grappes)
-    return list(itertools.chain.from_iterable(reunies))
 
 
 PAGES_DE_GRILLE = 8  # d'un marché muet : en jours, trois cents par page, six ans
@@ -8134,12 +8085,14 @@ class Historique:
     async def lots(self, intervalles: Sequence[Intervalle]) -> AsyncGenerator[Lot]:
         """Les lots des intervalles, dans l'ordre."""
         sus, libre = list(self.fiche.couverts), self.libre
-        proche, manques = self.pages.capacite(self.timeframe) // MANQUES_EPARS, await self.avec_les_bords(intervalles)
-        # Le premier seul : rien de su ne le précède peut-être, et un vide y serait la fin de ce que l'exchange garde.
-        for debut, fin in [*manques[:1], *rapprocher(manques[1:], self.timeframe.compter, proche)]:
-            async for lot in self.lots_entre(debut, fin, sus, libre=libre):
-                libre = False
-                yield lot
+        manques = await self.avec_les_bords(intervalles)
+        if grappes := annexe_ou_rien("grappes"):
+            manques = grappes.d_une_histoire(manques, self.pages)
+        for debut, fin in manques:
+            async with contextlib.aclosing(self.lots_entre(debut, fin, sus, libre=libre)) as lots:
+                async for lot in lots:
+                    libre = False
+                    yield lot
 
     async def lots_entre(
         self, debut: int, fin: int, sus: Sequence[Intervalle], *, libre: bool = False
@@ -8150,10 +8103,12 @@ class Historique:
         avant = [(t.debut, t.fin) for t in self.fiche.trous if t.raison == AVANT_COTATION]
         ancien = any(su[0] <= debut for su in oter(sus, avant))  # `--relecture` part peut-être de la première écrite
         suivante = premiere_ecrite(self.fiche, fin)
-        async for morceau in lecteur.lire(debut, fin, ancien=ancien, suivante=suivante, tete_libre=libre):
-            if libre:  # sans début demandé : la demande commence où l'exchange commence
-                self.demande, libre = (morceau.couvert[0], self.demande[1]), False
-            yield self._en_lot(morceau, sus)
+        lus = lecteur.lire(debut, fin, ancien=ancien, suivante=suivante, tete_libre=libre)
+        async with contextlib.aclosing(lus) as morceaux:  # les pages encore en vol finissent avant la connexion
+            async for morceau in morceaux:
+                if libre:  # sans début demandé : la demande commence où l'exchange commence
+                    self.demande, libre = (morceau.couvert[0], self.demande[1]), False
+                yield self._en_lot(morceau, sus)
 
     async def avec_les_bords(self, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
         """Les intervalles, et les `hors_fenetre_api` que le bord du dernier dément.
@@ -8172,8 +8127,7 @@ class Historique:
         reponse = await self.pages.temoigner(Question(self.timeframe, bord, self.timeframe.avancer(fin, 1)))
         if reponse.ancree and reponse.instants[0] == fin:
             # Sans date de fin (whitebit, foxbit), toute page d'un marché jeune va jusqu'à maintenant : sauf une serrée.
-            serree = Question(self.timeframe, *(self.timeframe.avancer(fin, rang) for rang in (-MARGE, MARGE)))
-            reponse = await self.pages.temoigner(serree)
+            reponse = await self.pages.temoigner(Question.autour(fin, self.timeframe, -MARGE, MARGE))
         revenu = bool(reponse.instants) and reponse.instants[0] < fin
         dementi = revenu or (not (reponse.refusee or reponse.ancree) and await self._semble_cote(fin))
         return unir(intervalles, hors) if dementi else list(intervalles)
@@ -8182,8 +8136,7 @@ class Historique:
         """Vrai si le plus court des timeframes longs qui y vivent, demandé d'avant cet instant, n'a rien avant lui."""
         muette = False
         for longue in self.pages.longues:
-            debut, fin = longue.avancer(instant, -10), longue.avancer(instant, 1)
-            reponse = await self.pages.temoigner(Question(longue, debut, fin))
+            reponse = await self.pages.temoigner(Question.autour(instant, longue, -10, 1))
             if reponse.vives:
                 return reponse.vives[0][1] > instant
             muette |= not reponse.refusee
@@ -8196,8 +8149,9 @@ class Historique:
         passée, ce que l'exchange n'a pas encore servi jusqu'à maintenant n'est pas un trou : rien n'en est inscrit, la
         prochaine exécution le redemandera. De ce que le fichier sait après lui, ce n'est pas une queue.
         """
-        if self.timeframe.jeu_ms:
-            self._dire_les_decalages(morceau.lignes["timestamp"].to_pylist())
+        if self.timeframe.jeu_ms and (remarques := annexe_ou_rien("remarques")):
+            instants = morceau.lignes["timestamp"].to_pylist()
+            self._decalage = remarques.dire_les_decalages(self.serie.cle, self.timeframe, instants, self._decalage)
         heure = self.connexion.heure_ms()
         close = self.timeframe.plancher(heure - self.plage.grace_ms - self.timeframe.jeu_ms)
         exigee = self.plage.exigee(heure)
@@ -8214,17 +8168,6 @@ class Historique:
         non_prouves = [(t.debut, t.fin) for t in morceau.trous if t.raison not in FAITS]
         prouves = oter([morceau.couvert], non_prouves)
         return Lot(self.serie.cle, habiller(self.serie.cle, morceau.lignes), croiser(prouves, [(0, close)]), trous)
-
-    def _dire_les_decalages(self, instants: Sequence[int]) -> None:
-        """À quelle heure ouvrent les bougies d'une grille à minuit local, chaque fois que cela change."""
-        for instant in instants:
-            decalage = instant - self.timeframe.plancher(instant)
-            if decalage != self._decalage:
-                self._decalage = decalage
-                journal.info(
-                    "%s : bougies ouvertes à %s UTC à partir de %s, gardées telles quelles.",
-                    self.serie.cle, en_iso(instant)[11:16], en_iso(instant)[:10],
-                )  # fmt: skip
 
     def _ecrits(self, sus: Sequence[Intervalle], trou: Trou) -> list[Intervalle]:
         """De ce qui est su dans ce trou, ce dont une ligne est écrite."""
@@ -8282,13 +8225,15 @@ class Relu(NamedTuple):
     """Ce qu'une relecture a prouvé.
 
     `trous` : ce que l'exchange n'a pas rendu ; `complet` : il a tout rendu, d'un bord à l'autre ; `rejoint` : jusqu'au
-    second, au moins ; `sautent` : ses identifiants sautent eux aussi ; `dernier` : son trade le plus récent.
+    second, au moins ; `sautent` : ses identifiants sautent eux aussi, ceux de `sauts` les bordent ; `dernier` : son
+    trade le plus récent.
     """
 
     trous: list[Trou]
     complet: bool
     rejoint: bool
     sautent: bool
+    sauts: list[tuple[Trade, Trade]]
     dernier: Trade | None
 
 
@@ -8300,9 +8245,12 @@ class RelectureTrades:
     reçu ou relu, qui ne sera pas rendu.
     """
 
-    def __init__(self, connexion: Connexion, serie: Serie, lacune: Lacune, memoire: Dedoublonneur) -> None:
+    def __init__(
+        self, connexion: Connexion, serie: Serie, lacune: Lacune, memoire: Dedoublonneur, *, suivis: bool = False
+    ) -> None:
         self._connexion, self._serie, self._lacune, self._memoire = connexion, serie, lacune, memoire
         self._avant, self._apres, self._saut = lacune
+        self._suivis = suivis  # on sait que les identifiants se suivent
         self._lire = functools.partial(connexion.lire_trades, serie)
         self._maintenant = connexion.heure_ms()  # jusqu'où lire, si rien n'est encore venu après
         self._precis = False  # les instants de ces pages disent plus que la seconde
@@ -8312,6 +8260,8 @@ class RelectureTrades:
         self._cassures: list[tuple[Trade, Trade]] = []  # entre deux pages qui ne se suivent pas
         self._attendus: list[Trade] = []  # des groupes dont le flux n'a pas encore dit la fin
         self._numeros: list[Intervalle] = []  # ceux qu'il a servis
+        self._sauts: list[tuple[Trade, Trade]] = []  # entre deux trades servis de suite ; un retardataire le comble
+        self._plus_grand = self._avant  # le plus grand numéro servi
 
     async def pages(self) -> AsyncGenerator[list[Trade]]:
         """Les trades que le flux n'a pas dits, page par page, dans l'ordre du temps."""
@@ -8320,8 +8270,8 @@ class RelectureTrades:
             async for lue in pages:
                 entre = [t for t in lue if _est_entre(t, self._avant, self._apres, self._grain_ms)]
                 page = await self._detailler(entre)
-                if self._saut:
-                    self._numeros = unir(self._numeros, ((r[0], r[1] + 1) for t in page if (r := rangs_de(t.id))))
+                if self._saut or self._suivis:
+                    self._numeroter(page)
                 attendus = [trade for trade in page if self._attend_encore(trade)]
                 self._attendus += attendus
                 dits = (separer(trade, self._memoire.connu) for trade in page if trade not in attendus)
@@ -8347,7 +8297,21 @@ class RelectureTrades:
         # Ce qu'il n'a pas encore servi ne dit rien ; entre deux trades qu'il sert, si.
         vus = self._numeros
         servis = self._lacune.numeros() if complet else [(vus[0][0], vus[-1][1])] if vus else []
-        return Relu(trous, complet, self._rejoint, bool(oter(servis, vus)), self._dernier)
+        if complet and self._apres:
+            self._sauts.append((self._plus_grand, self._apres))
+        sauts = [saut for saut in self._sauts if self._suivis and oter(Lacune(*saut).numeros(), vus)]
+        return Relu(trous, complet, self._rejoint, bool(oter(servis, vus)), sauts, self._dernier)
+
+    def _numeroter(self, page: Sequence[Trade]) -> None:
+        """Note les numéros que cette page sert, et ceux qu'elle saute."""
+        for trade in page:
+            if (rangs := rangs_de(trade.id)) is None:
+                continue
+            if Lacune(self._plus_grand, trade).numeros():
+                self._sauts.append((self._plus_grand, trade))
+            if rangs > (rangs_de(self._plus_grand.id) or (-1, -1)):
+                self._plus_grand = trade
+        self._numeros = unir(self._numeros, ((r[0], r[1] + 1) for t in page if (r := rangs_de(t.id))))
 
     @property
     def _grain_ms(self) -> int:
@@ -9058,7 +9022,7 @@ class BougiesDites:
         """L'ouverture de la plus récente reçue ; 0 s'il n'y en a pas. Celles d'avant sont à couvrir."""
         return self._derniere[0] if self._derniere else 0
 
-    fin_vue = derniere
+    fin_vue = sure = derniere
 
     def lire(self, donnee: Any, _recu: int) -> Sequence[Any] | None:
         """La bougie, son instant en tête ; None si elle n'est pas datée, ou redit la précédente."""
@@ -9168,7 +9132,7 @@ class BougiesFaites:
 
     def __init__(self, couverture: Couverture, compteurs: Compteurs, bougies_vides: str | None) -> None:
         self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
-        self._report = annexe(*BOUGIES_PLATES).Report() if bougies_vides == "reporter" else None
+        self._report = annexe(*BOUGIES_PLATES).Report(couverture.fiche) if bougies_vides == "reporter" else None
         self.suite_d_ids = SuiteDIds(asyncio.get_running_loop().time, couverture.plage.grace_ms / 1000)
         self.suite_d_ids.sans_juge = not couverture.relisible
         self._volume = couverture.connexion.mesure_des_trades(couverture.serie.marche)
@@ -9284,6 +9248,11 @@ class BougiesFaites:
         """Les bougies d'avant sont à couvrir ; une minute sans trade, quand le trade d'après la prouve."""
         return min(self.derniere, self._prouve) if self._vides else self.derniere
 
+    @property
+    def sure(self) -> int:
+        """Rien d'avant ne tardait encore, si l'écoute meurt là, à moins qu'un identifiant n'y manque."""
+        return self.derniere - (0 if self.suite_d_ids.se_suivent else self._couverture.plage.grace_ms)
+
     def echeance(self) -> int:
         """L'heure de la prochaine clôture, ou de ce qu'un saut a d'incertain."""
         if self._agregateur is None:
@@ -9310,7 +9279,7 @@ class BougiesFaites:
             if (recu := self._douteuses.pop(instant, None)) is not None:  # que le REST dit pourtant juste, peut-être
                 self.suite_d_ids.juger(manquaient=not memes_volumes([recu], [volume]))
         if self._vides == "omettre":
-            return omettre_les_plates(lot, self._couverture.timeframe)
+            return omettre_les_plates(lot, self._couverture.timeframe, self._couverture.fiche)
         return lot if self._report is None else self._report.reporter(lot, self._couverture.timeframe)
 
 
@@ -9319,11 +9288,15 @@ def memes_volumes(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
     return math.isclose(dite[-1], lue[-1] or 0.0, rel_tol=TOLERANCE_VOLUME)
 
 
-def omettre_les_plates(lot: Lot, timeframe: Timeframe) -> Lot:
-    """Le lot sans ses bougies de volume nul : binance et kraken les donnent pour une minute sans trade."""
+def omettre_les_plates(lot: Lot, timeframe: Timeframe, ecrite: Fiche) -> Lot:
+    """Le lot sans ses bougies de volume nul : binance et kraken les donnent pour une minute sans trade.
+
+    Celle que la sortie tient déjà (reportée par une autre exécution) reste : une absence inscrite la démentirait.
+    """
     vides = pc.equal(lot.lignes["volume"], constante(0.0))
     if not pc.any(vides).as_py():
         return lot
+    vides = pc.and_(vides, pc.invert(ecrite.tient(lot.lignes["timestamp"])))
     instants = en_un_bloc(lot.lignes.filter(vides)["timestamp"].cast(pa.int64()))
     trous = [Trou(*plage, SANS_TRANSACTION) for plage in plages(instants, timeframe)]
     gardees = lot.lignes.filter(pc.invert(pc.fill_null(vides, constante(False))))
@@ -9363,8 +9336,8 @@ class FilBougies(Fil):
         super().rompre()
         if self.source.derniere:
             # Une bougie que l'horloge a close sans que rien ne suive : l'écoute était peut-être déjà morte. Une autre
-            # close depuis moins que la grâce : son dernier état venait peut-être après le début de la suivante.
-            depuis = min(self.source.derniere, self.couverture.close())
+            # close depuis moins que la grâce : son dernier état, ou un trade, venait peut-être après la suivante.
+            depuis = min(self.source.sure, self.couverture.close())
             self.couverture.desavouer(depuis, INSTANT_MAX_MS)
             self.confrontation.oublier(depuis)
         if self.conclut and self.confrontation.crues:
@@ -9526,6 +9499,7 @@ class SuiteDIds:
         self._attendu = 0  # celui qui doit le suivre
         self._avant_saut: Trade | None = None
         self._manquants: dict[int, float] = {}  # identifiant -> depuis quand on l'attend
+        self._ouverts = 0  # sauts que ceux-là ont faits
 
     def noter(self, trade: Trade) -> Trade | None:
         """Le trade d'avant un saut qui dure plus que la grâce, à relire d'ici à celui-ci ; None si rien ne manque."""
@@ -9589,11 +9563,14 @@ class SuiteDIds:
     def _avancer(self, trade: Trade, rangs: Intervalle) -> None:
         attendu = self._attendu or rangs[0]
         if rangs[0] < attendu:
-            for numero in range(rangs[0], rangs[1] + 1):
-                self._manquants.pop(numero, None)
+            trouves = sum(self._manquants.pop(n, None) is not None for n in range(rangs[0], rangs[1] + 1))
+            self.suites += trouves
+            if trouves and not self._manquants:  # comblés, ce n'étaient pas des sauts (bitget : le dernier d'abord)
+                self.suites, self.sauts = self.suites + self._ouverts, self.sauts - self._ouverts
             return
         if rangs[0] > attendu:
             self.sauts += 1
+            self._ouverts = self._ouverts + 1 if self._manquants else 1
             self._avant_saut = self._avant_saut if self._manquants else self._dernier
             if len(self._manquants) + rangs[0] - attendu > MANQUANTS_MAX:
                 self._manquants[HORS_SUITE] = -math.inf  # trop pour les attendre un à un
@@ -9632,6 +9609,8 @@ class FilTrades(Fil):
         # La suite sans lacune en cours va d'ici au dernier trade, exclu ; None : elle est rompue.
         self._depuis: int | None = None
         self._couverts: list[Intervalle] = []  # des suites d'avant, ce qui n'est pas encore rendu
+        self._sur: Trade | None = None  # d'où relire si la suite se rompt : aucun trade d'avant lui ne tardait encore
+        self._presque_sur: Trade | None = None  # celui qui le sera, sa grâce passée
         self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
         self._non_confirmes = 0  # trades rendus depuis
         self._en_lecture: tuple[Lacune, ...] = ()  # les premières, quand on les relit
@@ -9692,12 +9671,25 @@ class FilTrades(Fil):
 
     def _interrompre(self) -> None:
         """Ce qui viendra ne prolonge pas la suite : quelque chose a peut-être eu lieu entre-temps."""
+        if not (self._rompu or self._retard_ms):
+            self._sur = self._dernier
         self._solder()
         self._depuis = None
 
     @property
     def _rompu(self) -> bool:
         return self._depuis is None
+
+    @property
+    def _retard_ms(self) -> int:
+        """Ce dont tarde un trade que rien ne dirait absent, si la suite se rompait : ni identifiants, ni REST."""
+        se_dirait = self._suite_d_ids.se_suivent or self.connexion.particularite.trades_a_confirmer
+        return 0 if se_dirait else self.reglages.plage.grace_ms
+
+    @property
+    def _bord(self) -> Trade | None:
+        """Le trade d'où relire ce qui manque, la suite rompue."""
+        return self._sur or self._dernier
 
     # --- un trade arrive
 
@@ -9740,11 +9732,12 @@ class FilTrades(Fil):
         """L'instantané d'une écoute neuve redit le dernier trade reçu, ou prouvé : ce qui vient ensuite le prolonge."""
         if self._dernier is None:
             return
-        if self._rompu and not connu.est_anonyme and connu.est(self._dernier):
+        if self._rompu and not connu.est_anonyme and (bord := self._bord) is not None and connu.est(bord):
             # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
             self._depuis = connu.timestamp + (not self._est_prouve(connu.timestamp))
             if avant := self._suite_d_ids.noter(self._dernier):
                 self._relire(Lacune(avant, self._dernier, saut=True))
+            self._sur = self._presque_sur = bord
             self._confirme = self._confirme or self._dernier
         elif not self._rompu and self._dernier.precede(connu):
             self._enchainer(connu)
@@ -9758,9 +9751,10 @@ class FilTrades(Fil):
             self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
         avant = self._suite_d_ids.noter(trade)
         if self._rompu:
-            if self._dernier is not None and (avant is not None or not self._se_suivent(self._dernier, trade)):
+            if self._bord is not None and (avant is not None or not self._se_suivent(self._bord, trade)):
                 self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
-                self._relire(Lacune(avant or self._dernier, trade))
+                self._relire(Lacune(avant or self._bord, trade))
+            self._sur = self._presque_sur = trade
         elif avant is not None:
             self._relire(Lacune(avant, trade, saut=True))
         if self._dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
@@ -9783,6 +9777,7 @@ class FilTrades(Fil):
     # --- ce qui est sûr
 
     def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
+        self._vieillir()
         if avant := self._suite_d_ids.echu():
             self._relire(Lacune(avant, self._dernier, saut=True))
         retenus = any(not r.saut for r in self._lacunes) and self._horloge() < self._retenir_jusqua
@@ -9802,8 +9797,16 @@ class FilTrades(Fil):
     def _solder(self) -> None:
         """Ce que la suite en cours a prouvé va avec le reste ; elle continue d'ici."""
         if self._depuis is not None and self._dernier is not None:
-            self._couverts.append((self._depuis, self._dernier.timestamp))
-            self._depuis = max(self._depuis, self._dernier.timestamp)
+            fin = max(self._depuis, self._dernier.timestamp - self._retard_ms)
+            self._couverts.append((self._depuis, fin))
+            self._depuis = fin
+
+    def _vieillir(self) -> None:
+        """Le dernier trade a-t-il l'âge de dire que plus aucun d'avant ne tarde ?"""
+        if self._rompu or self._dernier is None or self._presque_sur is None:
+            return
+        if self._dernier.timestamp - self._presque_sur.timestamp >= self.reglages.plage.grace_ms:
+            self._sur, self._presque_sur = self._presque_sur, self._dernier
 
     def _est_prouve(self, instant: int) -> bool:
         """Vrai si ce qui précède cet instant est prouvé jusqu'à lui."""
@@ -9830,8 +9833,11 @@ class FilTrades(Fil):
         return min(retenue, self._suite_d_ids.echeance(heure))
 
     async def a_bouge(self) -> bool:
-        dernier = self._dernier.timestamp if self._dernier else 0
-        return await des_trades_depuis(self.connexion, self.serie, max(dernier, self.ecoute_depuis))
+        depuis, dernier = self.ecoute_depuis, self._dernier
+        if dernier is None or dernier.id is None or dernier.timestamp < depuis:
+            return await des_trades_depuis(self.connexion, self.serie, depuis)
+        ensemble = (trade.price for trade in self._memoire.recents.values() if trade.timestamp == dernier.timestamp)
+        return await des_trades_depuis(self.connexion, self.serie, dernier.timestamp, {dernier.price, *ensemble})
 
     # --- ce qui est à relire
 
@@ -9877,11 +9883,11 @@ class FilTrades(Fil):
         """Ce qui suit le dernier trade ; None si l'écoute le dit, ou s'il est déjà à relire."""
         en_file = any(r.jusqua is None and not self._est_caduque(r) for r in self._lacunes)
         entendue = self._queue_entendue or not self._rompu
-        return None if self._dernier is None or entendue or en_file else Lacune(self._dernier, None)
+        return None if self._bord is None or entendue or en_file else Lacune(self._bord, None)
 
     def _est_caduque(self, lacune: Lacune) -> bool:
         """Vrai d'une lacune sans fin après laquelle un trade est venu : une autre la remplace, qui finit à lui."""
-        return lacune.jusqua is None and lacune.dernier is not self._dernier
+        return lacune.jusqua is None and lacune.dernier is not self._bord
 
     async def _rattraper(self) -> None:
         if queue := self._queue():
@@ -9930,7 +9936,8 @@ class FilTrades(Fil):
     async def _combler(self, lacune: Lacune, *, insister: bool) -> bool:
         """Rend ce que le REST sert de cette lacune ; faux s'il faut `insister` : il ne sert pas encore sa fin."""
         heure, neufs = self.connexion.heure_ms(), 0
-        relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire)
+        suivis = self._suite_d_ids.se_suivent
+        relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire, suivis=suivis)
         async for page in relecture.pages():
             neufs += len(page)
             self._rendre(Lot(self.cle, tabler(self.cle, self._ordonner(page), TRADES), [], []))
@@ -9938,7 +9945,9 @@ class FilTrades(Fil):
         if self._est_caduque(lacune):
             return True  # un trade est venu pendant qu'on lisait : celle qui finit à lui dira ce qui manque
         relu = relecture.resultat()
-        servie = relu.rejoint and not any(trou.raison == ECHEC for trou in relu.trous)
+        # Des numéros qui se suivent, et qu'il saute : il les dira peut-être ; trois fois vains, ils n'existent pas.
+        tait = lacune.saut and suivis and relu.sautent
+        servie = relu.rejoint and not tait and not any(trou.raison == ECHEC for trou in relu.trous)
         a_revoir = insister and not servie and lacune.jusqua is not None
         # Redemandé, un même saut n'est pas vain plusieurs fois ; qu'il ne l'était pas se sait dès la première.
         if lacune.saut and (neufs or (not a_revoir and (relu.complet or relu.sautent))):
@@ -9948,17 +9957,25 @@ class FilTrades(Fil):
         trous = relu.trous
         if not (relu.complet or trous) and lacune.jusqua is not None:
             trous = lacune.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
-        if lacune.jusqua is not None and not self.conclut and any(trou.raison == ECHEC for trou in trous):
-            self._vaines.append(lacune)  # le REST était peut-être plus en retard que notre patience
+        self._redemander(lacune, relu.sauts, en_retard=tait or any(trou.raison == ECHEC for trou in trous))
         # Après le dernier que sert le REST, rien n'est prouvé : il est peut-être en retard sur son flux.
         servi = relu.dernier if relu.rejoint and relu.dernier else lacune.dernier
         self._rien_eu_lieu = relu.complet and lacune.jusqua is None and servi.precede(lacune.dernier)
         if servi.precede(lacune.dernier):
             servi = lacune.dernier
         elif servi is not lacune.dernier and lacune.jusqua is None:
-            self._dernier = servi.nomme()
+            self._sur = servi.nomme()
+            if self._dernier is None or not self._sur.precede(self._dernier):
+                self._dernier = self._sur
         self._conclure(lacune, lacune.etendue(servi.timestamp)[1], trous)
         return True
+
+    def _redemander(self, lacune: Lacune, sauts: Iterable[tuple[Trade, Trade]], *, en_retard: bool) -> None:
+        """D'une coupure, les numéros que le REST saute ; en concluant, ce dont il était peut-être trop en retard."""
+        if not lacune.saut:
+            self._lacunes.extend(Lacune(*saut, saut=True) for saut in sauts)
+        if en_retard and lacune.jusqua is not None and not self.conclut:
+            self._vaines.append(lacune)
 
     def _renoncer(self, lacune: Lacune, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
@@ -10036,23 +10053,33 @@ def dernier_prouve(trades: Sequence[Trade], fin: int) -> Trade | None:
     return min(candidats, key=cle_de_trade, default=None)
 
 
-async def des_trades_depuis(connexion: Connexion, serie: Serie, instant: int) -> bool:
-    """Vrai si le REST connaît un trade plus récent que cet instant ; à défaut de trades, une bougie qui en a."""
+async def des_trades_depuis(
+    connexion: Connexion, serie: Serie, instant: int, dits: Collection[float] = ()
+) -> bool:
+    """Vrai si le REST connaît un trade plus récent que cet instant ; à défaut de trades, si ses bougies en ont un.
+
+    `dits` : les prix que le flux a dits à cet instant.
+    """
     try:
         bruts = await connexion.lire_trades(serie, None, {})
     except ErreurDefinitive:
-        return await _une_bougie_depuis(connexion, serie, instant)
+        return await _pas_de_calme_depuis(connexion, serie, instant, dits)
     return any((_en_instant(brut.get("timestamp")) or 0) > instant for brut in bruts)
 
 
-async def _une_bougie_depuis(connexion: Connexion, serie: Serie, instant: int) -> bool:
-    """Vrai si une minute commencée après cet instant a eu des trades (hyperliquid n'en sert pas par REST)."""
+async def _pas_de_calme_depuis(connexion: Connexion, serie: Serie, instant: int, dits: Collection[float]) -> bool:
+    """Faux si les bougies ne disent rien d'après cet instant (hyperliquid ne sert pas ses trades par REST).
+
+    De la minute de cet instant, la clôture est le prix de son dernier trade : un autre que ceux dits, et il en manque.
+    Tant qu'aucune autre n'a commencé, le même ne prouve rien : bien des trades se suivent au même prix.
+    """
     minute, heure = timeframe_de(serie.cle.exchange, "1m"), connexion.heure_ms()
-    debut = minute.avancer(instant, 1)
-    if debut > heure:
-        return False
-    lignes = await connexion.lire_bougies(serie, minute, debut, minute.avancer(heure, 1), limite=LIMITE_PAR_DEFAUT)
-    return depassee(lignes, (), debut - 1)
+    entamee = minute.plancher(instant)
+    if minute.avancer(entamee, 1) > heure:
+        return True
+    lignes = await connexion.lire_bougies(serie, minute, entamee, minute.avancer(heure, 1), limite=LIMITE_PAR_DEFAUT)
+    clotures = [ligne[4] for ligne in lignes if _en_instant(ligne[0]) == entamee]
+    return (bool(dits) and not {*clotures} & {*dits}) or depassee(lignes, (), entamee)
 
 
 # --- Tickers et carnets : des instantanés, sans histoire à relire
@@ -10123,7 +10150,7 @@ class FilInstantanes(Fil):
         if redit:
             return False  # l'écoute reprend, et rien n'a changé
         if self._contenu is None:
-            self._fin = min(self._fin or instant, instant)  # l'état que l'écoute a trouvé dure depuis qu'il est daté
+            self._fin = instant  # cet état dure depuis qu'il est daté ; avant lui, rien n'était encore abonné
         else:
             self._comparer(self._contenu, contenu)
         self._contenu, self._date = contenu, donne
@@ -10823,6 +10850,16 @@ def lire_code_timeframe(valeur: Any) -> str:
     return Timeframe.lire(str(valeur).strip()).code
 
 
+PLUSIEURS_SYMBOLES = "plusieurs symboles se donnent par « symbols » (--symbols {})"
+
+
+def lire_symbole(valeur: Any) -> str:
+    """Un symbole, tel qu'écrit ; que l'exchange le connaisse se vérifie plus tard."""
+    if isinstance(valeur, list):
+        raise ValueError(PLUSIEURS_SYMBOLES.format(",".join(map(str, valeur))))
+    return lire_texte(valeur)
+
+
 def lire_date(valeur: Any) -> int:
     """Un instant ; un relatif se compte depuis maintenant."""
     return lire_instant(valeur, maintenant_ms())
@@ -10882,6 +10919,14 @@ def lire_chemin(valeur: Any) -> Path:
     return chemin
 
 
+def lire_chemin_a_ecrire(valeur: Any) -> Path:
+    """Un chemin de fichier, qu'on remplacera : ce qui l'empêche se dit avant tout travail."""
+    chemin = lire_chemin(valeur)
+    if objection := _objection(chemin):
+        raise ValueError(objection)
+    return chemin
+
+
 def lire_dossier(valeur: Any) -> Path:
     """Un chemin ; `~` est développé."""
     texte = lire_texte(valeur)
@@ -10920,12 +10965,6 @@ def lire_identifiant_sql(valeur: Any) -> str:
     return str(valeur)
 
 
-def format_du_chemin(chemin: Path | None) -> str | None:
-    """Le format que dit l'extension, ou None."""
-    suffixes = sorted(EXTENSIONS, key=len, reverse=True)
-    return next((EXTENSIONS[s] for s in suffixes if chemin is not None and chemin.name.lower().endswith(s)), None)
-
-
 # Y écrire un autre format, même demandé, ferait un fichier que son nom trahit.
 EXTENSIONS_ETRANGERES = frozenset(
     (".xlsx", ".xls", ".json", ".jsonl", ".html", ".htm", ".pdf", ".zip", ".gz", ".zst", ".bz2", ".xz", ".7z", ".tar")
@@ -10954,7 +10993,7 @@ class Tache:
         aide="sous-type d'un contrat")
     mode_marge: str | None = option(choix=MODES_MARGE, groupe="marché",
         aide="mode de marge")
-    symbole: str | None = option(lire=lire_texte, groupe="marché", valeur="SYMBOLE",
+    symbole: str | None = option(lire=lire_symbole, groupe="marché", valeur="SYMBOLE",
         aide="symbole unifié ccxt (BTC/USDT, BTC/USDT:USDT)")
     symbols: tuple[str, ...] = option((), lire=lire_plusieurs(lire_texte, "symbole"), groupe="marché", valeur="A,B",
         synonymes=("symboles",), aide="plusieurs symboles, séparés par des virgules")
@@ -11038,7 +11077,7 @@ class Tache:
         if not self.demandes:
             yield ("symbole", "symbols"), "un symbole est demandé (exemple : BTC/USDT)"
         if self.symbole and "," in self.symbole:
-            yield ("symbole",), f"plusieurs symboles se donnent par « symbols » (--symbols {self.symbole})"
+            yield ("symbole",), PLUSIEURS_SYMBOLES.format(self.symbole)
         if self.date_debut is not None and self.date_debut > maintenant_ms():
             dite = en_iso(self.date_debut) if self.date_debut < INSTANT_MAX_MS else "cette date, d'après 2199,"
             yield ("date_debut",), f"{dite} est dans le futur : rien ne peut être lu"
@@ -11058,22 +11097,6 @@ class Tache:
             phrase = f"« {self.compression} » n'existe pas en {self.format_choisi} (choix : {', '.join(permises)})"
             yield ("compression", "format", "sortie"), phrase
 
-    def sans_objet(self) -> Iterator[tuple[str, str]]:
-        """Les options données qui ne changeront rien, et ce avec quoi elles serviraient."""
-        donnees = {champ.name for champ, _ in options_dites(self)}
-        carnet, base = self.stream == "orderbook", self.format_choisi == "sqlite"
-        for nom, sert, ou in (
-            ("duree", self.stream, "--stream"),
-            ("flush", self.stream, "--stream"),
-            ("silence", self.stream, "--stream"),
-            ("profondeur", carnet, "--stream orderbook"),
-            ("sqlite_table", base, "--format sqlite"),
-            ("sandbox", not self.hors_ligne, "un vrai exchange"),
-            ("proxy", not self.hors_ligne, "un vrai exchange"),
-        ):
-            if nom in donnees and not sert:
-                yield nom, ou
-
     def _fautes_de_donnee(self) -> Iterator[tuple[tuple[str, ...], str]]:
         if self.stream and self.donnee != "ohlcv":
             yield ("donnee", "stream"), "ne va pas avec un flux : gardez l'une des deux"
@@ -11088,9 +11111,14 @@ class Tache:
         if self.timeframes and self.stream:
             yield ("timeframes", "stream"), "un flux suit un timeframe à la fois : donnez timeframe"
         elif self.timeframes and not self.type_donnee.a_une_grille:
-            yield ("timeframes", "donnee"), f"{self.donnee} n'a pas de timeframe"
+            seul = "timeframe" in self.type_donnee.cle
+            phrase = "se lit un timeframe à la fois : donnez timeframe" if seul else "n'a pas de timeframe"
+            yield ("timeframes", "donnee"), f"{self.donnee} {phrase}"
         if self.sortie is None:
             return
+        accolades = re.findall(r"\{(\w+)\}", self.sortie.name)  # d'un autre mot, elles sont à l'utilisateur
+        if faux := next((nom for nom in accolades if nom != "timeframe" and nom in noms_options(Tache)), None):
+            yield ("sortie",), f"« {{{faux}}} » n'y est pas remplacé : seul {{timeframe}} l'est"
         annonce, suffixe = format_du_chemin(self.sortie), self.sortie.suffix.lower()
         if annonce and self.format not in (None, annonce):
             phrase = f"« {self.sortie.name} » est un nom de {annonce}, pas de {self.format} : accordez-les"
@@ -11166,7 +11194,7 @@ class OptionsExecution:
         aide="contrôle une sortie, sans réseau ni rien écrire, dit ses fautes sur stdout et sort")
     reparer: bool = option(False, lire=lire_booleen, groupe="exécution",
         aide="avec --verifier : remet la sortie en état, relit ce qui y manque, et la contrôle encore")
-    bilan: Path | None = option(lire=lire_chemin, groupe="exécution", valeur="CHEMIN",
+    bilan: Path | None = option(lire=lire_chemin_a_ecrire, groupe="exécution", valeur="CHEMIN",
         aide="bilan JSON de l'exécution")
     rapport: Path | None = option(lire=lire_chemin_html, groupe="exécution", valeur="CHEMIN",
         aide="page .html autonome : bougies, couverture, trous, durées ; avec --verifier, celle de la sortie contrôlée")
@@ -11520,13 +11548,8 @@ def reglages_de(tache: Tache, config: Mapping[str, Any], env: Path = Path(".env"
     """Les réglages de connexion d'une tâche ; `config` passe sous `config_ccxt`."""
     reglages = {champ.name: getattr(tache, champ.name) for champ in fields(Reglages) if hasattr(tache, champ.name)}
     reglages["config_ccxt"] = fondre_dicts(config, tache.config_ccxt)
-    if tache.hors_ligne:  # ce qui mènerait ailleurs est laissé : d'un lot, ces options valent pour le vrai exchange
-        locale = {nom: v for nom, v in tache.config_ccxt.items() if nom != "hostname" and "prox" not in nom.lower()}
-        urls = tache.config_ccxt.get("urls")
-        archives = urls.get("archives") if isinstance(urls, Mapping) else None
-        miroir = {"urls": {"archives": archives}} if str(archives).startswith("file:") else {}  # un dossier est d'ici
-        config = fondre_dicts(fondre_dicts(locale, config), miroir)
-        reglages |= {"config_ccxt": config, "sandbox": False, "proxy": None}
+    if tache.hors_ligne:
+        reglages |= annexe("hors_ligne", "--hors-ligne").reglages(tache, config)
     else:
         reglages |= {"identifiants": lire_identifiants(tache.exchange, env), "secrets": secrets_connus(env)}
     return Reglages(**reglages)
@@ -11602,8 +11625,6 @@ def _controler_carnets(connexion: Connexion, tache: Tache) -> None:
     """Ce que la profondeur demandée, ou un module copié seul, ôte aux carnets : dit, ou refusé s'ils seraient faux."""
     au_plus = max(connexion.particularite.profondeurs, default=tache.profondeur)
     connexion.dire_les_niveaux(au_plus, tache.profondeur)
-    if connexion.particularite.carnet_partiel:
-        annexe("instantanes", f"Suivre les carnets de {tache.exchange}")
     if connexion.api.carnets_mal_lus:
         annexe("carnets", f"Suivre les carnets de {tache.exchange}")
     if connexion.api.carnets_numerotes and annexe_ou_rien("carnets") is None:
@@ -11661,12 +11682,11 @@ def ouvrir_ecrivain(tache: Tache, series: Sequence[Serie], bilan: Bilan, dossier
     extension = decrit.extensions[0]
     chemin = tache.chemin or dossier / _nom_d_office(tache, series, dossier, extension)
     bilan.sortie, bilan.format = chemin, tache.format_choisi
-    compression = tache.compression or ("gzip" if chemin.suffix == ".gz" else None)
     ecrivain = decrit(
         chemin,
         type_donnee=tache.type_donnee,
         table=tache.table_choisie,
-        compression=compression,
+        compression=tache.compression,
         flux=tache.stream is not None,
         origine=tache.origine,
     )
@@ -11945,12 +11965,9 @@ def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
     }
     morceaux = []
     for raison in RAISONS_PARTIELLES:
-        concernes = [t for t in trous if t.raison == raison]
-        if concernes:
-            morceaux.append(
-                f"{nombre_de(len(concernes), 'trou')} « {raison} » ({sens[raison]}), "
-                f"de {en_iso(concernes[0].debut)} à {en_iso(concernes[-1].fin)}"
-            )
+        if manquent := intervalles_de(trous, raison):
+            bornes = f"de {en_iso(manquent[0][0])} à {en_iso(manquent[-1][1])}"
+            morceaux.append(f"{nombre_de(len(manquent), 'trou')} « {raison} » ({sens[raison]}), {bornes}")
     return f"demandé de {en_iso(demande[0])} à {en_iso(demande[1])} ; il reste {' et '.join(morceaux)}"
 
 
@@ -12145,6 +12162,8 @@ async def suivre(**options: Any) -> AsyncGenerator[Lot]:
     tous les symboles sont refusés. Lève ErreurDemande, ErreurDefinitive ou ErreurTemporaire.
     """
     tache = construire({**options, "stream": options.get("stream") or "ohlcv"})
+    if tache.sortie is not None:
+        raise ErreurDemande("`suivre` n'écrit rien", "Ôtez sortie, ou employez `executer`, qui écrit.")
     bilan = Bilan(tache.exchange)
     async with ouvrir_tache(tache) as connexion:
         await connexion.preparer(tache.demandes)
@@ -12217,7 +12236,12 @@ async def _telecharger(options: Mapping[str, Any]) -> tuple[pa.Table, list[Bilan
 
 
 def telecharger(**options: Any) -> pa.Table:
-    """`telecharger_async`, pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà."""
+    """Télécharge une histoire ; options : les noms du YAML. `help(telecharger_async)` dit ce qui est rendu, et levé.
+
+        telecharger(exchange="binance", symbole="BTC/USDT", timeframe="1h", date_debut="-7j")
+
+    Pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà.
+    """
     table, series = courir(lambda: _telecharger(options))
     _avertir(series)  # d'ici : l'avertissement montre la ligne de qui appelle
     return table
@@ -12376,7 +12400,11 @@ def decouper(
     # La valeur d'une option inconnue n'est pas répétée : ce peut être une clé, donnée par erreur en option.
     noms_inconnus = [mot.partition("=")[0] for avant, mot in zip(["", *inconnus], inconnus, strict=False)
                      if mot.startswith("-") or not avant.startswith("-")]  # fmt: skip
-    return vars(lus), [f"{nom} : option inconnue. {proches(nom, drapeaux, 1)}".strip() for nom in noms_inconnus]
+    return vars(lus), [
+        f"{nom} : option inconnue. {proches(nom, drapeaux, 1)}".strip() if nom.startswith("-")
+        else f"« {nom} » est en trop : une option précède chaque valeur, et une liste se sépare par des virgules"
+        for nom in noms_inconnus
+    ]  # fmt: skip
 
 
 FORMES_DE_LISTE = ("json", "csv")
@@ -12573,8 +12601,8 @@ def _mener(mots: Sequence[str]) -> int:
     tache, execution = lire_arguments(mots)
     installer_journal(execution.journal)
     dire_les_repetitions(mots)
-    for nom, ou in () if execution.lister or execution.verifier else tache.sans_objet():
-        journal.warning("« %s » ne sert qu'avec %s.", drapeau(nom), ou)
+    if not (execution.lister or execution.verifier) and (remarques := annexe_ou_rien("remarques")):
+        remarques.dire_les_sans_objet(tache)
     for demande, lue in ((execution.bilan, BILAN), (execution.rapport, RAPPORT)):
         if demande is not None:
             annexe(*lue)  # ce qui manquerait se dit avant de télécharger
@@ -12615,6 +12643,8 @@ def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu, *, fl
         )
         if isinstance(bilan, Bilan) and bilan.verification is None:
             dire_la_fin(bilan)
+    finally:
+        commande.close()  # qu'un signal a devancée : Python dirait qu'elle n'a jamais commencé
 
 
 async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:

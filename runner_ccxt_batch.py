@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import module_ccxt_fr_v2 as collecte
 
 try:
-    from annexes_ccxt_fr import bilans, lot, metriques, progression
+    from annexes_ccxt_fr import bilans, lot, metriques, place, progression
 except ImportError as absente:
     if (absente.name or "").partition(".")[0] != "annexes_ccxt_fr":
         raise
@@ -96,7 +96,7 @@ async def simuler(plan: Plan, bilan: lot.BilanLot) -> list[str]:
             lignes.append(([planifiee.nom, *tirets], refus.message or f"{planifiee.resume}  {refus.sortie}"))
         for estimation in estimations:
             chiffres = [str(estimation.bougies), str(estimation.requetes)]
-            chiffres += [collecte.duree_lisible(estimation.duree_s), collecte.taille_lisible(estimation.octets)]
+            chiffres += [collecte.duree_lisible(estimation.duree_s), place.taille_lisible(estimation.octets)]
             intervalle = "/".join(map(collecte.en_iso, estimation.demande))
             detail = f"{intervalle}  {estimation.cle.symbole}  {estimation.sortie}"
             lignes.append(([planifiee.nom, *chiffres], detail))

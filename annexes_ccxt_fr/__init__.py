@@ -19,6 +19,9 @@
 - `rapport` : une page à regarder ;
 - `progression` : dire où l'on en est ;
 - `hors_ligne` : l'exchange embarqué à la place du vrai ;
+- `menage` : ôter ce que des exécutions tuées ont laissé ;
+- `place` : la taille d'un fichier, et s'il tiendra sur le disque ;
+- `remarques` : dire d'une demande ce qui n'y change rien, ou pas ce qu'on en attend ;
 - `causes` : dire en français quelle panne ccxt a vue, ce que le disque ou SQLite refuse ;
 - `traces` : ce que le journal dit de chaque requête, en `debug` ;
 - `pauses` : ce qu'une exécution laisse à la suivante des limites d'un exchange ;
@@ -31,7 +34,6 @@
 - `fichiers_publics` : lire un de leurs CSV ;
 - `voies` : paginer une histoire, famille d'exchanges par famille ;
 - `carnets` : les trames de carnet perdues, là où leur classe ne les voit pas, ou les perd elle-même ;
-- `instantanes` : ne rendre d'un carnet fait d'un instantané partiel que ce qu'on en sait ;
 - `corps` : ne pas lire sans fin le corps d'une réponse ;
 - `corrections` : ce que quelques classes de ccxt lisent de travers ;
 - `configuration` : contrôler `config_ccxt` et `params`, lire un `@fichier` ;
@@ -46,6 +48,7 @@
 - `fichiers_etrangers` : dire ce qu'est un fichier qui n'est pas le nôtre ;
 - `octets_douteux` : lire à part un fichier sans sceau, un journal d'avant ; ce qui reste d'un fichier scellé ;
 - `reperage` : aller droit à une place d'un fichier, au lieu de le lire du début ;
+- `grappes` : redemander d'un trait des manques qui se suivent ;
 - `queues` : lire en une passe les dernières lignes de beaucoup de séries ;
 - `tenants` : nommer les programmes qui tiennent un fichier.
 

@@ -41,6 +41,7 @@ from annexes_ccxt_fr.fichiers_publics import (
     quotients,
 )
 from annexes_ccxt_fr.histoires import BougiesDesTrades, Histoire
+from annexes_ccxt_fr.place import taille_lisible
 from annexes_ccxt_fr.voies import Releve
 from module_ccxt_fr_v2 import (
     ARCHIVES,
@@ -76,7 +77,6 @@ from module_ccxt_fr_v2 import (
     oter,
     plages,
     reste_a_lire,
-    taille_lisible,
     unir,
 )
 

@@ -10,7 +10,8 @@ import re
 import sqlite3
 from typing import Any
 
-from module_ccxt_fr_v2 import CONSEIL_DISQUE, CONSEIL_PLACE, CONSEIL_RESEAU, decimal_lisible
+from annexes_ccxt_fr.place import CONSEIL_PLACE
+from module_ccxt_fr_v2 import CONSEIL_DISQUE, CONSEIL_RESEAU, decimal_lisible
 
 _CONSEIL_NOM = "Vérifiez la connexion et le DNS de cette machine ; derrière un proxy, donnez --proxy."
 _CONSEIL_CERTIFICAT = (

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import aiohttp
 import yarl
 
+from annexes_ccxt_fr.place import taille_lisible
 from module_ccxt_fr_v2 import (
     ErreurDefinitive,
     ErreurDemande,
@@ -28,7 +29,6 @@ from module_ccxt_fr_v2 import (
     cause_disque,
     journal,
     masquer,
-    taille_lisible,
 )
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from annexes_ccxt_fr.depot import Ecarte
+from annexes_ccxt_fr.place import taille_lisible
 from module_ccxt_fr_v2 import (
     HEURE_MS,
     JOUR_MS,
@@ -27,7 +28,6 @@ from module_ccxt_fr_v2 import (
     Intervalle,
     Timeframe,
     cribler_table,
-    taille_lisible,
     unir,
 )
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from annexes_ccxt_fr.controle import AVANCE_ADMISE_MS, EN_DOUBLE, Rapport, accordee, contradictions, controler, courante
 from annexes_ccxt_fr.lecture_brute import FICHE_ABIMEE, exiger_une_origine, fiches_portees, lecteurs
+from annexes_ccxt_fr.menage import oter_les_temporaires
 from annexes_ccxt_fr.mises_de_cote import desarmer_le_sien, nom_de_cote
 from module_ccxt_fr_v2 import (
     FUNDING,
@@ -37,7 +38,6 @@ from module_ccxt_fr_v2 import (
     SortieSqlite,
     Timeframe,
     TypeDonnee,
-    effacer_temporaires,
     en_lisant,
     fiches_sqlite,
     grille,
@@ -217,7 +217,7 @@ def _refaire(a_lire: Sequence[Sortie]) -> None:
 def _remplacer_la_base(sauves: Sequence[tuple[Sortie, pa.Table, dict[CleSerie, Fiche]]]) -> Path:
     """Faite à part, la neuve prend d'un coup la place de l'ancienne, dont le nom de côté est rendu."""
     chemin, voisins = sauves[0][0].chemin, sauves[0][0].voisins()
-    effacer_temporaires(chemin)  # d'une autre, tuée
+    oter_les_temporaires(chemin)  # d'une autre, tuée
     neuve = _provisoire(chemin)
     for ancienne, lignes, fiches in sauves:
         cast("SortieSqlite", ancienne).deconnecter()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from annexes_ccxt_fr.parties import absorber
+from annexes_ccxt_fr.place import taille_lisible
 from annexes_ccxt_fr.portees import portee_de
 from module_ccxt_fr_v2 import (
     API,
@@ -47,7 +48,6 @@ from module_ccxt_fr_v2 import (
     pause,
     plage_de,
     resoudre_series,
-    taille_lisible,
 )
 
 if TYPE_CHECKING:

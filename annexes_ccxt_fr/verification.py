@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annexes_ccxt_fr.controle import EtatSerie, Rapport, controler, instant_lisible
+from annexes_ccxt_fr.grappes import rapprocher
 from annexes_ccxt_fr.lecture_brute import fiches_portees, lecteurs
 from annexes_ccxt_fr.parc import Parc
 from annexes_ccxt_fr.pauses import Pauses
@@ -48,7 +49,6 @@ from module_ccxt_fr_v2 import (
     journal,
     nombre_de,
     oter,
-    rapprocher,
 )
 
 if TYPE_CHECKING:

@@ -331,18 +331,14 @@ def test_copie_seul_il_suit_les_carnets_et_dit_ce_qui_ne_s_y_verifie_pas(seul: P
     assert len(carnets.read_text("utf-8").splitlines()) > 1
 
 
-@pytest.mark.parametrize(("exchange", "absente"), [("mexc", "carnets"), ("binance", "instantanes")])
-def test_copie_seul_un_carnet_que_la_classe_raccorde_mal_est_refuse(
-    monkeypatch: pytest.MonkeyPatch, exchange: str, absente: str
-) -> None:
-    """Mexc perdrait la trame qui chevauche l'instantané, binance un niveau plus loin que lui ; le reste se suit."""
-    monkeypatch.setitem(sys.modules, f"annexes_ccxt_fr.{absente}", None)
+def test_copie_seul_un_carnet_que_la_classe_raccorde_mal_est_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mexc perdrait la trame qui chevauche l'instantané ; les autres flux du même exchange se suivent."""
+    monkeypatch.setitem(sys.modules, "annexes_ccxt_fr.carnets", None)
     monkeypatch.setattr(m, "_classe", m._classe.__wrapped__)  # gardée, elle serait celle des autres essais du processus
-    connexion = m.Connexion(m.Reglages(exchange))
-    demande = {"exchange": exchange, "symbole": "BTC/USDT"}
-    m.controler_flux(connexion, m.construire({**demande, "stream": "trades"}))
-    with pytest.raises(m.DependanceAbsente, match=f"Suivre les carnets de {exchange} demande le dossier"):
-        m.controler_flux(connexion, m.construire({**demande, "stream": "orderbook"}))
+    connexion = m.Connexion(m.Reglages("mexc"))
+    m.controler_flux(connexion, m.construire({"exchange": "mexc", "symbole": "BTC/USDT", "stream": "trades"}))
+    with pytest.raises(m.DependanceAbsente, match="Suivre les carnets de mexc demande le dossier"):
+        m.controler_flux(connexion, m.construire({"exchange": "mexc", "symbole": "BTC/USDT", "stream": "orderbook"}))
 
 
 def test_le_runner_copie_sans_les_annexes_dit_ce_qui_manque(seul: Path) -> None:

@@ -13,7 +13,6 @@ from marche_simule import marche_de
 from trames_de_carnets import INSTANT, Exchange, ecouter, nom_de
 
 import module_ccxt_fr_v2 as m
-from annexes_ccxt_fr import instantanes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +29,8 @@ def test_un_carnet_raccorde_a_son_instantane_est_vrai(
     raccord: Raccord, decalage: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Le prix sort deux fois de l'instantané, dont les ordres plus lointains ne sont jamais dits."""
-    monkeypatch.setattr(instantanes, "INSTANTANE_S", 0.05)
-    monkeypatch.setattr(instantanes, "INSTANTANE_TARDIF_S", 60.0)
+    monkeypatch.setattr(m, "INSTANTANE_S", 0.05)
+    monkeypatch.setattr(m, "INSTANTANE_TARDIF_S", 60.0)
     exchange = dataclasses.replace(raccord.exchange(decalage), pas_s=0.003 * raccord.par_trame)
     ecoutee = asyncio.run(ecouter(exchange, raccord.trames(), profondeur=2, carnet_partiel=SERVIS, **raccord.propre))
     assert ecoutee.erreur is None

@@ -481,6 +481,21 @@ def test_un_trade_de_bitvavo_a_le_meme_uuid_dans_le_flux_et_en_rest() -> None:
     assert module.PARTICULARITES["bitvavo"].trades_a_confirmer > 0
 
 
+def test_un_trade_de_deribit_a_le_meme_identifiant_dans_le_flux_et_en_rest() -> None:
+    """Il ne se suit pas, et `trade_seq` n'est pas lu : le REST dit ce que le flux a tu."""
+    banc, rendus = Banc("deribit", "swap.linear"), []
+    dit = {
+        "trade_id": "USDC-2436803", "trade_seq": 501899, "timestamp": DEBUT, "price": 10.0, "amount": 2.0,
+        "direction": "buy", "instrument_name": banc.marche["id"],
+    }  # fmt: skip
+    client = SimpleNamespace(resolve=lambda cache, _cle: rendus.extend(cache))
+    banc.api.handle_trades(client, {"params": {"channel": f"trades.{banc.marche['id']}.100ms", "data": [dit]}})
+    dits = [module.trade_de(brut, None) for brut in (*rendus, banc.api.parse_trade(dit, banc.marche))]
+    assert dits[0] == dits[1]
+    assert dits[0] is not None
+    assert (dits[0].id, module.rangs_de(dits[0].id)) == ("USDC-2436803", None)
+
+
 def _trame_mexc(numero: int, **_: Any) -> dict[str, Any]:
     """Au comptant, lue d'un protobuf."""
     dits = {"fromVersion": str(10 * numero - 9), "toVersion": str(10 * numero), "bids": [], "asks": []}

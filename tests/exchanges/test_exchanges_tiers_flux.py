@@ -172,6 +172,23 @@ async def couper(bourse: Bourse, *, apres_s: float, duree_s: float, saut_ms: int
         bourse.pannes.retirer(panne)
 
 
+async def retarder_puis_couper(bourse: Bourse) -> None:
+    """Un trade de chaque marché tarde ; d'autres le dépassent, puis toutes les connexions meurent, et lui avec."""
+    await asyncio.sleep(2.4)
+    for base in BASES:
+        bourse.pannes.ajouter(Panne("ws_retard", canal="trades", symbole=base, fois=1, delai_ms=HEURE))
+    await asyncio.sleep(0.8)
+    for nom in bourse.protocoles:
+        bourse.couper(nom)
+
+
+async def avaler(bourse: Bourse) -> None:
+    """Un trade de chaque marché n'est jamais envoyé, et la connexion n'en sait rien."""
+    await asyncio.sleep(2.4)
+    for base in BASES:
+        bourse.pannes.ajouter(Panne("ws_perdu", canal="trades", symbole=base, fois=1))
+
+
 async def taire(bourse: Bourse) -> None:
     """Toutes les connexions se taisent sans se fermer."""
     await asyncio.sleep(2.5)
@@ -200,6 +217,8 @@ SCENARIOS: dict[str, functools.partial[Scenario]] = {
     "longue": functools.partial(
         jouer, 8.0, functools.partial(couper, apres_s=3.0, duree_s=0.5, saut_ms=12 * HEURE), bases=BASES[:1]
     ),
+    "retard": functools.partial(jouer, 6.0, retarder_puis_couper, vide=0.0, silence=30.0, grace=60.0),
+    "avalee": functools.partial(jouer, 6.0, avaler, vide=0.0, silence=30.0),
     "silence": functools.partial(jouer, 7.0, taire, silence=1.0),
     "fermes": functools.partial(jouer, 3.0, ne_rien_ouvrir),
     "muet": functools.partial(jouer, 4.0, taire_un_marche, silence=60.0),
@@ -284,6 +303,26 @@ def test_une_coupure_ne_perd_ni_ne_double_un_trade(scenario: Scenario, nom: str)
         releve = scenario[nom, "trades", base]
         trades_exacts(releve, au_moins=15)
         assert releve.trous == [] or nom in SANS_RELECTURE
+
+
+@pytest.mark.scenario("retard")
+@pytest.mark.parametrize("nom", TOUS)
+def test_un_trade_qui_tardait_quand_le_flux_fut_coupe_n_est_pas_perdu(scenario: Scenario, nom: str) -> None:
+    """Rien ne dit son absence là où les identifiants ne se suivent pas (deribit, kucoin, lbank, upbit)."""
+    for base in BASES:
+        releve = scenario[nom, "trades", base]
+        trades_exacts(releve, au_moins=15)
+        assert releve.trous == [] or nom in SANS_RELECTURE
+
+
+@pytest.mark.scenario("avalee")
+@pytest.mark.parametrize("nom", ["deribit", "upbit", "gate"])
+def test_une_trame_avalee_sans_coupure_se_voit(scenario: Scenario, nom: str) -> None:
+    """À la suite des identifiants (gate), ou au REST, qu'on relit de minute en minute là où ils ne se suivent pas."""
+    for base in BASES:
+        releve = scenario[nom, "trades", base]
+        trades_exacts(releve, au_moins=15)
+        assert releve.trous == []
 
 
 @pytest.mark.scenario("longue")

@@ -1,4 +1,4 @@
-"""Une absence est un fait prouvé (CONTRAT § 8) : `juger` seul, puis des serveurs qui mentent, contre le marché."""
+"""Une absence est un fait prouvé (CONTRAT § 8) : un `Dossier` seul, puis des serveurs qui mentent, contre le marché."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ from module_ccxt_fr_v2 import (
     Reponse,
     Timeframe,
     cribler,
-    juger,
 )
 
 if TYPE_CHECKING:
@@ -91,7 +90,13 @@ class Connue:
 
 def raisons(manque: Manque, *reponses: Reponse, **conduite: Any) -> list[str]:
     """Les raisons, dans l'ordre, sans leurs bornes."""
-    return [trou.raison for trou in juger(manque, reponses, cast("module.Conduite", Connue(**conduite)))]
+    return [trou.raison for trou in dossier(manque, reponses, Connue(**conduite)).juger()]
+
+
+def dossier(manque: Manque, reponses: Iterable[Reponse], conduite: Connue, *longues: Timeframe) -> module.Dossier:
+    """Des réponses, sans l'exchange d'où elles viendraient : on en sait la conduite, et que le manque est ancien."""
+    su = SimpleNamespace(timeframe=M1, conduite=conduite, longues=longues, va_a_maintenant=lambda _fin: False)
+    return module.Dossier(cast("module.Pages", su), manque, reponses)
 
 
 def manque(debut: int, fin: int, gauche: int | None, droite: int | None) -> Manque:
@@ -227,8 +232,7 @@ def test_8_2_une_bougie_plus_longue_ouverte_bien_avant_laisse_un_doute() -> None
     quart = Timeframe.lire("15m")
     fine = reponse([quart.plancher(PREMIERE)], T0, PREMIERE + HEURE_MS, timeframe=quart)
     for preuves, raison in ((vues, HORS_FENETRE_API), ((*vues, fine), AVANT_COTATION)):
-        juges = juger(vide, preuves, cast("module.Conduite", Connue(obeit=True)), longues=[quart])
-        assert [t.raison for t in juges] == [raison]
+        assert [t.raison for t in dossier(vide, preuves, Connue(obeit=True), quart).juger()] == [raison]
 
 
 @pytest.mark.parametrize(
@@ -553,7 +557,7 @@ def test_un_silence_refuse_trop_long_est_lu_bout_a_bout() -> None:
 
     pages = module.Pages(demander, M1, 100, horizon_ms=MAINTENANT)
     enquete, (limite, fin) = module.Enquete(pages, manque(-1000, 0, None, None)), minutes(-1000, 1)
-    asyncio.run(enquete._suivre(enquete._remonter(M1, limite, fin, 200 * MINUTE_MS), lambda: False))
+    asyncio.run(enquete.suivre(enquete._remonter(M1, limite, fin, 200 * MINUTE_MS), 99))
     assert lues[-1][0] <= T0 - 200 * MINUTE_MS
     assert all(ancienne[1] >= recente[0] for recente, ancienne in itertools.pairwise(lues))
 
@@ -570,9 +574,7 @@ def test_une_page_de_trois_mois_recule_quand_meme() -> None:
 
     pages = module.Pages(en_octobre, M1, 200, longues=[MOIS], horizon_ms=fin, fenetre_ms=lambda _: 90 * JOUR_MS)
     enquete = module.Enquete(pages, Manque(fin, fin + HEURE_MS, None, None, ancien=False))
-    asyncio.run(
-        enquete._suivre(enquete._remonter(MOIS, module.PREMIER_MARCHE_MS, fin, module.SILENCE_MS), lambda: False)
-    )
+    asyncio.run(enquete.suivre(enquete._remonter(MOIS, module.PREMIER_MARCHE_MS, fin, module.SILENCE_MS), 99))
     debuts = [debut for debut, _ in posees]
     assert fin - debuts[-1] >= module.SILENCE_MS
     assert debuts == sorted(set(debuts), reverse=True)

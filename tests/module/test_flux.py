@@ -18,7 +18,6 @@ from flux_suivi import MINUTE, Recolte, chacun, egales, jouer, niveaux, options,
 from ligne_de_commande import HEURE_BOURSE
 
 import module_ccxt_fr_v2 as m
-from annexes_ccxt_fr import instantanes
 from bourse_locale.binance.flux import FluxBinance
 from bourse_locale.carnet import PAS_CARNET_MS, carnet
 from bourse_locale.marche import INSTRUMENTS_PAR_DEFAUT, Marche
@@ -612,7 +611,7 @@ def test_un_carnet_ne_rend_que_ce_que_son_instantane_et_le_flux_ont_dit(
 
 def test_un_instantane_qui_tarde_est_un_trou(fils: list[m.Fil], monkeypatch: pytest.MonkeyPatch) -> None:
     """Les états d'avant sa venue se fondent en un : au-delà d'une seconde, il en a manqué."""
-    immobiliser_les_ordres(monkeypatch, FluxBinance, instantanes.INSTANTANE_TARDIF_S)
+    immobiliser_les_ordres(monkeypatch, FluxBinance, m.INSTANTANE_TARDIF_S)
 
     async def essai() -> None:
         async with ouvrir("binance", acceleration=120) as bourse:

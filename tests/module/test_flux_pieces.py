@@ -374,6 +374,21 @@ def test_un_retardataire_comble_le_saut() -> None:
     assert suite_d_ids.a(99.0).echu() is None
 
 
+def test_un_saut_comble_n_en_est_pas_un() -> None:
+    """Bitget : le plus récent d'une trame y vient d'abord ; ses identifiants se suivent pourtant."""
+    suite_d_ids = SuiteALHeure(2.0)
+    for numero in (2, 1, 6, 5, 3, 4, 8, 7):
+        suite_d_ids.noter(trade(numero, T0))
+    assert (suite_d_ids.suites, suite_d_ids.sauts) == (6, 0)
+    assert suite_d_ids.se_suivent
+    suite_d_ids.noter(trade(10, T0))
+    suite_d_ids.noter(trade(12, T0))
+    suite_d_ids.noter(trade(11, T0))
+    suite_d_ids.a(3.0).echu()
+    suite_d_ids.noter(trade(9, T0))
+    assert suite_d_ids.sauts == 2, "trop tard : le REST a été demandé"
+
+
 def test_un_saut_se_declare_meme_si_plus_rien_ne_vient() -> None:
     suite_d_ids = SuiteALHeure(2.0)
     suite_d_ids.noter(trade(1, T0))
@@ -429,12 +444,26 @@ def plate(minute: int, prix: float = 10.0, volume: float = 1.0) -> list[float]:
     return [T0 + minute * MINUTE, prix, prix, prix, prix, volume]
 
 
+DEUX_PLATES = lot(plate(0), plate(1, volume=0.0), plate(2, volume=0.0), plate(3))
+
+
 def test_omettre_les_plates_en_fait_des_trous() -> None:
     """Couvertes quand même : une minute sans trade est un fait."""
-    rendu = m.omettre_les_plates(lot(plate(0), plate(1, volume=0.0), plate(2, volume=0.0), plate(3)), UNE_MINUTE)
+    rendu = m.omettre_les_plates(DEUX_PLATES, UNE_MINUTE, m.Fiche(CLE))
     assert m.instants_de(rendu.lignes) == [T0, T0 + 3 * MINUTE]
     assert rendu.trous == [m.Trou(T0 + MINUTE, T0 + 3 * MINUTE, m.SANS_TRANSACTION)]
     assert rendu.couverts == [(T0, T0 + 4 * MINUTE)]
+
+
+@pytest.mark.parametrize("trou", [None, m.Trou(T0, T0 + MINUTE, m.SANS_TRANSACTION)])
+def test_omettre_garde_une_plate_deja_ecrite(trou: m.Trou | None) -> None:
+    """Reportée par une autre exécution ; celle que la fiche dit déjà absente ne l'est pas pour autant."""
+    deja = m.Fiche(CLE, couverts=[(T0 - MINUTE, T0 + 2 * MINUTE)], trous=[trou] if trou else [])
+    rendu = m.omettre_les_plates(DEUX_PLATES, UNE_MINUTE, deja)
+    assert m.instants_de(rendu.lignes) == [T0, T0 + MINUTE, T0 + 3 * MINUTE]
+    assert rendu.trous == [m.Trou(T0 + 2 * MINUTE, T0 + 3 * MINUTE, m.SANS_TRANSACTION)]
+    deja.trous = [m.Trou(T0 + MINUTE, T0 + 2 * MINUTE, m.SANS_TRANSACTION)]
+    assert m.instants_de(m.omettre_les_plates(DEUX_PLATES, UNE_MINUTE, deja).lignes) == [T0, T0 + 3 * MINUTE]
 
 
 def test_reporter_les_vides_a_la_cloture_d_avant() -> None:
@@ -443,6 +472,17 @@ def test_reporter_les_vides_a_la_cloture_d_avant() -> None:
     assert rendu.lignes["close"].to_pylist() == [7.0, 7.0, 7.0, 10.0]
     assert rendu.lignes["volume"].to_pylist() == [1.0, 0.0, 0.0, 1.0]
     assert rendu.trous == []
+
+
+def test_reporter_dit_les_vides_qu_il_ne_relit_pas(caplog: pytest.LogCaptureFixture) -> None:
+    """D'un fichier fait en omettant, un flux ne reprend pas tout ce qui précède : zéro ligne, code 0, sans un mot."""
+    with caplog.at_level("INFO", m.journal.name):
+        bougies_plates.Report(m.Fiche(CLE, trous=[m.Trou(T0, T0 + MINUTE, m.ECHEC)]))
+        assert not caplog.messages
+        bougies_plates.Report(m.Fiche(CLE, trous=[m.Trou(T0, T0 + MINUTE, m.SANS_TRANSACTION)]))
+    (dit,) = caplog.messages
+    assert m.en_iso(T0 + MINUTE) in dit
+    assert "--donnee trades --trades-vers-ohlcv --bougies-vides reporter" in dit
 
 
 def test_un_vide_en_tete_prend_la_cloture_connue_sinon_reste_un_trou() -> None:
@@ -905,6 +945,27 @@ def test_la_minute_d_un_retardataire_perdu_n_est_ni_vide_ni_rendue(
     a_la_main(essai)
 
 
+@pytest.mark.parametrize("relisible", [True, False], ids=["REST", "sans REST"])
+@pytest.mark.parametrize("se_suivent", [True, False], ids=["se suivent", "uuid"])
+def test_la_bougie_d_un_trade_qui_tardait_quand_l_ecoute_est_morte_n_est_plus_crue(
+    se_suivent: bool, relisible: bool
+) -> None:
+    """Close par le premier trade de la minute 2, un dernier de la 1 tardait ; la mort ne se voit que bien après."""
+
+    async def essai() -> None:
+        fil = ouvrir_agregat("omettre", grace_ms=2_000, relisible=relisible)
+        sans_rattrapage(fil)
+        for numero, instant in enumerate((1_000, 50_000, 61_000, 80_000, 119_500, 120_500)):
+            fil.connexion.heure = T0 + instant
+            fil.recevoir([brut(numero, T0 + instant) | ({} if se_suivent else {"id": f"{numero}-uuid"})], T0 + instant)
+        fil.connexion.heure = T0 + 3 * MINUTE + 30_000
+        assert instants(fil.collecter(fil.connexion.heure)) == [1, 2], "close par l'horloge, personne ne l'a démentie"
+        fil.rompre()
+        assert fil.fiche.couverts == ([(T0 + MINUTE, T0 + 2 * MINUTE)] if se_suivent else [])
+
+    a_la_main(essai)
+
+
 def test_une_bougie_lue_a_peine_close_est_confirmee_meme_d_une_suite_qui_se_prouve() -> None:
     """Un REST en retard l'avait dite incomplète ; celles des trades, sans saut, n'ont rien à confirmer."""
 
@@ -1079,6 +1140,7 @@ def test_une_coupure_est_comblee_avant_de_rendre_la_suite() -> None:
 def ouvrir_fil_coupe(connexion: FausseConnexion, *coupures: tuple[int, int]) -> Any:
     """Un fil qui attend que soient relues ces coupures, d'un numéro à un autre, un trade par seconde."""
     fil = ouvrir_fil(m.FilTrades, connexion)
+    fil._suite_d_ids.suites = 99  # on sait déjà que ses numéros se suivent
     sans_rattrapage(fil)
     for avant, apres in coupures:
         nourrir(fil, (avant, avant * 1_000))
@@ -1560,6 +1622,72 @@ def test_un_retardataire_de_l_ecoute_d_avant_n_est_pas_la_reprise() -> None:
     a_la_main(essai)
 
 
+@pytest.mark.parametrize("rest", [True, False], ids=["REST", "sans REST"])
+@pytest.mark.parametrize("se_suivent", [True, False], ids=["se suivent", "uuid"])
+def test_un_trade_qui_tardait_quand_le_flux_fut_coupe_est_relu_ou_en_trou(se_suivent: bool, rest: bool) -> None:
+    """Deribit : le 6 tardait derrière le 7, il est mort avec la connexion, et aucun numéro ne le dit."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        marche = [{**brut(n, T0 + n * 1_000), "id": str(n) if se_suivent else f"{n}-uuid"} for n in range(12)]
+        demandes: list[int] = []
+
+        async def lire(_serie: Any, depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+            demandes.append(((depuis or T0) - T0) // 1_000 + 1)
+            if not rest:
+                raise m.ErreurDefinitive("pas de trades par REST")
+            return [t for t in marche if (depuis or 0) <= t["timestamp"] <= connexion.heure]
+
+        connexion.__dict__["lire_trades"] = lire
+        rendus: list[str] = []
+        for numero in (1, 2, 3, 4, 5, 7, 10, 11):
+            if numero == 10:
+                assert fil.fiche.couverts[-1][1] <= T0 + 6_000, "le retard admis est de deux secondes"
+                demandes.clear()
+                fil.rompre()
+            connexion.heure = T0 + numero * 1_000
+            fil.recevoir([marche[numero]], connexion.heure)
+            await fil.rattraper()
+            rendus += ids(fil.collecter(connexion.heure))
+        assert max(demandes) == (7 if se_suivent else 5), "plus loin, là seulement où un numéro n'aurait rien dit"
+        lus = {int(ident.partition("-")[0]) for ident in rendus}
+        if rest:
+            assert lus == set(range(1, 12))
+            assert fil.fiche.trous == []
+        else:
+            assert any(trou.debut <= T0 + 6_000 < trou.fin for trou in fil.fiche.trous)
+        assert not any(debut <= T0 + n * 1_000 < fin for debut, fin in fil.fiche.couverts for n in {*range(10)} - lus)
+        demandes.clear()
+        await fil.rattraper()
+        assert demandes == [], "relu une fois"
+
+    a_la_main(essai)
+
+
+def test_un_instantane_qui_remonte_jusqu_ou_rien_ne_tardait_se_passe_du_rest() -> None:
+    """Coinbase : l'écoute neuve redit le 3, dit le 6 qui tardait derrière le 7, et rien n'est demandé."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        marche = [{**brut(n, T0 + n * 1_000), "id": f"{n}-uuid"} for n in range(12)]
+        lances = sans_rattrapage(fil)
+        rendus: list[str] = []
+        for redits in ([1], [2], [3], [4], [5], [7], range(3, 11)):
+            if len(redits) > 1:
+                fil.rompre()
+                lances.clear()
+            connexion.heure = T0 + redits[-1] * 1_000
+            fil.recevoir([marche[numero] for numero in redits], connexion.heure)
+            rendus += ids(fil.collecter(connexion.heure))
+        assert rendus == [f"{n}-uuid" for n in (1, 2, 3, 4, 5, 7, 6, 8, 9, 10)]
+        assert lances == []
+        assert fil.fiche.couverts[-1] == (T0 + 1_001, T0 + 8_000)
+
+    a_la_main(essai)
+
+
 def test_un_saut_qu_une_ligne_impossible_a_suivi_est_relu() -> None:
     """Le 3 manque depuis plus que la grâce quand le 6 arrive, et une ligne illisible a rompu la suite entre-temps."""
 
@@ -1860,6 +1988,60 @@ def test_un_saut_que_le_rest_tarde_a_servir_n_est_vain_qu_une_fois(monkeypatch: 
         await fil.rattraper()
         assert fil._suite_d_ids.vains <= 1
         assert fil._suite_d_ids.surveille
+
+    a_la_main(essai)
+
+
+def tarder(connexion: FausseConnexion, tardif: int, fois: int, dernier: int) -> None:
+    """Un REST qui sert un trade par seconde jusqu'à celui-là, mais en tait un les premières fois."""
+    restent = [tardif] * fois
+
+    async def lire(_serie: Any, depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        tu = restent.pop() if restent else 0
+        return [brut(n, T0 + n * 1_000) for n in range(1, dernier + 1) if n != tu and T0 + n * 1_000 >= (depuis or 0)]
+
+    connexion.lire_trades = lire  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(("tardif", "reprise"), [(13, False), (13, True), (11, True), (16, True)])
+def test_un_numero_que_le_rest_tarde_a_dire_d_une_coupure_est_redemande(
+    tardif: int, reprise: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gate : fait pendant la coupure, dit après les suivants, au REST aussi. Ses numéros se suivent : il manque."""
+    monkeypatch.setattr(m, "RETARDS_REST_S", (0.001, 0.002))
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
+        await naitre(fil, *range(1, 11))
+        fil.rompre()
+        fil.connexion.heure = T0 + 16_000
+        tarder(fil.connexion, tardif, 2, 16)
+        if reprise:
+            nourrir(fil, (17, 17_000))
+            tarder(fil.connexion, tardif, 2, 17)
+        await fil.rattraper()
+        assert {"11", "12", "13", "14", "15", "16"} <= set(ids(fil.collecter(fil.connexion.heure)))
+        assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("fois", [2, 5])
+def test_un_saut_que_la_coupure_a_trouve_en_attente_est_redemande(fois: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Le retardataire vient pendant la coupure, et le REST le tait encore ; au pire, il est relu en concluant."""
+    monkeypatch.setattr(m, "RETARDS_REST_S", (0.001, 0.002, 0.003))
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        await naitre(fil, *range(1, 11))
+        nourrir(fil, (12, 12_000), (13, 13_000))
+        tarder(fil.connexion, 11, fois, 13)
+        fil.rompre()
+        await fil.rattraper()
+        fil.conclut = True
+        await fil.rattraper_a_fond()
+        assert "11" in ids(fil.collecter(fil.connexion.heure))
+        assert fil.fiche.trous == []
 
     a_la_main(essai)
 
@@ -2381,18 +2563,55 @@ def test_un_instantane_jamais_entendu_est_un_trou(classe: Any) -> None:
     a_la_main(essai)
 
 
-def test_un_ticker_ecoute_sans_coupure_est_couvert_depuis_le_debut() -> None:
+@pytest.mark.parametrize("date", [T0 + 4_000, T0 - 60_000])
+def test_un_ticker_est_couvert_depuis_la_date_du_premier_etat_entendu(date: int) -> None:
+    """Le temps d'ouvrir la connexion, et que vienne son tour de s'abonner, un état a pu passer que rien n'a dit."""
+
     async def essai() -> None:
         connexion = FausseConnexion()
         fil = ouvrir_fil(m.FilTicker, connexion)
         fil.ecouter()
         connexion.heure = T0 + 5_000
-        fil.recevoir([ticker(10.0, T0 + 5_000)], 0)
+        fil.recevoir([ticker(10.0, date)], 0)
         fil.collecter(connexion.heure)
         fil.conclut = True
         fil.rompre()
         await finir(fil)
-        assert (fil.fiche.couverts, fil.fiche.trous) == ([(T0, T0 + 5_001)], [])
+        assert (fil.fiche.couverts, fil.fiche.trous) == ([(date, date + 1)], [])
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize(("heure", "clotures", "autre_prix", "a_bouge"), [
+    (30_000, (1.0,), 0.0, True), (30_000, (), 0.0, True),  # la minute entamée ne prouve pas le calme
+    (65_000, (1.0,), 0.0, False), (125_000, (1.0, 0.0), 0.0, False),
+    (65_000, (1.0,), 0.5, True), (125_000, (1.0, 2.0), 0.0, True), (65_000, (), 0.0, True),
+])  # fmt: skip
+def test_sans_trades_en_rest_le_calme_se_prouve_par_les_minutes(
+    heure: int, clotures: tuple[float, ...], autre_prix: float, a_bouge: bool
+) -> None:
+    """hyperliquid, muet dix secondes : sa minute entamée le faisait tenir pour calme, et couvrir ce qu'il avait tu."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        fil.ecouter()
+        nourrir(fil, (1, 10_000))
+        prix = brut(1, 0)["price"]
+        connexion.heure = T0 + heure
+
+        async def refuser(*_: Any) -> list[dict[str, Any]]:
+            raise m.ErreurDefinitive("NotSupported")
+
+        connexion.lire_trades = refuser  # type: ignore[method-assign]
+
+        async def lire_les_bougies(_serie: Any, _timeframe: Any, debut: int, *_: Any, limite: int) -> list[list[float]]:
+            volumes = enumerate(clotures)
+            lues = [[T0 + rang * MINUTE, prix, prix, prix, prix + autre_prix, volume] for rang, volume in volumes]
+            return [bougie for bougie in lues if bougie[0] >= debut][:limite]
+
+        connexion.lire_bougies = lire_les_bougies
+        assert await fil.a_bouge() == a_bouge
 
     a_la_main(essai)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 T0 = 1_704_459_600_437
 AVANCE_MS = 300_000
+GRACE_MS = 2_000
 CLE = m.CleSerie("ailleurs", "AAA/USDT")
 
 
@@ -174,7 +175,7 @@ class Jeu:
         """Le fil d'une exécution neuve."""
         serie = m.Serie(CLE, {"type": "spot"}, m.Timeframe.lire("1m"), 0)
         connexion: Any = self.marche
-        fil = m.FilTrades(connexion, serie, self.fiche, m.ReglagesFlux(m.Plage(grace_ms=0)), connus)
+        fil = m.FilTrades(connexion, serie, self.fiche, m.ReglagesFlux(m.Plage(grace_ms=GRACE_MS)), connus)
         fil._horloge = fil._suite_d_ids._horloge = lambda: self.marche.heure / 1000
         fil._prochain_essai = fil._retenir_jusqua = 0.0
         return fil
@@ -222,6 +223,15 @@ class Jeu:
         self.fil.ecouter()
         self.recevoir(neufs[:1])
         self.abonner()
+
+    def perdre_en_retard(self, duree: int) -> None:
+        """Le premier de ce qui a lieu tarde, moins que la grâce, et l'écoute meurt avant de l'avoir dit."""
+        self.marche.heure += duree
+        passes = self.marche.passes()
+        neufs, self.entendu = passes[self.entendu :], len(passes)
+        if self.branche and neufs:
+            self.recevoir([trade for trade in neufs[1:] if trade.timestamp <= neufs[0].timestamp + GRACE_MS])
+            self.couper()
 
     def mentir(self) -> None:
         """Le prochain trade du flux sera d'un instant faux ; une fois par jeu."""
@@ -275,6 +285,7 @@ GESTES = st.one_of(
     st.tuples(st.just("avancer"), st.integers(0, 9_000), st.integers(0, 2)),
     st.tuples(st.just("avancer"), st.integers(0, 9_000), st.just(0), st.integers(0, 3)),
     st.tuples(st.just("tarder"), st.integers(0, 9_000), st.integers(0, 9_000)),
+    st.tuples(st.just("perdre en retard"), st.integers(0, 9_000)),
     st.tuples(st.sampled_from(("faux", "abonner", "couper", "relire", "collecter", "panne", "relancer", "impossible"))),
 )
 
@@ -288,8 +299,8 @@ async def jouer(marche: Marche, gestes: list[tuple[Any, ...]]) -> Jeu:
     jeu = Jeu(marche)
     jeu.abonner()
     directs: dict[str, Callable[..., None]] = {
-        "avancer": jeu.avancer, "tarder": jeu.tarder, "impossible": jeu.taire_un_prix, "faux": jeu.mentir,
-        "panne": marche.tomber, "collecter": jeu.collecter,
+        "avancer": jeu.avancer, "tarder": jeu.tarder, "perdre en retard": jeu.perdre_en_retard,
+        "impossible": jeu.taire_un_prix, "faux": jeu.mentir, "panne": marche.tomber, "collecter": jeu.collecter,
     }  # fmt: skip
     for nom, *valeurs in gestes:
         if nom in directs:

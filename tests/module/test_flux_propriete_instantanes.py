@@ -75,6 +75,7 @@ class Jeu:
     etats: list[Etat] = field(default_factory=list)  # du marché
     dits: list[Etat] = field(default_factory=list)
     manques: list[Etat] = field(default_factory=list)
+    avant_d_entendre: list[Etat] = field(default_factory=list)  # l'exchange n'avait encore pris aucun abonnement
     lignes: list[tuple[Any, ...]] = field(default_factory=list)
     branche: bool = False
     debut: int | None = None
@@ -105,15 +106,20 @@ class Jeu:
             self.entendu = True
             self.dits.append(etat if self.style.date else Etat(self.heure, etat.prix, etat.cotes))
 
-    def abonner(self) -> None:
-        """Une écoute commence ; son instantané redit souvent l'état présent."""
+    def abonner(self, *pendant: tuple[int, int]) -> None:
+        """Une écoute commence ; l'exchange ne la prend qu'après ces états, et redit souvent le dernier."""
         self.fil.ecouter()
         self.branche, self.entendu, self.debut = True, False, self.debut or self.heure
         self.ecoutes.add(self.heure)
+        for duree, prix in pendant:
+            self.heure += duree
+            self.etats.append(Etat(self.heure, prix))
+            (self.manques if self.fil.recus else self.avant_d_entendre).append(self.etats[-1])
         if self.style.instantane and self.etats:
             self.recevoir(self.etats[-1])
-            if self.manques[-1:] == self.etats[-1:] and self.style.date:
-                self.manques.pop()
+            for ranges in (self.manques, self.avant_d_entendre):
+                if ranges[-1:] == self.etats[-1:] and self.style.date:
+                    ranges.pop()
 
     def couper(self) -> None:
         """L'écoute meurt."""
@@ -176,17 +182,19 @@ GESTES = st.lists(
         st.tuples(st.just("perdre"), st.integers(1, 9_000), st.integers(10, 13)),
         st.tuples(st.just("redire"), st.integers(0, 3)),
         st.tuples(st.sampled_from(("mentir", "collecter", "couper", "abonner", "relancer"))),
+        st.tuples(st.sampled_from(("abonner", "relancer")), st.tuples(st.integers(1, 9_000), st.integers(10, 13))),
     ),
     max_size=25,
 )  # fmt: skip
 
 
 async def jouer(style: Style, gestes: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch) -> Jeu:
-    """Joue ces gestes, puis conclut."""
+    """Joue ces gestes, puis conclut ; le premier peut être l'écoute qui commence."""
     monkeypatch.setattr(m, "maintenant_ms", lambda: T0)
     jeu = Jeu(style)
     monkeypatch.setattr(m, "maintenant_ms", lambda: jeu.heure)
-    jeu.abonner()
+    if not gestes or gestes[0][0] != "abonner":
+        jeu.abonner()
     for nom, *valeurs in gestes:
         if nom == "vivre":
             jeu.vivre(*valeurs)
@@ -194,10 +202,10 @@ async def jouer(style: Style, gestes: list[tuple[Any, ...]], monkeypatch: pytest
             jeu.vivre(valeurs[0], valeurs[1], "deux", tu=True)
         elif nom == "relancer":
             await jeu.relancer()
-            jeu.abonner()
+            jeu.abonner(*valeurs)
         elif nom in ("couper", "abonner"):
             if jeu.branche != (nom == "abonner"):
-                getattr(jeu, nom)()
+                getattr(jeu, nom)(*valeurs)
         else:
             getattr(jeu, nom)(*valeurs)
     await jeu.arreter(conclut=True)
@@ -231,10 +239,16 @@ def juger(jeu: Jeu) -> None:
         en_trou = any(trou.debut <= etat.instant < trou.fin for trou in jeu.fiche.trous)
         assert not couvert, f"manqué, mais couvert : {etat}"
         assert en_trou or etat.instant > max((e.instant for e in jeu.dits), default=0), f"manqué, sans trou : {etat}"
+    for etat in jeu.avant_d_entendre:
+        if etat.instant not in {dit.instant for dit in jeu.dits}:
+            couvert = any(debut <= etat.instant < fin for debut, fin in couverts)
+            assert not couvert, f"pas encore abonné, mais couvert : {etat}"
     assert all(debut >= T0 - 1 and fin <= jeu.heure + 1 for debut, fin in couverts), "couvert hors du temps"
 
 
 VU_ROUGE: dict[str, list[tuple[Any, ...]]] = {
+    "couvert avant que l'exchange n'ait pris l'abonnement": [("abonner", (1, 11)), ("vivre", 9, 10, "deux")],
+    "de même d'une relance": [("vivre", 1, 10, "deux"), ("relancer", (1, 11)), ("vivre", 9, 10, "deux")],
     "un instant faux est cru": [("mentir",)],
     "une redite d'avant un trou l'efface": [
         ("vivre", 1, 10, "deux"), ("perdre", 1, 10), ("perdre", 1, 10), ("relancer",), ("redire", 0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from annexes_ccxt_fr import instantanes
+import module_ccxt_fr_v2 as m
 from bourse_locale import carnet as carnets
 from bourse_locale.carnet import PAS_CARNET_MS, carnet
 
@@ -29,8 +29,8 @@ def immobiliser_les_ordres(monkeypatch: pytest.MonkeyPatch, flux: type[Flux], ta
     monkeypatch.setattr(carnets, "VIE_NIVEAU", 10**12)
     monkeypatch.setattr(carnets, "pas_de_grille", lambda i: max(1, i.reference_ticks // PRIX_POSSIBLES))
     monkeypatch.setattr(flux, "profondeur", PROFONDEUR_DITE)
-    monkeypatch.setattr(instantanes, "INSTANTANE_S", 0.2)
-    monkeypatch.setattr(instantanes, "INSTANTANE_TARDIF_S", tardif_s)
+    monkeypatch.setattr(m, "INSTANTANE_S", 0.2)
+    monkeypatch.setattr(m, "INSTANTANE_TARDIF_S", tardif_s)
 
 
 def niveaux_vrais(marche: Marche, instrument: Instrument, instant_ms: int, profondeur: int) -> dict[str, list[Any]]:
