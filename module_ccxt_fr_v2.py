@@ -8247,6 +8247,9 @@ class Relu(NamedTuple):
     dernier: Trade | None
 
 
+SAUTS_REDEMANDES_MAX = 20  # d'une relecture
+
+
 class RelectureTrades:
     """Relit une fois, par REST, les trades d'une lacune : des `pages`, puis un `resultat`.
 
@@ -8309,8 +8312,14 @@ class RelectureTrades:
         servis = self._lacune.numeros() if complet else [(vus[0][0], vus[-1][1])] if vus else []
         if complet and self._apres:
             self._sauts.append((self._plus_grand, self._apres))
-        sauts = [saut for saut in self._sauts if self._suivis and oter(Lacune(*saut).numeros(), vus)]
-        return Relu(trous, complet, self._rejoint, bool(oter(servis, vus)), sauts, self._dernier)
+        return Relu(trous, complet, self._rejoint, bool(oter(servis, vus)), self._redemandables(), self._dernier)
+
+    def _redemandables(self) -> list[tuple[Trade, Trade]]:
+        """Les sauts qu'aucun retardataire n'a comblés ; trop nombreux, ses identifiants sautent d'eux-mêmes."""
+        vus, numeros = self._numeros, ((saut, Lacune(*saut).numeros()) for saut in self._sauts)
+        restent = (saut for saut, manque in numeros if manque and oter(manque, vus[voisins(vus, *manque[0])]))
+        sauts = list(itertools.islice(restent, SAUTS_REDEMANDES_MAX + 1)) if self._suivis else []
+        return sauts if len(sauts) <= SAUTS_REDEMANDES_MAX else []
 
     def _numeroter(self, page: Sequence[Trade]) -> None:
         """Note les numéros que cette page sert, et ceux qu'elle saute."""

@@ -2026,6 +2026,24 @@ def test_un_numero_que_le_rest_tarde_a_dire_d_une_coupure_est_redemande(
     a_la_main(essai)
 
 
+def test_des_identifiants_qui_sautent_au_rest_ne_sont_pas_redemandes_un_a_un(monkeypatch: pytest.MonkeyPatch) -> None:
+    """bitfinex les partage entre ses marchés ; trois qui se suivent par chance n'en font pas une suite."""
+    monkeypatch.setattr(m, "RETARDS_REST_S", (0.001, 0.002))
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
+        await naitre(fil, 1, 2, 3)
+        assert fil._suite_d_ids.se_suivent
+        fil.rompre()
+        fil.connexion.heure = T0 + 900_000
+        demandes = servir(fil.connexion, 3, *range(5, 900, 2))
+        await fil.rattraper()
+        assert len(ids(fil.collecter(fil.connexion.heure))) == 448
+        assert len(demandes) <= 3
+
+    a_la_main(essai)
+
+
 @pytest.mark.parametrize("fois", [2, 5])
 def test_un_saut_que_la_coupure_a_trouve_en_attente_est_redemande(fois: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Le retardataire vient pendant la coupure, et le REST le tait encore ; au pire, il est relu en concluant."""
