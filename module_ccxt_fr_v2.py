@@ -7205,8 +7205,7 @@ def attentes_d_abonnement(propre: Particularite, symboles: Iterable[str], *, gro
 #
 #   Dossier   du calcul pur : un `Manque`, et ce que des réponses prouvent de chaque bougie qui y est absente
 #   Enquete   ce qu'il reste à demander, chaque question une fois : encadrer le manque (lui, puis ses bords, puis des
-#             timeframes plus longs) ; ou chercher une première ligne, celle du marché ou celle qui suit un vide, du
-#             plus long timeframe au nôtre
+#             timeframes plus longs) ; ou chercher la première ligne, du marché ou d'après un vide, par les plus longs
 #   Lecteur   les fenêtres, à plusieurs, rendues dans l'ordre ; après un vide, l'enquête dit où reprendre
 
 EN_VOL = 32  # pages demandées à la fois : à 100 ms de latence, la fenêtre de binance se prend sans attendre
@@ -7242,6 +7241,11 @@ class Manque(NamedTuple):
     droite: int | None
     ancien: bool
 
+    @property
+    def rien_avant(self) -> bool:
+        """Vrai si aucune ligne, écrite ou lue, ne le précède."""
+        return self.gauche is None and not self.ancien
+
 
 class Dossier:
     """Un manque, les réponses qui en parlent, et ce qu'elles en prouvent : du calcul pur.
@@ -7266,15 +7270,9 @@ class Dossier:
         return max(avant, default=None), min(apres, default=None)
 
     @property
-    def vives(self) -> list[Intervalle]:
-        """Les bougies vivantes de toute réponse, de tout timeframe."""
-        return [vive for reponse in self.reponses for vive in reponse.vives]
-
-    @property
     def en_tete(self) -> bool:
         """Vrai si rien de connu, d'aucun timeframe, ne précède le manque."""
-        manque = self.manque
-        return not (manque.ancien or manque.gauche is not None or any(v[1] <= manque.debut for v in self.vives))
+        return self.manque.rien_avant and not any(v[1] <= self.manque.debut for r in self.reponses for v in r.vives)
 
     @property
     def est_une_queue(self) -> bool:
@@ -7305,38 +7303,35 @@ class Dossier:
         | une queue : rien ne la suit, que la bougie en cours                                 | `a_venir`          |
         | une tête : rien de plus ancien n'a jamais été servi                                 | `hors_fenetre_api` |
 
-        Une réponse qui tait une ligne connue n'est témoin de rien ; muette, elle récuse tous les silences de son
-        timeframe.
+        Qui tait une ligne connue n'est témoin de rien ; muette, sa réponse récuse les silences de son timeframe.
         """
         manque, reponses, conduite, (gauche, droite) = self.manque, self.reponses, self.conduite, self.voisines
         connues = [c for c in (gauche, droite) if c is not None]
-        honnetes = [r for r in reponses if not any(map(r.tait, connues))]
         menteurs = {r.code for r in reponses if not r.instants and any(map(r.tait, connues))}
-        temoins = [r for r in honnetes if not (r.se_tait and r.code in menteurs)]
+        temoins = [r for r in reponses if not any(map(r.tait, connues)) and not (r.se_tait and r.code in menteurs)]
         # Qui ne suit peut-être rien de ce qu'on demande tait ce qu'il ne rend pas : ancrée à maintenant, ou d'ailleurs
         # que de sa fenêtre, une réponse n'est alors muette sur rien.
         muets = [r for r in temoins if conduite.obeit or not (r.ancree or (r.se_tait and r.instants))]
         # Une bougie vivante, ou une ligne, au milieu d'un silence le dément.
         vives = [*((c, c + 1) for c in connues), *(vive for r in temoins for vive in r.vives)]
         vides = unir(v for v in self._silences(muets) if not any(v[0] <= o and c <= v[1] for o, c in vives))
-        rien_avant = gauche is None and not manque.ancien
-        suivie = droite is not None or any(ouverture >= manque.debut for ouverture, _ in self.vives)
+        rien_servi = gauche is None and not manque.ancien
+        suivie = droite is not None or any(v[0] >= manque.debut for r in reponses for v in r.vives)
         siennes = [r for r in reponses if r.de_la_serie]
-        impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
         # Muette un jour, la série a peut-être une bougie plate là où ce témoin en rend (bitstamp, bitbank).
         encadrent = temoins if droite is not None else [r for r in temoins if len(r.vives) == len(r.instants)]
-        longs = self._silences([r for r in muets if not r.de_la_serie]) if rien_avant else []
-        cote = rien_avant and conduite.obeit and droite is not None and self._commence(droite, vides, longs)
+        longs = self._silences([r for r in muets if not r.de_la_serie]) if rien_servi else []
+        cote = rien_servi and conduite.obeit and droite is not None and self._commence(droite, vides, longs)
         reste = [(manque.debut, manque.fin)]
         trous: list[Trou] = []
         for raison, intervalles in (
-            (ECHEC, impossibles),
+            (ECHEC, [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]),
             (AVANT_COTATION, reste if cote else []),
             (HORS_FENETRE_API, [r.question[1:] for r in siennes if r.refusee]),
             # Avant la première qui nous fut jamais servie, un silence est peut-être la fin de ce que l'exchange garde.
-            (SANS_TRANSACTION, self._encadres(encadrent, [] if rien_avant else vides)),
+            (SANS_TRANSACTION, self._encadres(encadrent, [] if rien_servi else vides)),
             (A_VENIR, reste if self.est_une_queue or not (suivie or self.en_tete) else []),
-            (HORS_FENETRE_API if rien_avant else ECHEC, reste),
+            (HORS_FENETRE_API if rien_servi else ECHEC, reste),
         ):
             trous += [Trou(*i, raison) for i in croiser(reste, intervalles)]
             reste = oter(reste, intervalles)
@@ -7351,15 +7346,13 @@ class Dossier:
         chose. Des muettes se prolongent bout à bout : bitget n'a que trois mois par page. Un `since` qui ne rend pas la
         bougie qui y ouvre n'a rien demandé d'elle, ni une fin comptée sur les clôtures, exclue, de la dernière.
         """
-        muettes: dict[str, list[Intervalle]] = collections.defaultdict(list)
-        for muette in (r for r in temoins if r.se_tait):
-            muettes[muette.code].append(self.conduite.tue(muette))
+        muettes = [(r.code, self.conduite.tue(r)) for r in temoins if r.se_tait]
         vides: list[Intervalle] = []
         gauche, droite = self.voisines
         for reponse in (r for r in temoins if r.vives):
             (premiere, cloture), (ouverture, derniere) = reponse.vives[0], reponse.vives[-1]
             timeframe, debut, fin = reponse.question
-            tues = unir(muettes[reponse.code])
+            tues = unir(tue for code, tue in muettes if code == reponse.code)
             if gauche is not None and ouverture <= gauche < derniere < fin:
                 vides += [(derniere, f) for d, f in tues if d <= derniere < f]
             serree = debut < premiere < fin <= timeframe.avancer(premiere, MARGE + 1)
@@ -7369,12 +7362,10 @@ class Dossier:
 
     def _encadres(self, temoins: Sequence[Reponse], vides: Sequence[Intervalle]) -> list[Intervalle]:
         """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines."""
-        cadres: list[Intervalle] = []
-        for reponse in temoins:
-            cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(self.conduite.cadre(reponse))]
-            if reponse.de_la_serie:
-                cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
-        cadres = unir(cadres)
+        cadres = unir(
+            ((fin, debut) for r in temoins for (_, fin), (debut, _) in itertools.pairwise(self.conduite.cadre(r))),
+            ((i, r.question.timeframe.avancer(i, 1)) for r in temoins if r.de_la_serie for i in r.page.muettes),
+        )
         return unir(cadres, (v for v in vides if any(c[0] <= v[1] and v[0] <= c[1] for c in cadres)))
 
     def _commence(self, droite: int, vides: Sequence[Intervalle], longs: Sequence[Intervalle]) -> bool:
@@ -7405,18 +7396,18 @@ class Dossier:
             and (not temoin_long or any(debut <= loin for debut, _ in longs))
         )
 
-    def deplier(self, page: Reponse) -> tuple[pa.Table, list[Trou], list[Manque]]:
+    def deplier(self, reponse: Reponse) -> tuple[pa.Table, list[Trou], list[Manque]]:
         """Ce qu'une page de la série dit du manque : ses lignes, les vides qu'elle encadre, ce qui reste suspect."""
-        manque, pas, cadre = self.manque, page.question.timeframe, self.conduite.cadre(page)
-        lignes = entre(page.page.lignes, manque.debut, manque.fin)
+        manque, pas, page = self.manque, reponse.question.timeframe, reponse.page
+        lignes = entre(page.lignes, manque.debut, manque.fin)
         instants = lignes["timestamp"].to_pylist()
         connues = [c for c in (manque.gauche, manque.droite) if c is not None]
-        temoin = bool(cadre) and not any(map(page.tait, connues))
+        cadre = [] if any(map(reponse.tait, connues)) else self.conduite.cadre(reponse)
         trous: list[Trou] = []
         restes: list[Manque] = []
         for debut, fin in manquants(instants, pas, manque.debut, manque.fin):
-            if temoin and cadre[0][0] < debut and cadre[-1][0] >= fin:
-                echecs = [(i, pas.avancer(i, 1)) for i in page.page.impossibles if debut <= i < fin]
+            if cadre and cadre[0][0] < debut and fin <= cadre[-1][0]:
+                echecs = [(i, pas.avancer(i, 1)) for i in page.impossibles if debut <= i < fin]
                 trous += [Trou(*i, ECHEC) for i in unir(echecs)]
                 trous += [Trou(*i, SANS_TRANSACTION) for i in oter([(debut, fin)], echecs)]
                 continue
@@ -7452,14 +7443,11 @@ class Enquete(Dossier):
         return self.trouvee, [] if self.trouvee else self.juger()
 
     async def resoudre(self, page: Reponse | None = None) -> Morceau:
-        """Le manque, dont `page` rend peut-être des lignes : de chaque bougie, une ligne, ou son absence jugée.
-
-        Chaque tour trouve une ligne, ou clôt un manque.
-        """
+        """Le manque, dont `page` rend peut-être des lignes : de chaque bougie, une ligne, ou son absence jugée."""
         connues = [*self.reponses, page] if page else self.reponses
         lignes, trous, restes = self.deplier(page) if page else (page_vide().lignes, [], [self.manque])
         tables, a_voir = [lignes], [Enquete(self.pages, reste, connues) for reste in restes]
-        while a_voir:
+        while a_voir:  # chaque tour trouve une ligne, ou clôt un manque
             enquete = a_voir.pop(0)
             trouvee, juges = await enquete.mener()
             trous += juges
@@ -7526,15 +7514,14 @@ class Enquete(Dossier):
 
         D'une queue, passé tant de questions ; ou si, quoi qu'on demande, les mêmes dernières reviennent.
         """
-        vain = self.conduite.est_figee and self.manque.gauche is None
-        if vain or self.trouvee is not None or (self.est_une_queue and self.posees >= de_queue):
-            return True
-        return all(trou.raison in FAITS for trou in self.juger())
+        vain = self.est_une_queue and self.posees >= de_queue
+        vain = vain or (self.conduite.est_figee and self.manque.gauche is None)
+        return vain or self.trouvee is not None or all(trou.raison in FAITS for trou in self.juger())
 
     def _vit(self, question: Question) -> bool:
         """Vrai si une bougie rendue est tout entière dans ce qu'une question demande."""
         _, debut, fin = question
-        return any(debut <= o and min(cloture, self.pages.horizon_ms) <= fin for o, cloture in self.vives)
+        return any(debut <= v[0] and min(v[1], self.pages.horizon_ms) <= fin for r in self.reponses for v in r.vives)
 
     def _vives(self, timeframe: Timeframe, debut: int, fin: int) -> list[Intervalle]:
         """Les bougies vivantes de ce timeframe qui touchent [debut, fin[, de toute réponse."""
@@ -7645,9 +7632,9 @@ class Enquete(Dossier):
         """
         debut, fin, (gauche, droite) = self.manque.debut, self.manque.fin, self.voisines
         dites = unir(r.question[1:] for r in self.reponses if r.de_la_serie)
-        rien_avant = gauche is None and not self.manque.ancien
+        rien_servi = gauche is None and not self.manque.ancien
         for timeframe in self.pages.longues:
-            vives = self._vives(timeframe, 0 if rien_avant else debut, INSTANT_MAX_MS if droite is None else fin)
+            vives = self._vives(timeframe, 0 if rien_servi else debut, INSTANT_MAX_MS if droite is None else fin)
             dedans = [v for v in vives if debut <= v[0] and v[1] <= fin and not croiser(dites, [(v[0], v[0] + 1)])]
             avant, apres = [v for v in vives if v[0] < debut], [v for v in vives if v[0] >= fin]
             for vive in dedans[:1] or apres[:1] or avant[-1:]:
@@ -7790,9 +7777,8 @@ class Lecteur:
                     self._sauter(await vide.apres_la_fenetre(reponse, fin_fenetre))
                     continue
                 premiere, derniere = utiles["timestamp"][0].as_py(), utiles["timestamp"][-1].as_py()
-                if tete_libre and vide.manque.gauche is None:
-                    vide.manque = vide.manque._replace(debut=premiere)
-                vide.manque = vide.manque._replace(fin=avancer(derniere, 1))
+                debut = premiere if tete_libre and vide.manque.gauche is None else vide.manque.debut
+                vide.manque = vide.manque._replace(debut=debut, fin=avancer(derniere, 1))
                 yield await vide.resoudre(reponse)
                 # Le vide est fini ; le prochain aura cette réponse à sa gauche.
                 vide = _Vide(self.pages, Manque(vide.manque.fin, fin, derniere, suivante, ancien), [reponse])
@@ -7849,17 +7835,11 @@ class _Vide(Enquete):
 
     _fenetres = _muettes = _refus = 0
 
-    @property
-    def _rien_encore(self) -> bool:
-        """Vrai si aucune ligne n'est connue avant ce vide."""
-        return self.manque.gauche is None and not self.manque.ancien
-
     async def apres_le_refus(self, refus: HorsFenetre, debut: int) -> int:
         """L'exchange ne remonte pas si loin (gate : 10 000 points) : où il accepte de servir."""
         self._refus += 1
-        depart = debut
-        if refus.admis:
-            depart = max(debut, min(self.manque.fin, self.pas.avancer(self.pages.horizon_ms, -refus.admis - 2)))
+        admis = self.pas.avancer(self.pages.horizon_ms, -refus.admis - 2) if refus.admis else debut
+        depart = max(debut, min(self.manque.fin, admis))
         if depart == debut and self._refus == 1 and await self._accepte(debut):
             return debut  # il ne refuse pas ce début : la page est redemandée
         if self._refus > REFUS_MAX:  # chercher n'y sert à rien : la page est passée, la suivante dira
@@ -7873,8 +7853,7 @@ class _Vide(Enquete):
         """Où reprendre après une fenêtre sans ligne utile."""
         self._fenetres += 1
         self._garder(reponse)
-        cadre = self.conduite.cadre(reponse)
-        premiere = cadre[0][0] if cadre else 0
+        premiere = next((ouverture for ouverture, _ in self.conduite.cadre(reponse)), 0)
         if premiere >= fin_fenetre:
             # Une minute a passé : les dernières de kraken ont glissé d'une.
             glissee = self.pas.avancer(premiere, 1)
@@ -7882,7 +7861,7 @@ class _Vide(Enquete):
             self._garder(relue)
             if relue.instants and relue.instants[0] in (premiere, glissee if relue.ancree else premiere):
                 return relue.instants[0]  # kraken : ses 720 dernières ; ou la suite, chez qui ignore `until`
-        if fin_fenetre >= self.manque.fin or (not self._rien_encore and self._fenetres % 2):
+        if fin_fenetre >= self.manque.fin or (not self.manque.rien_avant and self._fenetres % 2):
             return fin_fenetre
         return await self._chercher(fin_fenetre) if self.pages.longues else fin_fenetre
 
@@ -7897,7 +7876,7 @@ class _Vide(Enquete):
             self._muettes += 1
             return self.manque.fin if self._muettes >= MUETTES_MAX else depuis
         depuis = max(depuis, self.pas.plancher(ou[0]))
-        if self._rien_encore and not await self._sert(depuis, min(ou[1], self.manque.fin)):
+        if self.manque.rien_avant and not await self._sert(depuis, min(ou[1], self.manque.fin)):
             # Un timeframe long y voit des transactions, le nôtre ne les sert pas (hyperliquid : les 5000 dernières).
             return await self._premier(self._sert, depuis)
         return depuis
@@ -10938,6 +10917,14 @@ def lire_chemin(valeur: Any) -> Path:
     return chemin
 
 
+def lire_chemin_a_ecrire(valeur: Any) -> Path:
+    """Un chemin de fichier, qu'on remplacera : ce qui l'empêche se dit avant tout travail."""
+    chemin = lire_chemin(valeur)
+    if objection := _objection(chemin):
+        raise ValueError(objection)
+    return chemin
+
+
 def lire_dossier(valeur: Any) -> Path:
     """Un chemin ; `~` est développé."""
     texte = lire_texte(valeur)
@@ -11205,7 +11192,7 @@ class OptionsExecution:
         aide="contrôle une sortie, sans réseau ni rien écrire, dit ses fautes sur stdout et sort")
     reparer: bool = option(False, lire=lire_booleen, groupe="exécution",
         aide="avec --verifier : remet la sortie en état, relit ce qui y manque, et la contrôle encore")
-    bilan: Path | None = option(lire=lire_chemin, groupe="exécution", valeur="CHEMIN",
+    bilan: Path | None = option(lire=lire_chemin_a_ecrire, groupe="exécution", valeur="CHEMIN",
         aide="bilan JSON de l'exécution")
     rapport: Path | None = option(lire=lire_chemin_html, groupe="exécution", valeur="CHEMIN",
         aide="page .html autonome : bougies, couverture, trous, durées ; avec --verifier, celle de la sortie contrôlée")
