@@ -2027,7 +2027,7 @@ def test_un_numero_que_le_rest_tarde_a_dire_d_une_coupure_est_redemande(
 
 
 def test_des_identifiants_qui_sautent_au_rest_ne_sont_pas_redemandes_un_a_un(monkeypatch: pytest.MonkeyPatch) -> None:
-    """bitfinex les partage entre ses marchés ; trois qui se suivent par chance n'en font pas une suite."""
+    """Bitfinex les partage entre ses marchés ; trois qui se suivent par chance n'en font pas une suite."""
     monkeypatch.setattr(m, "RETARDS_REST_S", (0.001, 0.002))
 
     async def essai() -> None:
