@@ -49,6 +49,17 @@ importent ce module, qui ne les atteint que par `annexe()`, à la demande. Copi�
 
 from __future__ import annotations
 
+import signal
+import sys
+
+# Ctrl-C pendant les imports qui suivent : rien n'est à ranger, et Python n'en montrerait qu'une trace. Le programme en
+# meurt sans un mot, comme de SIGTERM, jusqu'à ce que `obtenir` les garde ; importé par un autre, il n'y touche pas.
+if (
+    sys.argv and sys.argv[0].endswith(("module_ccxt_fr_v2.py", "runner_ccxt_batch.py", "ccxt-fr", "ccxt-fr-lot"))
+    and signal.getsignal(signal.SIGINT) is signal.default_int_handler  # et non ignoré, comme d'une tâche de fond
+):  # fmt: skip
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import codecs
 import collections
 import contextlib
@@ -70,7 +81,6 @@ import os
 import re
 import stat
 import struct
-import sys
 import threading
 import time
 import warnings
@@ -301,7 +311,6 @@ if TYPE_CHECKING:
     import json
     import random
     import shutil
-    import signal
     import sqlite3
     import zlib
     from concurrent import futures
@@ -322,7 +331,6 @@ else:
     metadonnees = _ModuleParesseux("importlib.metadata")
     random = _ModuleParesseux("random")
     shutil = _ModuleParesseux("shutil")
-    signal = _ModuleParesseux("signal")
     sqlite3 = _ModuleParesseux("sqlite3")
     zlib = _ModuleParesseux("zlib")
     pa = _ModuleParesseux("pyarrow", "Mettre les lignes en table")
@@ -939,6 +947,15 @@ class Fiche:
     def ecrits(self) -> list[Intervalle]:
         """D'une série à grille, ceux dont chaque bougie est écrite."""
         return oter(self.couverts, intervalles_de(self.trous))
+
+    def tient(self, instants: pa.ChunkedArray) -> pa.Array:
+        """D'une série à grille, lesquelles de ces ouvertures ont leur bougie écrite."""
+        ouvertures = instants.cast(pa.int64()).to_pylist()
+        bornes = min(ouvertures, default=0), max(ouvertures, default=0) + 1
+        trous = intervalles_de(self.trous[voisins(self.trous, *bornes)])
+        ecrits = oter(self.couverts[voisins(self.couverts, *bornes)], trous)
+        dedans = (any(debut <= i < fin for debut, fin in ecrits[voisins(ecrits, i, i)]) for i in ouvertures)
+        return pa.array(dedans, pa.bool_())
 
     def connus(self) -> list[Intervalle]:
         """Les intervalles qu'il ne sert à rien de redemander."""
@@ -2362,7 +2379,7 @@ class Essais:
 # écrites d'un coup), une feuille (ce que le fichier dit de lui), un journal de reprise, et, d'un flux en CSV, son bout.
 # Ce qui ne sert qu'à un fichier abîmé, ôté, étranger ou d'avant est dans les annexes `remise_en_ordre`,
 # `mises_de_cote`, `octets_douteux`, `fichiers_etrangers` et `origines` ; ce qui n'est que de la vitesse, dans `queues`
-# et `reperage`.
+# et `reperage` ; de la précaution ou du ménage, dans `place` et `menage`.
 
 pq: Any = _ModuleParesseux("pyarrow.parquet", "Lire et écrire du Parquet")
 pa_csv: Any = _ModuleParesseux("pyarrow.csv", "Lire et écrire du CSV")
@@ -3673,8 +3690,9 @@ class SortieFichier(Sortie):
         with contextlib.suppress(SortieIllisible):
             if self.existe() and self.feuille.est_abimee():
                 origines |= annexe("lecture_brute", "Lire une fiche abîmée").origines_lisibles(self)
-            elif self.existe():  # un fichier qui n'en dit aucune est réel
-                origines |= {fiche.origine for fiche in self.feuille.fiches(self.feuille.lire()) or ()} or {REEL}
+            elif self.existe():  # un fichier qui n'en dit aucune est réel, s'il se lit
+                origines |= {fiche.origine for fiche in self.feuille.fiches(self.feuille.lire()) or ()}
+                origines |= {REEL} if not origines and self.reconnaitre() else set()
         return origines
 
     def voisins(self) -> tuple[Path, ...]:
@@ -7187,8 +7205,7 @@ def attentes_d_abonnement(propre: Particularite, symboles: Iterable[str], *, gro
 #
 #   Dossier   du calcul pur : un `Manque`, et ce que des réponses prouvent de chaque bougie qui y est absente
 #   Enquete   ce qu'il reste à demander, chaque question une fois : encadrer le manque (lui, puis ses bords, puis des
-#             timeframes plus longs) ; ou chercher une première ligne, celle du marché ou celle qui suit un vide, du
-#             plus long timeframe au nôtre
+#             timeframes plus longs) ; ou chercher la première ligne, du marché ou d'après un vide, par les plus longs
 #   Lecteur   les fenêtres, à plusieurs, rendues dans l'ordre ; après un vide, l'enquête dit où reprendre
 
 EN_VOL = 32  # pages demandées à la fois : à 100 ms de latence, la fenêtre de binance se prend sans attendre
@@ -7224,6 +7241,11 @@ class Manque(NamedTuple):
     droite: int | None
     ancien: bool
 
+    @property
+    def rien_avant(self) -> bool:
+        """Vrai si aucune ligne, écrite ou lue, ne le précède."""
+        return self.gauche is None and not self.ancien
+
 
 class Dossier:
     """Un manque, les réponses qui en parlent, et ce qu'elles en prouvent : du calcul pur.
@@ -7248,15 +7270,9 @@ class Dossier:
         return max(avant, default=None), min(apres, default=None)
 
     @property
-    def vives(self) -> list[Intervalle]:
-        """Les bougies vivantes de toute réponse, de tout timeframe."""
-        return [vive for reponse in self.reponses for vive in reponse.vives]
-
-    @property
     def en_tete(self) -> bool:
         """Vrai si rien de connu, d'aucun timeframe, ne précède le manque."""
-        manque = self.manque
-        return not (manque.ancien or manque.gauche is not None or any(v[1] <= manque.debut for v in self.vives))
+        return self.manque.rien_avant and not any(v[1] <= self.manque.debut for r in self.reponses for v in r.vives)
 
     @property
     def est_une_queue(self) -> bool:
@@ -7287,38 +7303,35 @@ class Dossier:
         | une queue : rien ne la suit, que la bougie en cours                                 | `a_venir`          |
         | une tête : rien de plus ancien n'a jamais été servi                                 | `hors_fenetre_api` |
 
-        Une réponse qui tait une ligne connue n'est témoin de rien ; muette, elle récuse tous les silences de son
-        timeframe.
+        Qui tait une ligne connue n'est témoin de rien ; muette, sa réponse récuse les silences de son timeframe.
         """
         manque, reponses, conduite, (gauche, droite) = self.manque, self.reponses, self.conduite, self.voisines
         connues = [c for c in (gauche, droite) if c is not None]
-        honnetes = [r for r in reponses if not any(map(r.tait, connues))]
         menteurs = {r.code for r in reponses if not r.instants and any(map(r.tait, connues))}
-        temoins = [r for r in honnetes if not (r.se_tait and r.code in menteurs)]
+        temoins = [r for r in reponses if not any(map(r.tait, connues)) and not (r.se_tait and r.code in menteurs)]
         # Qui ne suit peut-être rien de ce qu'on demande tait ce qu'il ne rend pas : ancrée à maintenant, ou d'ailleurs
         # que de sa fenêtre, une réponse n'est alors muette sur rien.
         muets = [r for r in temoins if conduite.obeit or not (r.ancree or (r.se_tait and r.instants))]
         # Une bougie vivante, ou une ligne, au milieu d'un silence le dément.
         vives = [*((c, c + 1) for c in connues), *(vive for r in temoins for vive in r.vives)]
         vides = unir(v for v in self._silences(muets) if not any(v[0] <= o and c <= v[1] for o, c in vives))
-        rien_avant = gauche is None and not manque.ancien
-        suivie = droite is not None or any(ouverture >= manque.debut for ouverture, _ in self.vives)
+        rien_servi = gauche is None and not manque.ancien
+        suivie = droite is not None or any(v[0] >= manque.debut for r in reponses for v in r.vives)
         siennes = [r for r in reponses if r.de_la_serie]
-        impossibles = [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]
         # Muette un jour, la série a peut-être une bougie plate là où ce témoin en rend (bitstamp, bitbank).
         encadrent = temoins if droite is not None else [r for r in temoins if len(r.vives) == len(r.instants)]
-        longs = self._silences([r for r in muets if not r.de_la_serie]) if rien_avant else []
-        cote = rien_avant and conduite.obeit and droite is not None and self._commence(droite, vides, longs)
+        longs = self._silences([r for r in muets if not r.de_la_serie]) if rien_servi else []
+        cote = rien_servi and conduite.obeit and droite is not None and self._commence(droite, vides, longs)
         reste = [(manque.debut, manque.fin)]
         trous: list[Trou] = []
         for raison, intervalles in (
-            (ECHEC, impossibles),
+            (ECHEC, [(i, r.question.timeframe.avancer(i, 1)) for r in siennes for i in r.page.impossibles]),
             (AVANT_COTATION, reste if cote else []),
             (HORS_FENETRE_API, [r.question[1:] for r in siennes if r.refusee]),
             # Avant la première qui nous fut jamais servie, un silence est peut-être la fin de ce que l'exchange garde.
-            (SANS_TRANSACTION, self._encadres(encadrent, [] if rien_avant else vides)),
+            (SANS_TRANSACTION, self._encadres(encadrent, [] if rien_servi else vides)),
             (A_VENIR, reste if self.est_une_queue or not (suivie or self.en_tete) else []),
-            (HORS_FENETRE_API if rien_avant else ECHEC, reste),
+            (HORS_FENETRE_API if rien_servi else ECHEC, reste),
         ):
             trous += [Trou(*i, raison) for i in croiser(reste, intervalles)]
             reste = oter(reste, intervalles)
@@ -7333,15 +7346,13 @@ class Dossier:
         chose. Des muettes se prolongent bout à bout : bitget n'a que trois mois par page. Un `since` qui ne rend pas la
         bougie qui y ouvre n'a rien demandé d'elle, ni une fin comptée sur les clôtures, exclue, de la dernière.
         """
-        muettes: dict[str, list[Intervalle]] = collections.defaultdict(list)
-        for muette in (r for r in temoins if r.se_tait):
-            muettes[muette.code].append(self.conduite.tue(muette))
+        muettes = [(r.code, self.conduite.tue(r)) for r in temoins if r.se_tait]
         vides: list[Intervalle] = []
         gauche, droite = self.voisines
         for reponse in (r for r in temoins if r.vives):
             (premiere, cloture), (ouverture, derniere) = reponse.vives[0], reponse.vives[-1]
             timeframe, debut, fin = reponse.question
-            tues = unir(muettes[reponse.code])
+            tues = unir(tue for code, tue in muettes if code == reponse.code)
             if gauche is not None and ouverture <= gauche < derniere < fin:
                 vides += [(derniere, f) for d, f in tues if d <= derniere < f]
             serree = debut < premiere < fin <= timeframe.avancer(premiere, MARGE + 1)
@@ -7351,12 +7362,10 @@ class Dossier:
 
     def _encadres(self, temoins: Sequence[Reponse], vides: Sequence[Intervalle]) -> list[Intervalle]:
         """Ce qu'une réponse encadre sans rien y rendre, et les silences qui le prolongent jusqu'aux voisines."""
-        cadres: list[Intervalle] = []
-        for reponse in temoins:
-            cadres += [(fin, debut) for (_, fin), (debut, _) in itertools.pairwise(self.conduite.cadre(reponse))]
-            if reponse.de_la_serie:
-                cadres += [(i, reponse.question.timeframe.avancer(i, 1)) for i in reponse.page.muettes]
-        cadres = unir(cadres)
+        cadres = unir(
+            ((fin, debut) for r in temoins for (_, fin), (debut, _) in itertools.pairwise(self.conduite.cadre(r))),
+            ((i, r.question.timeframe.avancer(i, 1)) for r in temoins if r.de_la_serie for i in r.page.muettes),
+        )
         return unir(cadres, (v for v in vides if any(c[0] <= v[1] and v[0] <= c[1] for c in cadres)))
 
     def _commence(self, droite: int, vides: Sequence[Intervalle], longs: Sequence[Intervalle]) -> bool:
@@ -7387,18 +7396,18 @@ class Dossier:
             and (not temoin_long or any(debut <= loin for debut, _ in longs))
         )
 
-    def deplier(self, page: Reponse) -> tuple[pa.Table, list[Trou], list[Manque]]:
+    def deplier(self, reponse: Reponse) -> tuple[pa.Table, list[Trou], list[Manque]]:
         """Ce qu'une page de la série dit du manque : ses lignes, les vides qu'elle encadre, ce qui reste suspect."""
-        manque, pas, cadre = self.manque, page.question.timeframe, self.conduite.cadre(page)
-        lignes = entre(page.page.lignes, manque.debut, manque.fin)
+        manque, pas, page = self.manque, reponse.question.timeframe, reponse.page
+        lignes = entre(page.lignes, manque.debut, manque.fin)
         instants = lignes["timestamp"].to_pylist()
         connues = [c for c in (manque.gauche, manque.droite) if c is not None]
-        temoin = bool(cadre) and not any(map(page.tait, connues))
+        cadre = [] if any(map(reponse.tait, connues)) else self.conduite.cadre(reponse)
         trous: list[Trou] = []
         restes: list[Manque] = []
         for debut, fin in manquants(instants, pas, manque.debut, manque.fin):
-            if temoin and cadre[0][0] < debut and cadre[-1][0] >= fin:
-                echecs = [(i, pas.avancer(i, 1)) for i in page.page.impossibles if debut <= i < fin]
+            if cadre and cadre[0][0] < debut and fin <= cadre[-1][0]:
+                echecs = [(i, pas.avancer(i, 1)) for i in page.impossibles if debut <= i < fin]
                 trous += [Trou(*i, ECHEC) for i in unir(echecs)]
                 trous += [Trou(*i, SANS_TRANSACTION) for i in oter([(debut, fin)], echecs)]
                 continue
@@ -7434,14 +7443,11 @@ class Enquete(Dossier):
         return self.trouvee, [] if self.trouvee else self.juger()
 
     async def resoudre(self, page: Reponse | None = None) -> Morceau:
-        """Le manque, dont `page` rend peut-être des lignes : de chaque bougie, une ligne, ou son absence jugée.
-
-        Chaque tour trouve une ligne, ou clôt un manque.
-        """
+        """Le manque, dont `page` rend peut-être des lignes : de chaque bougie, une ligne, ou son absence jugée."""
         connues = [*self.reponses, page] if page else self.reponses
         lignes, trous, restes = self.deplier(page) if page else (page_vide().lignes, [], [self.manque])
         tables, a_voir = [lignes], [Enquete(self.pages, reste, connues) for reste in restes]
-        while a_voir:
+        while a_voir:  # chaque tour trouve une ligne, ou clôt un manque
             enquete = a_voir.pop(0)
             trouvee, juges = await enquete.mener()
             trous += juges
@@ -7508,15 +7514,14 @@ class Enquete(Dossier):
 
         D'une queue, passé tant de questions ; ou si, quoi qu'on demande, les mêmes dernières reviennent.
         """
-        vain = self.conduite.est_figee and self.manque.gauche is None
-        if vain or self.trouvee is not None or (self.est_une_queue and self.posees >= de_queue):
-            return True
-        return all(trou.raison in FAITS for trou in self.juger())
+        vain = self.est_une_queue and self.posees >= de_queue
+        vain = vain or (self.conduite.est_figee and self.manque.gauche is None)
+        return vain or self.trouvee is not None or all(trou.raison in FAITS for trou in self.juger())
 
     def _vit(self, question: Question) -> bool:
         """Vrai si une bougie rendue est tout entière dans ce qu'une question demande."""
         _, debut, fin = question
-        return any(debut <= o and min(cloture, self.pages.horizon_ms) <= fin for o, cloture in self.vives)
+        return any(debut <= v[0] and min(v[1], self.pages.horizon_ms) <= fin for r in self.reponses for v in r.vives)
 
     def _vives(self, timeframe: Timeframe, debut: int, fin: int) -> list[Intervalle]:
         """Les bougies vivantes de ce timeframe qui touchent [debut, fin[, de toute réponse."""
@@ -7627,9 +7632,9 @@ class Enquete(Dossier):
         """
         debut, fin, (gauche, droite) = self.manque.debut, self.manque.fin, self.voisines
         dites = unir(r.question[1:] for r in self.reponses if r.de_la_serie)
-        rien_avant = gauche is None and not self.manque.ancien
+        rien_servi = gauche is None and not self.manque.ancien
         for timeframe in self.pages.longues:
-            vives = self._vives(timeframe, 0 if rien_avant else debut, INSTANT_MAX_MS if droite is None else fin)
+            vives = self._vives(timeframe, 0 if rien_servi else debut, INSTANT_MAX_MS if droite is None else fin)
             dedans = [v for v in vives if debut <= v[0] and v[1] <= fin and not croiser(dites, [(v[0], v[0] + 1)])]
             avant, apres = [v for v in vives if v[0] < debut], [v for v in vives if v[0] >= fin]
             for vive in dedans[:1] or apres[:1] or avant[-1:]:
@@ -7772,9 +7777,8 @@ class Lecteur:
                     self._sauter(await vide.apres_la_fenetre(reponse, fin_fenetre))
                     continue
                 premiere, derniere = utiles["timestamp"][0].as_py(), utiles["timestamp"][-1].as_py()
-                if tete_libre and vide.manque.gauche is None:
-                    vide.manque = vide.manque._replace(debut=premiere)
-                vide.manque = vide.manque._replace(fin=avancer(derniere, 1))
+                debut = premiere if tete_libre and vide.manque.gauche is None else vide.manque.debut
+                vide.manque = vide.manque._replace(debut=debut, fin=avancer(derniere, 1))
                 yield await vide.resoudre(reponse)
                 # Le vide est fini ; le prochain aura cette réponse à sa gauche.
                 vide = _Vide(self.pages, Manque(vide.manque.fin, fin, derniere, suivante, ancien), [reponse])
@@ -7831,17 +7835,11 @@ class _Vide(Enquete):
 
     _fenetres = _muettes = _refus = 0
 
-    @property
-    def _rien_encore(self) -> bool:
-        """Vrai si aucune ligne n'est connue avant ce vide."""
-        return self.manque.gauche is None and not self.manque.ancien
-
     async def apres_le_refus(self, refus: HorsFenetre, debut: int) -> int:
         """L'exchange ne remonte pas si loin (gate : 10 000 points) : où il accepte de servir."""
         self._refus += 1
-        depart = debut
-        if refus.admis:
-            depart = max(debut, min(self.manque.fin, self.pas.avancer(self.pages.horizon_ms, -refus.admis - 2)))
+        admis = self.pas.avancer(self.pages.horizon_ms, -refus.admis - 2) if refus.admis else debut
+        depart = max(debut, min(self.manque.fin, admis))
         if depart == debut and self._refus == 1 and await self._accepte(debut):
             return debut  # il ne refuse pas ce début : la page est redemandée
         if self._refus > REFUS_MAX:  # chercher n'y sert à rien : la page est passée, la suivante dira
@@ -7855,8 +7853,7 @@ class _Vide(Enquete):
         """Où reprendre après une fenêtre sans ligne utile."""
         self._fenetres += 1
         self._garder(reponse)
-        cadre = self.conduite.cadre(reponse)
-        premiere = cadre[0][0] if cadre else 0
+        premiere = next((ouverture for ouverture, _ in self.conduite.cadre(reponse)), 0)
         if premiere >= fin_fenetre:
             # Une minute a passé : les dernières de kraken ont glissé d'une.
             glissee = self.pas.avancer(premiere, 1)
@@ -7864,7 +7861,7 @@ class _Vide(Enquete):
             self._garder(relue)
             if relue.instants and relue.instants[0] in (premiere, glissee if relue.ancree else premiere):
                 return relue.instants[0]  # kraken : ses 720 dernières ; ou la suite, chez qui ignore `until`
-        if fin_fenetre >= self.manque.fin or (not self._rien_encore and self._fenetres % 2):
+        if fin_fenetre >= self.manque.fin or (not self.manque.rien_avant and self._fenetres % 2):
             return fin_fenetre
         return await self._chercher(fin_fenetre) if self.pages.longues else fin_fenetre
 
@@ -7879,7 +7876,7 @@ class _Vide(Enquete):
             self._muettes += 1
             return self.manque.fin if self._muettes >= MUETTES_MAX else depuis
         depuis = max(depuis, self.pas.plancher(ou[0]))
-        if self._rien_encore and not await self._sert(depuis, min(ou[1], self.manque.fin)):
+        if self.manque.rien_avant and not await self._sert(depuis, min(ou[1], self.manque.fin)):
             # Un timeframe long y voit des transactions, le nôtre ne les sert pas (hyperliquid : les 5000 dernières).
             return await self._premier(self._sert, depuis)
         return depuis
@@ -8081,9 +8078,10 @@ class Historique:
         if grappes := annexe_ou_rien("grappes"):
             manques = grappes.d_une_histoire(manques, self.pages)
         for debut, fin in manques:
-            async for lot in self.lots_entre(debut, fin, sus, libre=libre):
-                libre = False
-                yield lot
+            async with contextlib.aclosing(self.lots_entre(debut, fin, sus, libre=libre)) as lots:
+                async for lot in lots:
+                    libre = False
+                    yield lot
 
     async def lots_entre(
         self, debut: int, fin: int, sus: Sequence[Intervalle], *, libre: bool = False
@@ -8094,10 +8092,12 @@ class Historique:
         avant = [(t.debut, t.fin) for t in self.fiche.trous if t.raison == AVANT_COTATION]
         ancien = any(su[0] <= debut for su in oter(sus, avant))  # `--relecture` part peut-être de la première écrite
         suivante = premiere_ecrite(self.fiche, fin)
-        async for morceau in lecteur.lire(debut, fin, ancien=ancien, suivante=suivante, tete_libre=libre):
-            if libre:  # sans début demandé : la demande commence où l'exchange commence
-                self.demande, libre = (morceau.couvert[0], self.demande[1]), False
-            yield self._en_lot(morceau, sus)
+        lus = lecteur.lire(debut, fin, ancien=ancien, suivante=suivante, tete_libre=libre)
+        async with contextlib.aclosing(lus) as morceaux:  # les pages encore en vol finissent avant la connexion
+            async for morceau in morceaux:
+                if libre:  # sans début demandé : la demande commence où l'exchange commence
+                    self.demande, libre = (morceau.couvert[0], self.demande[1]), False
+                yield self._en_lot(morceau, sus)
 
     async def avec_les_bords(self, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
         """Les intervalles, et les `hors_fenetre_api` que le bord du dernier dément.
@@ -8138,8 +8138,9 @@ class Historique:
         passée, ce que l'exchange n'a pas encore servi jusqu'à maintenant n'est pas un trou : rien n'en est inscrit, la
         prochaine exécution le redemandera. De ce que le fichier sait après lui, ce n'est pas une queue.
         """
-        if self.timeframe.jeu_ms:
-            self._dire_les_decalages(morceau.lignes["timestamp"].to_pylist())
+        if self.timeframe.jeu_ms and (remarques := annexe_ou_rien("remarques")):
+            instants = morceau.lignes["timestamp"].to_pylist()
+            self._decalage = remarques.dire_les_decalages(self.serie.cle, self.timeframe, instants, self._decalage)
         heure = self.connexion.heure_ms()
         close = self.timeframe.plancher(heure - self.plage.grace_ms - self.timeframe.jeu_ms)
         exigee = self.plage.exigee(heure)
@@ -8156,17 +8157,6 @@ class Historique:
         non_prouves = [(t.debut, t.fin) for t in morceau.trous if t.raison not in FAITS]
         prouves = oter([morceau.couvert], non_prouves)
         return Lot(self.serie.cle, habiller(self.serie.cle, morceau.lignes), croiser(prouves, [(0, close)]), trous)
-
-    def _dire_les_decalages(self, instants: Sequence[int]) -> None:
-        """À quelle heure ouvrent les bougies d'une grille à minuit local, chaque fois que cela change."""
-        for instant in instants:
-            decalage = instant - self.timeframe.plancher(instant)
-            if decalage != self._decalage:
-                self._decalage = decalage
-                journal.info(
-                    "%s : bougies ouvertes à %s UTC à partir de %s, gardées telles quelles.",
-                    self.serie.cle, en_iso(instant)[11:16], en_iso(instant)[:10],
-                )  # fmt: skip
 
     def _ecrits(self, sus: Sequence[Intervalle], trou: Trou) -> list[Intervalle]:
         """De ce qui est su dans ce trou, ce dont une ligne est écrite."""
@@ -8224,13 +8214,15 @@ class Relu(NamedTuple):
     """Ce qu'une relecture a prouvé.
 
     `trous` : ce que l'exchange n'a pas rendu ; `complet` : il a tout rendu, d'un bord à l'autre ; `rejoint` : jusqu'au
-    second, au moins ; `sautent` : ses identifiants sautent eux aussi ; `dernier` : son trade le plus récent.
+    second, au moins ; `sautent` : ses identifiants sautent eux aussi, ceux de `sauts` les bordent ; `dernier` : son
+    trade le plus récent.
     """
 
     trous: list[Trou]
     complet: bool
     rejoint: bool
     sautent: bool
+    sauts: list[tuple[Trade, Trade]]
     dernier: Trade | None
 
 
@@ -8242,9 +8234,12 @@ class RelectureTrades:
     reçu ou relu, qui ne sera pas rendu.
     """
 
-    def __init__(self, connexion: Connexion, serie: Serie, lacune: Lacune, memoire: Dedoublonneur) -> None:
+    def __init__(
+        self, connexion: Connexion, serie: Serie, lacune: Lacune, memoire: Dedoublonneur, *, suivis: bool = False
+    ) -> None:
         self._connexion, self._serie, self._lacune, self._memoire = connexion, serie, lacune, memoire
         self._avant, self._apres, self._saut = lacune
+        self._suivis = suivis  # on sait que les identifiants se suivent
         self._lire = functools.partial(connexion.lire_trades, serie)
         self._maintenant = connexion.heure_ms()  # jusqu'où lire, si rien n'est encore venu après
         self._precis = False  # les instants de ces pages disent plus que la seconde
@@ -8254,6 +8249,8 @@ class RelectureTrades:
         self._cassures: list[tuple[Trade, Trade]] = []  # entre deux pages qui ne se suivent pas
         self._attendus: list[Trade] = []  # des groupes dont le flux n'a pas encore dit la fin
         self._numeros: list[Intervalle] = []  # ceux qu'il a servis
+        self._sauts: list[tuple[Trade, Trade]] = []  # entre deux trades servis de suite ; un retardataire le comble
+        self._plus_grand = self._avant  # le plus grand numéro servi
 
     async def pages(self) -> AsyncGenerator[list[Trade]]:
         """Les trades que le flux n'a pas dits, page par page, dans l'ordre du temps."""
@@ -8262,8 +8259,8 @@ class RelectureTrades:
             async for lue in pages:
                 entre = [t for t in lue if _est_entre(t, self._avant, self._apres, self._grain_ms)]
                 page = await self._detailler(entre)
-                if self._saut:
-                    self._numeros = unir(self._numeros, ((r[0], r[1] + 1) for t in page if (r := rangs_de(t.id))))
+                if self._saut or self._suivis:
+                    self._numeroter(page)
                 attendus = [trade for trade in page if self._attend_encore(trade)]
                 self._attendus += attendus
                 dits = (separer(trade, self._memoire.connu) for trade in page if trade not in attendus)
@@ -8289,7 +8286,21 @@ class RelectureTrades:
         # Ce qu'il n'a pas encore servi ne dit rien ; entre deux trades qu'il sert, si.
         vus = self._numeros
         servis = self._lacune.numeros() if complet else [(vus[0][0], vus[-1][1])] if vus else []
-        return Relu(trous, complet, self._rejoint, bool(oter(servis, vus)), self._dernier)
+        if complet and self._apres:
+            self._sauts.append((self._plus_grand, self._apres))
+        sauts = [saut for saut in self._sauts if self._suivis and oter(Lacune(*saut).numeros(), vus)]
+        return Relu(trous, complet, self._rejoint, bool(oter(servis, vus)), sauts, self._dernier)
+
+    def _numeroter(self, page: Sequence[Trade]) -> None:
+        """Note les numéros que cette page sert, et ceux qu'elle saute."""
+        for trade in page:
+            if (rangs := rangs_de(trade.id)) is None:
+                continue
+            if Lacune(self._plus_grand, trade).numeros():
+                self._sauts.append((self._plus_grand, trade))
+            if rangs > (rangs_de(self._plus_grand.id) or (-1, -1)):
+                self._plus_grand = trade
+        self._numeros = unir(self._numeros, ((r[0], r[1] + 1) for t in page if (r := rangs_de(t.id))))
 
     @property
     def _grain_ms(self) -> int:
@@ -9110,7 +9121,7 @@ class BougiesFaites:
 
     def __init__(self, couverture: Couverture, compteurs: Compteurs, bougies_vides: str | None) -> None:
         self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
-        self._report = annexe(*BOUGIES_PLATES).Report() if bougies_vides == "reporter" else None
+        self._report = annexe(*BOUGIES_PLATES).Report(couverture.fiche) if bougies_vides == "reporter" else None
         self.suite_d_ids = SuiteDIds(asyncio.get_running_loop().time, couverture.plage.grace_ms / 1000)
         self.suite_d_ids.sans_juge = not couverture.relisible
         self._volume = couverture.connexion.mesure_des_trades(couverture.serie.marche)
@@ -9257,7 +9268,7 @@ class BougiesFaites:
             if (recu := self._douteuses.pop(instant, None)) is not None:  # que le REST dit pourtant juste, peut-être
                 self.suite_d_ids.juger(manquaient=not memes_volumes([recu], [volume]))
         if self._vides == "omettre":
-            return omettre_les_plates(lot, self._couverture.timeframe)
+            return omettre_les_plates(lot, self._couverture.timeframe, self._couverture.fiche)
         return lot if self._report is None else self._report.reporter(lot, self._couverture.timeframe)
 
 
@@ -9266,11 +9277,15 @@ def memes_volumes(dite: Sequence[Any], lue: Sequence[Any]) -> bool:
     return math.isclose(dite[-1], lue[-1] or 0.0, rel_tol=TOLERANCE_VOLUME)
 
 
-def omettre_les_plates(lot: Lot, timeframe: Timeframe) -> Lot:
-    """Le lot sans ses bougies de volume nul : binance et kraken les donnent pour une minute sans trade."""
+def omettre_les_plates(lot: Lot, timeframe: Timeframe, ecrite: Fiche) -> Lot:
+    """Le lot sans ses bougies de volume nul : binance et kraken les donnent pour une minute sans trade.
+
+    Celle que la sortie tient déjà (reportée par une autre exécution) reste : une absence inscrite la démentirait.
+    """
     vides = pc.equal(lot.lignes["volume"], constante(0.0))
     if not pc.any(vides).as_py():
         return lot
+    vides = pc.and_(vides, pc.invert(ecrite.tient(lot.lignes["timestamp"])))
     instants = en_un_bloc(lot.lignes.filter(vides)["timestamp"].cast(pa.int64()))
     trous = [Trou(*plage, SANS_TRANSACTION) for plage in plages(instants, timeframe)]
     gardees = lot.lignes.filter(pc.invert(pc.fill_null(vides, constante(False))))
@@ -9910,7 +9925,8 @@ class FilTrades(Fil):
     async def _combler(self, lacune: Lacune, *, insister: bool) -> bool:
         """Rend ce que le REST sert de cette lacune ; faux s'il faut `insister` : il ne sert pas encore sa fin."""
         heure, neufs = self.connexion.heure_ms(), 0
-        relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire)
+        suivis = self._suite_d_ids.se_suivent
+        relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire, suivis=suivis)
         async for page in relecture.pages():
             neufs += len(page)
             self._rendre(Lot(self.cle, tabler(self.cle, self._ordonner(page), TRADES), [], []))
@@ -9918,7 +9934,9 @@ class FilTrades(Fil):
         if self._est_caduque(lacune):
             return True  # un trade est venu pendant qu'on lisait : celle qui finit à lui dira ce qui manque
         relu = relecture.resultat()
-        servie = relu.rejoint and not any(trou.raison == ECHEC for trou in relu.trous)
+        # Des numéros qui se suivent, et qu'il saute : il les dira peut-être ; trois fois vains, ils n'existent pas.
+        tait = lacune.saut and suivis and relu.sautent
+        servie = relu.rejoint and not tait and not any(trou.raison == ECHEC for trou in relu.trous)
         a_revoir = insister and not servie and lacune.jusqua is not None
         # Redemandé, un même saut n'est pas vain plusieurs fois ; qu'il ne l'était pas se sait dès la première.
         if lacune.saut and (neufs or (not a_revoir and (relu.complet or relu.sautent))):
@@ -9928,8 +9946,7 @@ class FilTrades(Fil):
         trous = relu.trous
         if not (relu.complet or trous) and lacune.jusqua is not None:
             trous = lacune.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
-        if lacune.jusqua is not None and not self.conclut and any(trou.raison == ECHEC for trou in trous):
-            self._vaines.append(lacune)  # le REST était peut-être plus en retard que notre patience
+        self._redemander(lacune, relu.sauts, en_retard=tait or any(trou.raison == ECHEC for trou in trous))
         # Après le dernier que sert le REST, rien n'est prouvé : il est peut-être en retard sur son flux.
         servi = relu.dernier if relu.rejoint and relu.dernier else lacune.dernier
         self._rien_eu_lieu = relu.complet and lacune.jusqua is None and servi.precede(lacune.dernier)
@@ -9953,6 +9970,13 @@ class FilTrades(Fil):
         if not self.conclut or self._dernier is None or not servi.precede(self._dernier):
             return []
         return [Trou(servi.timestamp, self._dernier.timestamp + 1, ECHEC)]
+
+    def _redemander(self, lacune: Lacune, sauts: Iterable[tuple[Trade, Trade]], *, en_retard: bool) -> None:
+        """D'une coupure, les numéros que le REST saute ; en concluant, ce dont il était peut-être trop en retard."""
+        if not lacune.saut:
+            self._lacunes.extend(Lacune(*saut, saut=True) for saut in sauts)
+        if en_retard and lacune.jusqua is not None and not self.conclut:
+            self._vaines.append(lacune)
 
     def _renoncer(self, lacune: Lacune, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
@@ -10827,6 +10851,16 @@ def lire_code_timeframe(valeur: Any) -> str:
     return Timeframe.lire(str(valeur).strip()).code
 
 
+PLUSIEURS_SYMBOLES = "plusieurs symboles se donnent par « symbols » (--symbols {})"
+
+
+def lire_symbole(valeur: Any) -> str:
+    """Un symbole, tel qu'écrit ; que l'exchange le connaisse se vérifie plus tard."""
+    if isinstance(valeur, list):
+        raise ValueError(PLUSIEURS_SYMBOLES.format(",".join(map(str, valeur))))
+    return lire_texte(valeur)
+
+
 def lire_date(valeur: Any) -> int:
     """Un instant ; un relatif se compte depuis maintenant."""
     return lire_instant(valeur, maintenant_ms())
@@ -10883,6 +10917,14 @@ def lire_chemin(valeur: Any) -> Path:
         raise ValueError(f"« {chemin} » est un dossier : un nom de fichier est attendu")
     if (octets := len(chemin.name.encode())) > NOM_MAX:
         raise ValueError(f"le nom « {chemin.name[:20]}… » est trop long : {octets} octets, {NOM_MAX} au plus")
+    return chemin
+
+
+def lire_chemin_a_ecrire(valeur: Any) -> Path:
+    """Un chemin de fichier, qu'on remplacera : ce qui l'empêche se dit avant tout travail."""
+    chemin = lire_chemin(valeur)
+    if objection := _objection(chemin):
+        raise ValueError(objection)
     return chemin
 
 
@@ -10952,7 +10994,7 @@ class Tache:
         aide="sous-type d'un contrat")
     mode_marge: str | None = option(choix=MODES_MARGE, groupe="marché",
         aide="mode de marge")
-    symbole: str | None = option(lire=lire_texte, groupe="marché", valeur="SYMBOLE",
+    symbole: str | None = option(lire=lire_symbole, groupe="marché", valeur="SYMBOLE",
         aide="symbole unifié ccxt (BTC/USDT, BTC/USDT:USDT)")
     symbols: tuple[str, ...] = option((), lire=lire_plusieurs(lire_texte, "symbole"), groupe="marché", valeur="A,B",
         synonymes=("symboles",), aide="plusieurs symboles, séparés par des virgules")
@@ -11036,7 +11078,7 @@ class Tache:
         if not self.demandes:
             yield ("symbole", "symbols"), "un symbole est demandé (exemple : BTC/USDT)"
         if self.symbole and "," in self.symbole:
-            yield ("symbole",), f"plusieurs symboles se donnent par « symbols » (--symbols {self.symbole})"
+            yield ("symbole",), PLUSIEURS_SYMBOLES.format(self.symbole)
         if self.date_debut is not None and self.date_debut > maintenant_ms():
             dite = en_iso(self.date_debut) if self.date_debut < INSTANT_MAX_MS else "cette date, d'après 2199,"
             yield ("date_debut",), f"{dite} est dans le futur : rien ne peut être lu"
@@ -11070,9 +11112,14 @@ class Tache:
         if self.timeframes and self.stream:
             yield ("timeframes", "stream"), "un flux suit un timeframe à la fois : donnez timeframe"
         elif self.timeframes and not self.type_donnee.a_une_grille:
-            yield ("timeframes", "donnee"), f"{self.donnee} n'a pas de timeframe"
+            seul = "timeframe" in self.type_donnee.cle
+            phrase = "se lit un timeframe à la fois : donnez timeframe" if seul else "n'a pas de timeframe"
+            yield ("timeframes", "donnee"), f"{self.donnee} {phrase}"
         if self.sortie is None:
             return
+        accolades = re.findall(r"\{(\w+)\}", self.sortie.name)  # d'un autre mot, elles sont à l'utilisateur
+        if faux := next((nom for nom in accolades if nom != "timeframe" and nom in noms_options(Tache)), None):
+            yield ("sortie",), f"« {{{faux}}} » n'y est pas remplacé : seul {{timeframe}} l'est"
         annonce, suffixe = format_du_chemin(self.sortie), self.sortie.suffix.lower()
         if annonce and self.format not in (None, annonce):
             phrase = f"« {self.sortie.name} » est un nom de {annonce}, pas de {self.format} : accordez-les"
@@ -11148,7 +11195,7 @@ class OptionsExecution:
         aide="contrôle une sortie, sans réseau ni rien écrire, dit ses fautes sur stdout et sort")
     reparer: bool = option(False, lire=lire_booleen, groupe="exécution",
         aide="avec --verifier : remet la sortie en état, relit ce qui y manque, et la contrôle encore")
-    bilan: Path | None = option(lire=lire_chemin, groupe="exécution", valeur="CHEMIN",
+    bilan: Path | None = option(lire=lire_chemin_a_ecrire, groupe="exécution", valeur="CHEMIN",
         aide="bilan JSON de l'exécution")
     rapport: Path | None = option(lire=lire_chemin_html, groupe="exécution", valeur="CHEMIN",
         aide="page .html autonome : bougies, couverture, trous, durées ; avec --verifier, celle de la sortie contrôlée")
@@ -11636,12 +11683,11 @@ def ouvrir_ecrivain(tache: Tache, series: Sequence[Serie], bilan: Bilan, dossier
     extension = decrit.extensions[0]
     chemin = tache.chemin or dossier / _nom_d_office(tache, series, dossier, extension)
     bilan.sortie, bilan.format = chemin, tache.format_choisi
-    compression = tache.compression or ("gzip" if chemin.suffix == ".gz" else None)
     ecrivain = decrit(
         chemin,
         type_donnee=tache.type_donnee,
         table=tache.table_choisie,
-        compression=compression,
+        compression=tache.compression,
         flux=tache.stream is not None,
         origine=tache.origine,
     )
@@ -12117,6 +12163,8 @@ async def suivre(**options: Any) -> AsyncGenerator[Lot]:
     tous les symboles sont refusés. Lève ErreurDemande, ErreurDefinitive ou ErreurTemporaire.
     """
     tache = construire({**options, "stream": options.get("stream") or "ohlcv"})
+    if tache.sortie is not None:
+        raise ErreurDemande("`suivre` n'écrit rien", "Ôtez sortie, ou employez `executer`, qui écrit.")
     bilan = Bilan(tache.exchange)
     async with ouvrir_tache(tache) as connexion:
         await connexion.preparer(tache.demandes)
@@ -12189,7 +12237,12 @@ async def _telecharger(options: Mapping[str, Any]) -> tuple[pa.Table, list[Bilan
 
 
 def telecharger(**options: Any) -> pa.Table:
-    """`telecharger_async`, pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà."""
+    """Télécharge une histoire ; options : les noms du YAML. `help(telecharger_async)` dit ce qui est rendu, et levé.
+
+        telecharger(exchange="binance", symbole="BTC/USDT", timeframe="1h", date_debut="-7j")
+
+    Pour du code ordinaire ; marche aussi dans un notebook, dont la boucle tourne déjà.
+    """
     table, series = courir(lambda: _telecharger(options))
     _avertir(series)  # d'ici : l'avertissement montre la ligne de qui appelle
     return table
@@ -12348,7 +12401,11 @@ def decouper(
     # La valeur d'une option inconnue n'est pas répétée : ce peut être une clé, donnée par erreur en option.
     noms_inconnus = [mot.partition("=")[0] for avant, mot in zip(["", *inconnus], inconnus, strict=False)
                      if mot.startswith("-") or not avant.startswith("-")]  # fmt: skip
-    return vars(lus), [f"{nom} : option inconnue. {proches(nom, drapeaux, 1)}".strip() for nom in noms_inconnus]
+    return vars(lus), [
+        f"{nom} : option inconnue. {proches(nom, drapeaux, 1)}".strip() if nom.startswith("-")
+        else f"« {nom} » est en trop : une option précède chaque valeur, et une liste se sépare par des virgules"
+        for nom in noms_inconnus
+    ]  # fmt: skip
 
 
 FORMES_DE_LISTE = ("json", "csv")
@@ -12587,6 +12644,8 @@ def conduire(commande: Coroutine[Any, Any, list[str]], bilan: CompteRendu, *, fl
         )
         if isinstance(bilan, Bilan) and bilan.verification is None:
             dire_la_fin(bilan)
+    finally:
+        commande.close()  # qu'un signal a devancée : Python dirait qu'elle n'a jamais commencé
 
 
 async def _choisir(tache: Tache, execution: OptionsExecution, bilan: Bilan) -> list[str]:

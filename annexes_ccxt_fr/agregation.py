@@ -37,7 +37,7 @@ TRADES_PAR_LOT = 65_536
 
 def agreger_trades(
     trades: pa.Table | pa.RecordBatch | Iterable[pa.Table | pa.RecordBatch | Trade],
-    timeframes: Iterable[str | Timeframe],
+    timeframes: str | Timeframe | Iterable[str | Timeframe],
     *,
     bougies_vides: str = "omettre",
     taille_contrat: float | None = None,
@@ -46,11 +46,13 @@ def agreger_trades(
 ) -> dict[str, pa.Table]:
     """Les bougies de ces trades (une seule série), par timeframe : timestamp (ms), open, high, low, close, volume.
 
-    Une passe, en mémoire bornée : des trades, seuls le lot en main et les ids récents sont gardés. `entieres` écarte la
-    première bougie, peut-être entamée, et la dernière, peut-être en cours. Un désordre de plus d'une heure d'un
-    morceau au suivant (dans une table, aucun désordre ne compte) est une ErreurDemande.
+    `timeframes` : un seul, ou plusieurs. Une passe, en mémoire bornée : des trades, seuls le lot en main et les ids
+    récents sont gardés. `entieres` écarte la première bougie, peut-être entamée, et la dernière, peut-être en cours.
+    Un désordre de plus d'une heure d'un morceau au suivant (dans une table, aucun ne compte) est une ErreurDemande.
     """
     volume = mesure_en_base(taille_contrat, inverse)
+    if isinstance(timeframes, str | Timeframe):  # un texte est aussi une suite de lettres
+        timeframes = [timeframes]
     try:
         grilles = [grille if isinstance(grille, Timeframe) else Timeframe.lire(grille) for grille in timeframes]
     except ValueError as erreur:

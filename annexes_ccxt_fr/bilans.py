@@ -7,6 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from annexes_ccxt_fr.menage import publier
 from annexes_ccxt_fr.place import taille_lisible
 from module_ccxt_fr_v2 import (
     CODE_ECHEC,
@@ -15,7 +16,6 @@ from module_ccxt_fr_v2 import (
     ErreurSortie,
     __version__,
     duree_lisible,
-    ecrire_atomique,
     en_iso,
     en_lisant,
     journal,
@@ -111,7 +111,7 @@ def ecrire_compte_rendu(chemin: Path, texte: str, bilan: CompteRendu) -> int:
     try:
         _controler(chemin)
         # Un argument qui n'était pas de l'UTF-8 porte des demi-codets : écrits \\udcXX, ils restent du JSON.
-        ecrire_atomique(chemin, lambda fichier: fichier.write(texte.encode(errors="backslashreplace")))
+        publier(chemin, texte.encode(errors="backslashreplace"))
     except ErreurSortie as refus:
         journal.error("%s", refus.complet())
         return bilan.code or CODE_ECHEC

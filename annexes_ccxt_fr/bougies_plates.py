@@ -13,12 +13,16 @@ from module_ccxt_fr_v2 import (
     SANS_TRANSACTION,
     BougieTrades,
     ErreurDemande,
+    Fiche,
     Lot,
     Timeframe,
     Trou,
     en_colonnes,
+    en_iso,
     habiller,
     instants_de,
+    intervalles_de,
+    journal,
     trier,
 )
 
@@ -82,8 +86,14 @@ def reporter_les_vides(lot: Lot, timeframe: Timeframe, clotures: Mapping[int, fl
 class Report:
     """Ce que reporte un flux : la clôture des dernières bougies qu'il a rendues, faites de ses trades ou relues."""
 
-    def __init__(self) -> None:
+    def __init__(self, fiche: Fiche) -> None:
         self._clotures: dict[int, float] = {}
+        if vides := intervalles_de(fiche.trous, SANS_TRANSACTION):
+            journal.info(
+                "%s : déjà inscrites sans trade, les minutes d'avant %s ne seront reportées que si elles sont relues ; "
+                "--donnee trades --trades-vers-ohlcv --bougies-vides reporter les reprend toutes.",
+                fiche.cle, en_iso(vides[-1][1]),
+            )  # fmt: skip
 
     def retenir(self, lot: Lot) -> None:
         """Ces bougies sont rendues : une minute vide qui les suit est à leur clôture."""

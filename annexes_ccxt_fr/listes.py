@@ -39,6 +39,7 @@ from module_ccxt_fr_v2 import (
     journal,
     nombre_de,
     ouvrir_connexion,
+    pause,
     proches,
     unir,
 )
@@ -91,9 +92,9 @@ NOTES = {
 }
 
 
-def exchanges() -> list[dict[str, Any]]:
+def exchanges() -> Iterator[dict[str, Any]]:
     """Tous les exchanges de ccxt et ce que l'on en sait, sans une requête."""
-    return [decrire(nom) for nom in identifiants_exchanges()]
+    return map(decrire, identifiants_exchanges())
 
 
 def decrire(nom: str) -> dict[str, Any]:
@@ -190,7 +191,11 @@ async def lister(tache: Tache, quoi: str) -> list[str]:
     liste: Sequence[Enregistrement]
     dire: Callable[[Sequence[Enregistrement]], list[str]]
     if nom == "exchanges":
-        liste, dire = exchanges(), table_des_exchanges
+        tous = []
+        for exchange in exchanges():
+            tous.append(exchange)
+            await pause(0)  # importer leurs cent classes prend deux secondes : un signal n'attend pas la dernière
+        liste, dire = tous, table_des_exchanges
     elif nom == "donnees":
         liste, dire = donnees(Path(dossier) if dossier else DOSSIER_SORTIES), dire_donnees
     else:
@@ -448,7 +453,7 @@ un test la tient vraie. Rien n'y est demandé à un exchange : c'est ce que dise
 
 def page_des_exchanges() -> str:
     """La page `docs/exchanges.md`."""
-    tous = exchanges()
+    tous = list(exchanges())
     nombres = {nom: sum(e["epreuve"] == nom for e in tous) for nom in EPREUVES}
     return _ENTETE.format(
         epreuves="\n".join(f"- **{nom}** ({nombres[nom]}) : {sens}." for nom, sens in EPREUVES.items()),

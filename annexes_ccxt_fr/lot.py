@@ -44,6 +44,7 @@ from module_ccxt_fr_v2 import (
     journal,
     lire_booleen,
     lire_chemin,
+    lire_chemin_a_ecrire,
     lire_chemin_html,
     lire_options,
     lire_plusieurs,
@@ -90,9 +91,9 @@ class OptionsLot:
         aide="plafonne la durée de chaque flux, en secondes")
     dask: str | None = option(lire=lire_dask, groupe="lot", valeur="ADRESSE",
         aide="exécute sur un cluster Dask : son adresse, ou local:N pour N workers sur cette machine")
-    bilan: Path | None = option(lire=lire_chemin, groupe="compte rendu", valeur="CHEMIN",
+    bilan: Path | None = option(lire=lire_chemin_a_ecrire, groupe="compte rendu", valeur="CHEMIN",
         aide="bilan JSON de l'exécution, tâche par tâche")
-    metriques: Path | None = option(lire=lire_chemin, groupe="compte rendu", valeur="CHEMIN",
+    metriques: Path | None = option(lire=lire_chemin_a_ecrire, groupe="compte rendu", valeur="CHEMIN",
         aide="métriques au format texte de Prometheus, pour le textfile collector de node_exporter")
     rapport: Path | None = option(lire=lire_chemin_html, groupe="compte rendu", valeur="CHEMIN",
         aide="page .html autonome de tout le lot : bougies, couverture, trous, durées")

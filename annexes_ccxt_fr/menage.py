@@ -1,4 +1,4 @@
-"""Ôter ce que des exécutions tuées ont laissé à côté d'une sortie ; son verrou prouve qu'aucune n'est vivante.
+"""Ôter ce que des exécutions tuées ont laissé à côté d'un fichier : son verrou, ou leur âge, prouve qu'elles le sont.
 
 Copié seul, le module le laisse : rien de ce qu'il lit n'en dépend.
 """
@@ -6,15 +6,26 @@ Copié seul, le module le laisse : rien de ce qu'il lit n'en dépend.
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from typing import TYPE_CHECKING
 
-from module_ccxt_fr_v2 import SortieIllisible, SortieSqlite, disque, exiger_signature
+from module_ccxt_fr_v2 import ErreurSortie, SortieIllisible, SortieSqlite, disque, ecrire_atomique, exiger_signature
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from module_ccxt_fr_v2 import Sortie
+
+
+VIVANT_S = 3600.0  # un compte rendu s'écrit en quelques millisecondes
+
+
+def publier(chemin: Path, octets: bytes) -> None:
+    """Remplace d'un coup un fichier qu'aucun verrou ne garde : un compte rendu, une page, des pauses."""
+    ecrire_atomique(chemin, lambda fichier: fichier.write(octets))
+    with contextlib.suppress(OSError, ErreurSortie):  # un autre les ôte aussi, ou n'en a pas le droit
+        oter_les_temporaires(chemin, avant=chemin.stat().st_mtime - VIVANT_S)
 
 
 def oter_les_restes(sortie: Sortie) -> None:
@@ -25,11 +36,11 @@ def oter_les_restes(sortie: Sortie) -> None:
             _oter_le_journal_d_annulation(sortie)
 
 
-def oter_les_temporaires(chemin: Path) -> None:
-    """Ceux d'un fichier tenu."""
+def oter_les_temporaires(chemin: Path, avant: float = math.inf) -> None:
+    """Ceux d'un fichier tenu, ou qui datent d'avant cet instant."""
     motif = re.compile(re.escape(chemin.name) + r"(\.fiche\.json|\.journal)?\.\d+\.tmp(-wal|-shm|-journal)?")
     for voisin in chemin.parent.iterdir():
-        if motif.fullmatch(voisin.name):
+        if motif.fullmatch(voisin.name) and voisin.stat().st_mtime < avant:
             with disque("Effacer", voisin):
                 voisin.unlink()
 

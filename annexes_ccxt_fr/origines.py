@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from module_ccxt_fr_v2 import Sortie
 
 DONNEES_DE = {
-    REEL: "des données réelles",
+    REEL: "des données réelles (tenues pour telles si aucune fiche ne le dit)",
     HORS_LIGNE: "des données inventées par l'exchange embarqué (--hors-ligne)",
     SANDBOX: "des données du banc d'essai de l'exchange (--sandbox)",
 }

@@ -12,6 +12,7 @@ import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from annexes_ccxt_fr.fenetres import PART_DE_FENETRE, LimiteurAFenetre
+from annexes_ccxt_fr.menage import publier
 from module_ccxt_fr_v2 import (
     ATTENTE_MAX_S,
     HEURE_MS,
@@ -23,7 +24,6 @@ from module_ccxt_fr_v2 import (
     LimiteDeDebit,
     Verrou,
     duree_lisible,
-    ecrire_atomique,
     en_iso,
     journal,
     maintenant_ms,
@@ -105,7 +105,7 @@ class Pauses:
             pauses, passages = self.lire(), self.passages()
             changer(pauses, passages)
             texte = json.dumps({**pauses, **({self.PASSAGES: passages} if passages else {})}, indent=1)
-            ecrire_atomique(self.chemin, lambda fichier: fichier.write(texte.encode()))
+            publier(self.chemin, texte.encode())
         except ErreurSortie as refus:
             qui = exchange.replace("@sandbox", " (banc d'essai)").partition("@")[0]
             journal.warning("Les limites de %s ne passeront pas aux exécutions suivantes : %s", qui, refus)

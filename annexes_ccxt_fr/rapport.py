@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import module_ccxt_fr_v2 as collecte
 from annexes_ccxt_fr.controle import instant_lisible
 from annexes_ccxt_fr.lecture_brute import lecteurs
+from annexes_ccxt_fr.menage import publier
 from annexes_ccxt_fr.place import taille_lisible
 
 if TYPE_CHECKING:
@@ -376,7 +377,7 @@ def ecrire_rapport(chemin: Path, bilans: Sequence[tuple[str, Bilan]], table: str
     """Écrit la page de ces exécutions, chacune sous le nom de sa tâche ; rend CODE_ECHEC si cela n'a pu se faire."""
     try:
         octets = rediger(bilans, table=table).encode(errors="backslashreplace")
-        collecte.ecrire_atomique(chemin, lambda fichier: fichier.write(octets))
+        publier(chemin, octets)
     except collecte.ErreurCollecte as refus:
         collecte.journal.error("%s", refus.complet())
         return collecte.CODE_ECHEC

@@ -336,8 +336,8 @@ def test_les_bougies_des_trades_sont_celles_de_l_exchange(
     arguments = ("--symbole", symbole, "--timeframe", timeframe)
     assert telecharger(figee, siennes, BORNES, *arguments, exchange=exchange) == 0
     assert telecharger(figee, faites, BORNES, *arguments, *BOUGIES, exchange=exchange) == 0
-    attendue, trouvee = (m.omettre_les_plates(m.Lot(fiche(s).cle, m.lire(s), [], []), m.Timeframe.lire(timeframe))
-                         for s in (siennes, faites))  # fmt: skip
+    lots, pas = [m.Lot(fiche(s).cle, m.lire(s), [], []) for s in (siennes, faites)], m.Timeframe.lire(timeframe)
+    attendue, trouvee = (m.omettre_les_plates(lot, pas, m.Fiche(lot.cle)) for lot in lots)
     sans_volume = [nom for nom in m.OHLCV.noms if nom != "volume"]
     assert trouvee.lignes.select(sans_volume).equals(attendue.lignes.select(sans_volume))
     assert trouvee.lignes["volume"].to_pylist() == pytest.approx(attendue.lignes["volume"].to_pylist(), rel=1e-6)

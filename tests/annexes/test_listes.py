@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,21 @@ RACINE = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def tous() -> list[dict[str, Any]]:
     """Tous les exchanges, décrits une fois."""
-    return listes.exchanges()
+    return list(listes.exchanges())
+
+
+def test_un_signal_n_attend_pas_la_derniere_classe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Importer cent classes prend deux secondes : la liste sortait, code 0, longtemps après Ctrl-C."""
+    decrits: list[str] = []
+
+    def decrire(nom: str) -> dict[str, Any]:
+        decrits.append(nom)
+        signal.raise_signal(signal.SIGINT)
+        return {}
+
+    monkeypatch.setattr(listes, "decrire", decrire)
+    assert module.principal(["--lister", "exchanges"]) == 130
+    assert len(decrits) <= 2
 
 
 def lister(capsys: pytest.CaptureFixture[str], *options: str) -> list[str]:

@@ -15,7 +15,7 @@ import sys
 import time
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from attente import PLAFOND_S, attendre, moins_de
@@ -42,6 +42,9 @@ from annexes_ccxt_fr import metriques as annexe_metriques
 from annexes_ccxt_fr import plan as annexe_plan
 from annexes_ccxt_fr.parc import Parc
 from bourse_locale import Bourse, Panne, serveur
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 BTC = {"name": "btc", "symbole": "BTC/USDT", "sortie": "donnees/btc.parquet"}
 ETH = {"name": "eth", "symbole": "ETH/USDT", "sortie": "donnees/eth.csv", "format": "csv"}
@@ -301,6 +304,22 @@ def test_un_fichier_illisible_est_dit(lot: Lot, contenu: bytes | None, phrase: s
 def test_une_mauvaise_option_est_dite(mots: tuple[str, ...], phrase: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert runner.principal(mots) == 2
     assert phrase in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("programme", "mots"),
+    [
+        (module.principal, ("--hors-ligne", "--symbole", "BTC/USDT", "--bilan")),
+        (runner.principal, ("--yaml", "a.yaml", "--bilan")),
+        (runner.principal, ("--yaml", "a.yaml", "--metriques")),
+    ],
+)
+def test_un_compte_rendu_n_est_pas_un_dossier(
+    programme: Callable[[Sequence[str]], int], mots: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """C'est dit avant de télécharger, non après."""
+    assert programme([*mots, str(tmp_path)]) == 2
+    assert f"{mots[-1]} : « {tmp_path} » est un dossier" in capsys.readouterr().err
 
 
 @pytest.mark.posix

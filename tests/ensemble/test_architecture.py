@@ -168,9 +168,10 @@ IMPURETES = {
     "print": Impurete(r"print\(.*|sys\.(stdout|stderr)\..*", frozenset({12})),
     "environnement": Impurete(r"os\.(environ\.|getenv).*", frozenset({11})),
     "signaux": Impurete(
-        r"(signal\.signal|sys\.exit|os\._exit|.*\.add_signal_handler)\(.*",
+        r"(signal\.signal(?!\(signal\.SIGINT, signal\.SIG_DFL\))|sys\.exit|os\._exit|.*\.add_signal_handler)\(.*",
         frozenset({12}),
     ),
+    "Ctrl-C pendant les imports": Impurete(r"signal\.signal\(signal\.SIGINT, signal\.SIG_DFL\)", frozenset({0})),
     "journal": Impurete(
         r".*\.(addHandler|setLevel|basicConfig)\(.*",
         frozenset({0, 12}),
@@ -218,6 +219,7 @@ def test_un_motif_d_impurete_reconnait_ce_qu_il_vise() -> None:
         "print": "print('x')",
         "environnement": "os.environ.get('X')",
         "signaux": "sys.exit(1)",
+        "Ctrl-C pendant les imports": "signal.signal(signal.SIGINT, signal.SIG_DFL)",
         "journal": "logging.basicConfig()",
         "sous-processus": "subprocess.run([])",
     }

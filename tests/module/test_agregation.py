@@ -669,6 +669,13 @@ def test_toute_forme_de_trades_donne_les_memes_bougies(
     assert rendues["timestamp"].num_chunks > 1 or taille > 64
 
 
+@pytest.mark.parametrize("seul", ["5m", Timeframe.lire("5m")], ids=str)
+def test_un_seul_timeframe_se_donne_sans_liste(seul: str | Timeframe) -> None:
+    """Une chaîne se lit aussi lettre à lettre : « 5 » n'est pas un timeframe."""
+    trades = marche_fixe(200)
+    assert agreger_trades(trades, seul)["5m"].equals(agreger_trades(trades, ["5m"])["5m"])
+
+
 def test_entieres_faux_garde_la_premiere_et_la_derniere() -> None:
     trades = marche_fixe(200)
     assert en_dict(agreger_trades(trades, ["5m"], entieres=False)["5m"]) == naif(trades, 5 * MINUTE_MS)

@@ -66,6 +66,18 @@ def test_avec_sortie_seules_les_bornes_demandees_sont_rendues(bourse: Bourse, op
     assert valeurs(module.lire("a.parquet")) == oracle(bourse, DEBUT, DEBUT + 2 * HEURE)
 
 
+def test_suivre_refuse_une_sortie_qu_il_n_ecrirait_pas(options: dict[str, Any], tmp_path: Path) -> None:
+    """Elle était ignorée en silence : dix minutes de flux, et pas de fichier."""
+
+    async def essai() -> None:
+        with pytest.raises(module.ErreurDemande, match="n'écrit rien") as refus:
+            await anext(module.suivre(symbole="BTC/USDT", sortie="a.csv", config_ccxt=options["config_ccxt"]))
+        assert "executer" in refus.value.conseil
+
+    asyncio.run(essai())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_elle_marche_aussi_dans_une_boucle_deja_lancee(bourse: Bourse, options: dict[str, Any]) -> None:
     """Comme dans un notebook : l'appel ordinaire, puis l'appel asynchrone."""
 

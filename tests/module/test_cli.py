@@ -22,6 +22,7 @@ from ligne_de_commande import commande
 from ligne_de_commande import lancer as lancer_un_programme
 
 import module_ccxt_fr_v2 as module
+from annexes_ccxt_fr import remarques
 from bourse_locale import Bourse, Panne
 
 if TYPE_CHECKING:
@@ -276,6 +277,7 @@ def test_un_seul_timeframe_se_met_aussi_dans_le_nom(cli: Callable[..., Fin], dos
         ("--silence", "5", "« --silence » ne sert qu'avec --stream."),
         ("--profondeur", "5", "« --profondeur » ne sert qu'avec --stream orderbook."),
         ("--sqlite-table", "minutes", "« --sqlite-table » ne sert qu'avec --format sqlite."),
+        ("--bougies-vides", "reporter", "« --bougies-vides » ne sert qu'avec --trades-vers-ohlcv."),
     ],
 )
 def test_une_option_sans_objet_se_dit(cli: Callable[..., Fin], option: str, valeur: str, phrase: str) -> None:
@@ -283,6 +285,31 @@ def test_une_option_sans_objet_se_dit(cli: Callable[..., Fin], option: str, vale
     assert phrase in cli("--symbole", "BTC/USDT", *HEURE_LUE, "--sortie", "a.csv", option, valeur).err
     assert "ne sert qu'avec" not in cli("--symbole", "BTC/USDT", *HEURE_LUE, "--sortie", "a.csv").err
     assert "ne sert qu'avec" not in cli("--verifier", "a.csv", option, valeur, exchange=None).err
+
+
+@pytest.mark.parametrize(
+    ("mots", "dit"),
+    [
+        ("--stream trades --timeframe 5m", True),
+        ("--stream trades --timeframe 5m --trades-vers-ohlcv", False),
+        ("--donnee funding --timeframe 8h", True),
+        ("--donnee open_interest --timeframe 1h", False),
+        ("--stream ticker", False),
+    ],
+)
+def test_un_timeframe_sans_objet_se_dit(mots: str, dit: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Oublier --trades-vers-ohlcv rendait des trades, sans un mot sur le timeframe demandé."""
+    tache, _ = module.lire_arguments(["--symbole", "BTC/USDT:USDT", *mots.split()])
+    with caplog.at_level("WARNING", module.journal.name):
+        remarques.dire_les_sans_objet(tache)
+    assert ("« --timeframe » ne sert qu'avec" in caplog.text) == dit
+
+
+def test_un_mot_en_trop_n_est_pas_une_option(cli: Callable[..., Fin]) -> None:
+    fin = cli("--symbole", "BTC/USDT", "ETH/USDT", exchange=None)
+    assert fin.code == 2
+    assert "« ETH/USDT » est en trop" in fin.err
+    assert "option inconnue" not in fin.err
 
 
 def test_une_option_donnee_deux_fois_se_dit(cli: Callable[..., Fin]) -> None:
@@ -357,7 +384,7 @@ REFUS: list[tuple[tuple[str, ...], str]] = [
     (("--symbole", "A/B", "--timeframes", "1m,1h", "--sortie", "{timeframe}.csv", "--bilan", "1h.csv"),
      "--bilan : c'est aussi --sortie, qu'il écraserait"),
     (("--symbole", "A/B", "--api-secret", "abc"), "--api-secret : option inconnue"),
-    (("--symbole", "A/B", "bonjour"), "bonjour : option inconnue"),
+    (("--symbole", "A/B", "bonjour"), "« bonjour » est en trop"),
 ]
 
 
@@ -645,6 +672,20 @@ def test_le_bilan_cree_son_dossier_et_dit_le_vrai(cli: Callable[..., Fin]) -> No
     assert bilan["octets"] == Path("a.csv").stat().st_size
     assert bilan["outil"] == f"module_ccxt_fr_v2 {module.__version__}"
     assert bilan["series"][0]["demande"] == ["2024-03-05T10:00Z", "2024-03-05T11:00Z"]
+
+
+def test_ce_qu_un_bilan_tue_a_laisse_part_au_suivant(cli: Callable[..., Fin], dossier: Path) -> None:
+    """Nul verrou ne le garde : son âge dit qu'il est mort ; un autre, tout frais, s'écrit peut-être."""
+    for numero, age_s in ((1, 7200.0), (2, 0.0)):
+        (dossier / f"b.json.{numero}.tmp").touch()
+        (dossier / f"r.html.{numero}.tmp").touch()
+        for nom in (f"b.json.{numero}.tmp", f"r.html.{numero}.tmp"):
+            os.utime(nom, (time.time() - age_s,) * 2)
+    (dossier / "autre.json.1.tmp").touch()
+    demande = ("--symbole", "BTC/USDT", *HEURE_LUE, "--sortie", "a.csv", "--bilan", "b.json", "--rapport", "r.html")
+    assert cli(*demande).code == 0
+    restes = sorted(fichier.name for fichier in dossier.glob("*.tmp"))
+    assert restes == ["autre.json.1.tmp", "b.json.2.tmp", "r.html.2.tmp"]
 
 
 @pytest.mark.parametrize(
@@ -1019,6 +1060,40 @@ sys.exit(programme.principal([]))
 """
     fini = subprocess.run([sys.executable, "-c", suite], cwd=MODULE.parent, capture_output=True, text=True, check=False)
     assert (fini.returncode, fini.stdout, fini.stderr) == (code, "", "")
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("programme", ["module_ccxt_fr_v2.py", "runner_ccxt_batch.py"])
+def test_ctrl_c_pendant_les_imports_ne_montre_pas_de_trace(programme: str) -> None:
+    """Rien n'est commencé : le processus meurt du signal, comme de SIGTERM ; ce qu'un shell ignorait le reste."""
+    suite = """
+import runpy, signal, sys
+class Crochet:
+    def find_spec(nom, *_):
+        if nom == "decimal":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Crochet)
+signal.signal(signal.SIGINT, signal.{avant})
+sys.argv = [{chemin!r}, "--version"]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+    for avant, code in (("default_int_handler", -signal.SIGINT), ("SIG_IGN", 0)):
+        mots = [sys.executable, "-c", suite.format(avant=avant, chemin=str(MODULE.with_name(programme)))]
+        fini = subprocess.run(mots, cwd=MODULE.parent, capture_output=True, text=True, check=False)
+        assert (fini.returncode, fini.stderr) == (code, "")
+
+
+@pytest.mark.parametrize("ou", ["annexe_ou_rien", "_sous_signaux"])
+def test_un_signal_d_avant_le_depart_ne_montre_rien(ou: str) -> None:
+    """« coroutine … was never awaited » : ce que Python dit d'une coroutine faite, et jamais commencée."""
+    suite = f"""
+import signal, sys
+import module_ccxt_fr_v2 as programme
+programme.{ou} = lambda *_: signal.raise_signal(signal.SIGINT)
+sys.exit(programme.principal(["--hors-ligne", "--symbole", "BTC/USDT"]))
+"""
+    fini = subprocess.run([sys.executable, "-c", suite], cwd=MODULE.parent, capture_output=True, text=True, check=False)
+    assert (fini.returncode, fini.stdout, fini.stderr) == (130, "", "")
 
 
 @pytest.mark.posix

@@ -275,6 +275,17 @@ def test_un_fichier_reel_est_refuse_a_ce_qui_ne_l_est_pas(
     assert {f.name for f in sortie.parent.iterdir()} == voisins
 
 
+@pytest.mark.parametrize("nom", EXTENSIONS)
+def test_un_fichier_illisible_n_est_pas_reel(tmp_path: Path, nom: str) -> None:
+    """D'un CSV sans fiche, qui ne se lit pas : « tient des données réelles », code 2 ; il est mis de côté, dit."""
+    chemin = tmp_path / f"s{EXTENSIONS[nom]}"
+    chemin.write_bytes(bytes(range(255, 0, -1)) * 3)
+    ecrire(chemin, lot(range(3)), origine=m.HORS_LIGNE)
+    assert m.lire(chemin).num_rows == 3
+    assert [fiche.origine for fiche in m.lire_fiches(chemin)] == [m.HORS_LIGNE]
+    assert len(de_cote(chemin, ".corrompu-")) == 1
+
+
 def test_le_journal_d_une_execution_inventee_n_est_pas_repris(sortie: Path) -> None:
     """Tuée avant sa première fonte : ses lots sont mis de côté comme le serait le fichier ; l'inverse est refusé."""
     neuve = m.Fiche(BTC, marche_id="BTCUSDT", origine=m.HORS_LIGNE)

@@ -186,6 +186,20 @@ def test_une_bougie_fausse_d_avant_un_vide_est_corrigee_a_la_relance(vive: Bours
     est_vrai(vive, "binance", "BTC/USDT", sortie, au_moins=10)
 
 
+@pytest.mark.parametrize("exchange", ["binance", "kraken"])
+@pytest.mark.parametrize("format_", MECANIQUES)
+def test_omettre_apres_reporter_ne_dement_pas_les_plates_ecrites(tmp_path: Path, format_: str, exchange: str) -> None:
+    """Relues sans trade, la fiche disait qu'elles n'étaient pas ; la relance les ôtait, le fichier mis de côté."""
+    sortie, mots = tmp_path / f"t{EXTENSIONS[format_]}", ("--stream", "trades", "--trades-vers-ohlcv", "--duree", "6")
+    rare = Marche(3, taux_vide=0.6)
+    with temps_simule(), Bourse(marche=rare, limites=False, acceleration=ACCELERATION).en_fil() as bourse:
+        for vides in ("reporter", "omettre", "reporter"):
+            assert suivre(bourse, sortie, *mots, "--bougies-vides", vides, exchange=exchange) == 0
+            assert m.verifier(sortie).code == 0
+            assert vides == "omettre" or any(ligne[5] == 0 for ligne in lignes(sortie, "BTC/USDT"))
+    assert not list(tmp_path.glob("*.corrompu-*"))
+
+
 @pytest.mark.parametrize("heures", [1, 3])
 def test_un_flux_sur_un_vieux_fichier_dit_d_ou_il_part(
     vive: Bourse, tmp_path: Path, capsys: pytest.CaptureFixture[str], heures: int

@@ -444,12 +444,26 @@ def plate(minute: int, prix: float = 10.0, volume: float = 1.0) -> list[float]:
     return [T0 + minute * MINUTE, prix, prix, prix, prix, volume]
 
 
+DEUX_PLATES = lot(plate(0), plate(1, volume=0.0), plate(2, volume=0.0), plate(3))
+
+
 def test_omettre_les_plates_en_fait_des_trous() -> None:
     """Couvertes quand même : une minute sans trade est un fait."""
-    rendu = m.omettre_les_plates(lot(plate(0), plate(1, volume=0.0), plate(2, volume=0.0), plate(3)), UNE_MINUTE)
+    rendu = m.omettre_les_plates(DEUX_PLATES, UNE_MINUTE, m.Fiche(CLE))
     assert m.instants_de(rendu.lignes) == [T0, T0 + 3 * MINUTE]
     assert rendu.trous == [m.Trou(T0 + MINUTE, T0 + 3 * MINUTE, m.SANS_TRANSACTION)]
     assert rendu.couverts == [(T0, T0 + 4 * MINUTE)]
+
+
+@pytest.mark.parametrize("trou", [None, m.Trou(T0, T0 + MINUTE, m.SANS_TRANSACTION)])
+def test_omettre_garde_une_plate_deja_ecrite(trou: m.Trou | None) -> None:
+    """Reportée par une autre exécution ; celle que la fiche dit déjà absente ne l'est pas pour autant."""
+    deja = m.Fiche(CLE, couverts=[(T0 - MINUTE, T0 + 2 * MINUTE)], trous=[trou] if trou else [])
+    rendu = m.omettre_les_plates(DEUX_PLATES, UNE_MINUTE, deja)
+    assert m.instants_de(rendu.lignes) == [T0, T0 + MINUTE, T0 + 3 * MINUTE]
+    assert rendu.trous == [m.Trou(T0 + 2 * MINUTE, T0 + 3 * MINUTE, m.SANS_TRANSACTION)]
+    deja.trous = [m.Trou(T0 + MINUTE, T0 + 2 * MINUTE, m.SANS_TRANSACTION)]
+    assert m.instants_de(m.omettre_les_plates(DEUX_PLATES, UNE_MINUTE, deja).lignes) == [T0, T0 + 3 * MINUTE]
 
 
 def test_reporter_les_vides_a_la_cloture_d_avant() -> None:
@@ -458,6 +472,17 @@ def test_reporter_les_vides_a_la_cloture_d_avant() -> None:
     assert rendu.lignes["close"].to_pylist() == [7.0, 7.0, 7.0, 10.0]
     assert rendu.lignes["volume"].to_pylist() == [1.0, 0.0, 0.0, 1.0]
     assert rendu.trous == []
+
+
+def test_reporter_dit_les_vides_qu_il_ne_relit_pas(caplog: pytest.LogCaptureFixture) -> None:
+    """D'un fichier fait en omettant, un flux ne reprend pas tout ce qui précède : zéro ligne, code 0, sans un mot."""
+    with caplog.at_level("INFO", m.journal.name):
+        bougies_plates.Report(m.Fiche(CLE, trous=[m.Trou(T0, T0 + MINUTE, m.ECHEC)]))
+        assert not caplog.messages
+        bougies_plates.Report(m.Fiche(CLE, trous=[m.Trou(T0, T0 + MINUTE, m.SANS_TRANSACTION)]))
+    (dit,) = caplog.messages
+    assert m.en_iso(T0 + MINUTE) in dit
+    assert "--donnee trades --trades-vers-ohlcv --bougies-vides reporter" in dit
 
 
 def test_un_vide_en_tete_prend_la_cloture_connue_sinon_reste_un_trou() -> None:
@@ -2024,6 +2049,60 @@ def test_un_saut_que_le_rest_tarde_a_servir_n_est_vain_qu_une_fois(monkeypatch: 
         await fil.rattraper()
         assert fil._suite_d_ids.vains <= 1
         assert fil._suite_d_ids.surveille
+
+    a_la_main(essai)
+
+
+def tarder(connexion: FausseConnexion, tardif: int, fois: int, dernier: int) -> None:
+    """Un REST qui sert un trade par seconde jusqu'à celui-là, mais en tait un les premières fois."""
+    restent = [tardif] * fois
+
+    async def lire(_serie: Any, depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+        tu = restent.pop() if restent else 0
+        return [brut(n, T0 + n * 1_000) for n in range(1, dernier + 1) if n != tu and T0 + n * 1_000 >= (depuis or 0)]
+
+    connexion.lire_trades = lire  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(("tardif", "reprise"), [(13, False), (13, True), (11, True), (16, True)])
+def test_un_numero_que_le_rest_tarde_a_dire_d_une_coupure_est_redemande(
+    tardif: int, reprise: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gate : fait pendant la coupure, dit après les suivants, au REST aussi. Ses numéros se suivent : il manque."""
+    monkeypatch.setattr(m, "RETARDS_REST_S", (0.001, 0.002))
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
+        await naitre(fil, *range(1, 11))
+        fil.rompre()
+        fil.connexion.heure = T0 + 16_000
+        tarder(fil.connexion, tardif, 2, 16)
+        if reprise:
+            nourrir(fil, (17, 17_000))
+            tarder(fil.connexion, tardif, 2, 17)
+        await fil.rattraper()
+        assert {"11", "12", "13", "14", "15", "16"} <= set(ids(fil.collecter(fil.connexion.heure)))
+        assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("fois", [2, 5])
+def test_un_saut_que_la_coupure_a_trouve_en_attente_est_redemande(fois: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Le retardataire vient pendant la coupure, et le REST le tait encore ; au pire, il est relu en concluant."""
+    monkeypatch.setattr(m, "RETARDS_REST_S", (0.001, 0.002, 0.003))
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        await naitre(fil, *range(1, 11))
+        nourrir(fil, (12, 12_000), (13, 13_000))
+        tarder(fil.connexion, 11, fois, 13)
+        fil.rompre()
+        await fil.rattraper()
+        fil.conclut = True
+        await fil.rattraper_a_fond()
+        assert "11" in ids(fil.collecter(fil.connexion.heure))
+        assert fil.fiche.trous == []
 
     a_la_main(essai)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import random
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from attente import PLAFOND_S
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from serveurs_de_bougies import (
@@ -516,7 +518,9 @@ def test_le_pas_qu_un_refus_a_laisse_a_voir_est_vu_ensuite() -> None:
     asyncio.run(deux_pages())
 
 
-def historique_de(lire_bougies: Callable[..., Awaitable[list[Ligne]]], serie: Serie, plage: Plage) -> Historique:
+def historique_de(
+    lire_bougies: Callable[..., Awaitable[list[Ligne]]], serie: Serie, plage: Plage, en_vol: int = 1
+) -> Historique:
     """La source d'une série neuve, d'un exchange qui n'offre que son timeframe."""
     connexion = SimpleNamespace(
         heure_ms=lambda: MAINTENANT,
@@ -525,7 +529,7 @@ def historique_de(lire_bougies: Callable[..., Awaitable[list[Ligne]]], serie: Se
         timeframes_offerts=lambda _marche: {serie.timeframe.code: serie.timeframe.code},
         fenetre_ms=lambda _timeframe, _marche: 0,
     )
-    return Historique(cast("Connexion", connexion), serie, plage, Fiche(CLE), asyncio.Semaphore(1), 1)
+    return Historique(cast("Connexion", connexion), serie, plage, Fiche(CLE), asyncio.Semaphore(en_vol), en_vol)
 
 
 def test_une_grille_trop_ancienne_pour_etre_apprise_n_arrete_pas_la_serie() -> None:
@@ -880,6 +884,29 @@ def test_un_vide_que_les_timeframes_longs_contredisent_est_un_echec(
     assert {ligne[0] for ligne in recolte.lignes} | {
         i for t in recolte.trous for i in range(t.debut, t.fin, MINUTE_MS)
     } == set(range(debut, fin, MINUTE_MS))
+
+
+def test_qui_cesse_de_lire_ne_laisse_aucune_page_en_vol() -> None:
+    """Disque plein : elles vivaient encore quand la connexion se fermait, et le journal accusait le réseau."""
+    timeframe, debut, fin = plage_de("1m")
+    serveur, demandees = Serveur(marche("plein", "1m")), itertools.count(1)
+
+    async def lire_bougies(_serie: Serie, tf: Timeframe, depuis: int, jusqua: int, **_options: Any) -> list[Ligne]:
+        if next(demandees) > 3:
+            await asyncio.Event().wait()
+        return await serveur.demander(tf, depuis, jusqua, False)
+
+    source = historique_de(lire_bougies, Serie(CLE, {}, timeframe, 50), Plage(debut, fin), en_vol=4)
+
+    async def deux_lots() -> tuple[int, int]:
+        async with asyncio.timeout(PLAFOND_S), contextlib.aclosing(source.lots(await source.preparer())) as lots:
+            for _ in range(2):
+                await anext(lots)
+            avant = len(asyncio.all_tasks())
+        return avant, len(asyncio.all_tasks())
+
+    avant, apres = asyncio.run(deux_lots())
+    assert (avant > 1, apres) == (True, 1)
 
 
 @pytest.mark.parametrize("exception", [ErreurTemporaire("panne"), ErreurDefinitive("refusé")])

@@ -179,7 +179,7 @@ MAUVAIS = [
     ("config_ccxt", "@absent.json", "« absent.json » ne se lit pas (il n'existe pas)"),
 ]
 MAUVAIS_NATURELS = [
-    ("symbole", ["BTC/USDT"], "un texte non vide est attendu"),
+    ("symbole", ["A/B", "C/D"], "plusieurs symboles se donnent par « symbols » (--symbols A/B,C/D)"),
     ("symbols", [], "au moins un symbole est attendu"),
     ("symbols", ["BTC/USDT", None], "un texte non vide est attendu"),
     ("symbols", {"BTC/USDT": 1}, "au moins un symbole est attendu, pas « {'BTC/USDT': 1} »"),
@@ -395,6 +395,8 @@ def test_le_format_se_deduit_de_l_extension(sortie: str | None, demande: str | N
 @pytest.mark.parametrize(
     ("options", "dit"),
     [
+        ({"sortie": "{exchange}_{symbole}.csv"}, "sortie : « {exchange} » n'y est pas remplacé"),
+        ({"sortie": "a_{timeframes}.csv"}, "sortie : « {timeframes} » n'y est pas remplacé : seul {timeframe} l'est"),
         ({"sortie": "a.xlsx"}, "sortie : « .xlsx » n'est l'extension d'aucun format"),
         ({"sortie": "a.json", "format": "csv"}, "sortie : « .json » n'est l'extension d'aucun format"),
         ({"sortie": "a.csv.zst"}, "sortie : « .zst » n'est l'extension d'aucun format"),
@@ -402,6 +404,7 @@ def test_le_format_se_deduit_de_l_extension(sortie: str | None, demande: str | N
         ({"timeframes": "1m,1h", "sortie": "a.csv"}, "sortie : un fichier n'a qu'un timeframe"),
         ({"timeframes": "1m,1h", "stream": "ohlcv"}, "timeframes : un flux suit un timeframe à la fois"),
         ({"timeframes": "1m,1h", "donnee": "funding"}, "timeframes : funding n'a pas de timeframe"),
+        ({"timeframes": "1m,1h", "donnee": "open_interest"}, "timeframes : open_interest se lit un timeframe à la"),
         ({"timeframes": "5m", "timeframe": "1m"}, "timeframes : « timeframe » et « timeframes » ne vont pas ensemble"),
         ({"symbole": "A/B,C/D"}, "symbole : plusieurs symboles se donnent par « symbols » (--symbols A/B,C/D)"),
     ],
