@@ -9669,7 +9669,7 @@ class FilTrades(Fil):
 
     def _interrompre(self) -> None:
         """Ce qui viendra ne prolonge pas la suite : quelque chose a peut-être eu lieu entre-temps."""
-        if not (self._rompu or self._retard_ms):
+        if not self._rompu and self._suite_d_ids.se_suivent:
             self._sur = self._dernier
         self._solder()
         self._depuis = None
@@ -9962,11 +9962,23 @@ class FilTrades(Fil):
         if servi.precede(lacune.dernier):
             servi = lacune.dernier
         elif servi is not lacune.dernier and lacune.jusqua is None:
-            self._sur = servi.nomme()
-            if self._dernier is None or not self._sur.precede(self._dernier):
-                self._dernier = self._sur
+            self._repartir_de(servi.nomme())
+        if lacune.jusqua is None:
+            trous = [*trous, *self._tus_apres(servi)]
         self._conclure(lacune, lacune.etendue(servi.timestamp)[1], trous)
         return True
+
+    def _repartir_de(self, servi: Trade) -> None:
+        """La suite rompue, ce que le REST sert jusqu'à ce trade est relu."""
+        self._sur = servi
+        if self._dernier is None or not servi.precede(self._dernier):
+            self._dernier = servi
+
+    def _tus_apres(self, servi: Trade) -> list[Trou]:
+        """En concluant, ce que le flux a dit et que le REST ne sert pas encore : un trade y tardait peut-être."""
+        if not self.conclut or self._dernier is None or not servi.precede(self._dernier):
+            return []
+        return [Trou(servi.timestamp, self._dernier.timestamp + 1, ECHEC)]
 
     def _redemander(self, lacune: Lacune, sauts: Iterable[tuple[Trade, Trade]], *, en_retard: bool) -> None:
         """D'une coupure, les numéros que le REST saute ; en concluant, ce dont il était peut-être trop en retard."""
