@@ -8237,6 +8237,9 @@ class Relu(NamedTuple):
     dernier: Trade | None
 
 
+SAUTS_REDEMANDES_MAX = 20  # d'une relecture
+
+
 class RelectureTrades:
     """Relit une fois, par REST, les trades d'une lacune : des `pages`, puis un `resultat`.
 
@@ -8299,8 +8302,14 @@ class RelectureTrades:
         servis = self._lacune.numeros() if complet else [(vus[0][0], vus[-1][1])] if vus else []
         if complet and self._apres:
             self._sauts.append((self._plus_grand, self._apres))
-        sauts = [saut for saut in self._sauts if self._suivis and oter(Lacune(*saut).numeros(), vus)]
-        return Relu(trous, complet, self._rejoint, bool(oter(servis, vus)), sauts, self._dernier)
+        return Relu(trous, complet, self._rejoint, bool(oter(servis, vus)), self._redemandables(), self._dernier)
+
+    def _redemandables(self) -> list[tuple[Trade, Trade]]:
+        """Les sauts qu'aucun retardataire n'a comblés ; trop nombreux, ses identifiants sautent d'eux-mêmes."""
+        vus, numeros = self._numeros, ((saut, Lacune(*saut).numeros()) for saut in self._sauts)
+        restent = (saut for saut, manque in numeros if manque and oter(manque, vus[voisins(vus, *manque[0])]))
+        sauts = list(itertools.islice(restent, SAUTS_REDEMANDES_MAX + 1)) if self._suivis else []
+        return sauts if len(sauts) <= SAUTS_REDEMANDES_MAX else []
 
     def _numeroter(self, page: Sequence[Trade]) -> None:
         """Note les numéros que cette page sert, et ceux qu'elle saute."""
@@ -9671,7 +9680,7 @@ class FilTrades(Fil):
 
     def _interrompre(self) -> None:
         """Ce qui viendra ne prolonge pas la suite : quelque chose a peut-être eu lieu entre-temps."""
-        if not (self._rompu or self._retard_ms):
+        if not self._rompu and self._suite_d_ids.se_suivent:
             self._sur = self._dernier
         self._solder()
         self._depuis = None
@@ -9964,11 +9973,23 @@ class FilTrades(Fil):
         if servi.precede(lacune.dernier):
             servi = lacune.dernier
         elif servi is not lacune.dernier and lacune.jusqua is None:
-            self._sur = servi.nomme()
-            if self._dernier is None or not self._sur.precede(self._dernier):
-                self._dernier = self._sur
+            self._repartir_de(servi.nomme())
+        if lacune.jusqua is None:
+            trous = [*trous, *self._tus_apres(servi)]
         self._conclure(lacune, lacune.etendue(servi.timestamp)[1], trous)
         return True
+
+    def _repartir_de(self, servi: Trade) -> None:
+        """La suite rompue, ce que le REST sert jusqu'à ce trade est relu."""
+        self._sur = servi
+        if self._dernier is None or not servi.precede(self._dernier):
+            self._dernier = servi
+
+    def _tus_apres(self, servi: Trade) -> list[Trou]:
+        """En concluant, ce que le flux a dit et que le REST ne sert pas encore : un trade y tardait peut-être."""
+        if not self.conclut or self._dernier is None or not servi.precede(self._dernier):
+            return []
+        return [Trou(servi.timestamp, self._dernier.timestamp + 1, ECHEC)]
 
     def _redemander(self, lacune: Lacune, sauts: Iterable[tuple[Trade, Trade]], *, en_retard: bool) -> None:
         """D'une coupure, les numéros que le REST saute ; en concluant, ce dont il était peut-être trop en retard."""

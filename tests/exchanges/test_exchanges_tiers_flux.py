@@ -172,7 +172,7 @@ async def couper(bourse: Bourse, *, apres_s: float, duree_s: float, saut_ms: int
         bourse.pannes.retirer(panne)
 
 
-async def retarder_puis_couper(bourse: Bourse) -> None:
+async def retarder_puis_couper(bourse: Bourse, saut_ms: int = 0) -> None:
     """Un trade de chaque marché tarde ; d'autres le dépassent, puis toutes les connexions meurent, et lui avec."""
     await asyncio.sleep(2.4)
     for base in BASES:
@@ -180,6 +180,7 @@ async def retarder_puis_couper(bourse: Bourse) -> None:
     await asyncio.sleep(0.8)
     for nom in bourse.protocoles:
         bourse.couper(nom)
+    bourse.avancer(saut_ms)
 
 
 async def avaler(bourse: Bourse) -> None:
@@ -218,6 +219,9 @@ SCENARIOS: dict[str, functools.partial[Scenario]] = {
         jouer, 8.0, functools.partial(couper, apres_s=3.0, duree_s=0.5, saut_ms=12 * HEURE), bases=BASES[:1]
     ),
     "retard": functools.partial(jouer, 6.0, retarder_puis_couper, vide=0.0, silence=30.0, grace=60.0),
+    "retard perdu": functools.partial(
+        jouer, 6.0, functools.partial(retarder_puis_couper, saut_ms=12 * HEURE), vide=0.0, silence=30.0, grace=60.0
+    ),
     "avalee": functools.partial(jouer, 6.0, avaler, vide=0.0, silence=30.0),
     "silence": functools.partial(jouer, 7.0, taire, silence=1.0),
     "fermes": functools.partial(jouer, 3.0, ne_rien_ouvrir),
@@ -313,6 +317,14 @@ def test_un_trade_qui_tardait_quand_le_flux_fut_coupe_n_est_pas_perdu(scenario: 
         releve = scenario[nom, "trades", base]
         trades_exacts(releve, au_moins=15)
         assert releve.trous == [] or nom in SANS_RELECTURE
+
+
+@pytest.mark.scenario("retard perdu")
+@pytest.mark.parametrize("nom", sorted(DERNIERS_SEULEMENT))
+def test_un_trade_qui_tardait_et_que_le_rest_ne_sert_plus_est_en_trou(scenario: Scenario, nom: str) -> None:
+    """Douze heures de coupure : là où rien ne disait son absence, le trou commence avant lui."""
+    for base in BASES:
+        trades_exacts(scenario[nom, "trades", base], au_moins=15)
 
 
 @pytest.mark.scenario("avalee")

@@ -1665,6 +1665,67 @@ def test_un_trade_qui_tardait_quand_le_flux_fut_coupe_est_relu_ou_en_trou(se_sui
     a_la_main(essai)
 
 
+@pytest.mark.parametrize("a_confirmer", [0, 500])
+def test_un_trade_qui_tardait_et_que_le_rest_ne_sert_plus_est_en_trou(a_confirmer: int) -> None:
+    """Upbit : le réseau tombe avec la connexion ; à son retour, les derniers trades du REST sont d'après la coupure."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        connexion.particularite = m.Particularite(trades_a_confirmer=a_confirmer)
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        marche = [{**brut(n, T0 + n * 1_000), "id": f"{n}-uuid"} for n in range(200)]
+
+        async def lire(_serie: Any, depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+            servis = [t for t in marche if t["timestamp"] <= connexion.heure][-20:]
+            return [t for t in servis if t["timestamp"] >= (depuis or 0)]
+
+        connexion.__dict__["lire_trades"] = lire
+        for numero in (1, 2, 3, 4, 5, 7, 100):
+            if numero == 100:
+                connexion.heure = T0 + 100_000
+                fil.rompre()
+            connexion.heure = T0 + numero * 1_000
+            fil.recevoir([marche[numero]], connexion.heure)
+            if numero in {1, 100}:
+                await fil.rattraper()
+            fil.collecter(connexion.heure)
+        (trou,) = fil.fiche.trous
+        assert trou == m.Trou(T0 + 5_000, T0 + 82_000, m.HORS_FENETRE_API)
+        assert fil.fiche.couverts[-1][0] == T0 + 82_000
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("en_retard", [True, False])
+def test_un_trade_qui_tardait_a_la_derniere_coupure_est_relu_ou_en_trou(en_retard: bool) -> None:
+    """Rien ne la suit ; le REST sert tout, ou s'arrête au 5 quand le flux a dit le 7, sans le 6."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        marche = [{**brut(n, T0 + n * 1_000), "id": f"{n}-uuid"} for n in range(8)]
+
+        async def lire(_serie: Any, depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+            servis = marche[:6] if en_retard else marche
+            return [t for t in servis if (depuis or 0) <= t["timestamp"] <= connexion.heure]
+
+        connexion.__dict__["lire_trades"] = lire
+        for numero in (1, 2, 3, 4, 5, 7):
+            connexion.heure = T0 + numero * 1_000
+            fil.recevoir([marche[numero]], connexion.heure)
+            await fil.rattraper()
+            fil.collecter(connexion.heure)
+        fil.rompre()
+        fil.conclut, connexion.heure = True, T0 + 20_000
+        await fil.rattraper_a_fond()
+        await finir(fil)
+        trous = [m.Trou(T0 + 5_000, T0 + 7_001, m.ECHEC)]
+        assert fil.fiche.trous == (trous if en_retard else [])
+        assert fil.fiche.couverts[-1][1] == T0 + (5_000 if en_retard else 7_000)
+
+    a_la_main(essai)
+
+
 def test_un_instantane_qui_remonte_jusqu_ou_rien_ne_tardait_se_passe_du_rest() -> None:
     """Coinbase : l'écoute neuve redit le 3, dit le 6 qui tardait derrière le 7, et rien n'est demandé."""
 
@@ -2022,6 +2083,24 @@ def test_un_numero_que_le_rest_tarde_a_dire_d_une_coupure_est_redemande(
         await fil.rattraper()
         assert {"11", "12", "13", "14", "15", "16"} <= set(ids(fil.collecter(fil.connexion.heure)))
         assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+def test_des_identifiants_qui_sautent_au_rest_ne_sont_pas_redemandes_un_a_un(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bitfinex les partage entre ses marchés ; trois qui se suivent par chance n'en font pas une suite."""
+    monkeypatch.setattr(m, "RETARDS_REST_S", (0.001, 0.002))
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
+        await naitre(fil, 1, 2, 3)
+        assert fil._suite_d_ids.se_suivent
+        fil.rompre()
+        fil.connexion.heure = T0 + 900_000
+        demandes = servir(fil.connexion, 3, *range(5, 900, 2))
+        await fil.rattraper()
+        assert len(ids(fil.collecter(fil.connexion.heure))) == 448
+        assert len(demandes) <= 3
 
     a_la_main(essai)
 
