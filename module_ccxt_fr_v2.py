@@ -7432,6 +7432,7 @@ class Enquete(Dossier):
 
     posees = 0
     _dementie = False  # une réponse muette ne l'était plus, redemandée
+    _fenetres = _muettes = _refus = 0
 
     async def mener(self) -> tuple[Reponse | None, list[Trou]]:
         """La première réponse qui rend une ligne du manque ; à défaut, ce que toutes en prouvent."""
@@ -7733,107 +7734,7 @@ class Enquete(Dossier):
                 return
             fin = avancer(debut, marge) if debut > limite else limite  # bitget : trois mois par page
 
-
-# --- La lecture : des fenêtres d'une page, à plusieurs, rendues dans l'ordre ---
-
-
-class Lecteur:
-    """Lit une série entre deux instants, et prouve ce qu'il rend ; `par_page` : bougies par fenêtre, au plus.
-
-    Les fenêtres partent dans l'ordre, `concurrence` en vol, et sont rendues dans l'ordre ; la première part seule :
-    elle dit si l'histoire commence bien là.
-    """
-
-    def __init__(self, pages: Pages, concurrence: int = EN_VOL, par_page: float = math.inf) -> None:
-        self.pages, self._concurrence, self._par_page = pages, concurrence, par_page
-        self._en_vol: collections.deque[tuple[Intervalle, asyncio.Task[Reponse]]] = collections.deque()
-        self._prochaine = 0  # où commence la première fenêtre qui n'est pas partie
-
-    async def lire(
-        self, debut: int, fin: int, *, ancien: bool = False, suivante: int | None = None, tete_libre: bool = False
-    ) -> AsyncGenerator[Morceau]:
-        """Rend les bougies de [début, fin[ par morceaux contigus et croissants, du premier au dernier instant.
-
-        `ancien` : des lignes d'avant sont déjà écrites. `suivante` : la première écrite d'après. `tete_libre` : rien
-        n'est demandé avant la première bougie servie, et les morceaux commencent à elle.
-        """
-        avancer, debut, fin = self.pages.timeframe.avancer, *map(self.pages.timeframe.plafond, (debut, fin))
-        self._prochaine, places = debut, 1
-        vide = _Vide(self.pages, Manque(debut, fin, None, suivante, ancien))
-        try:
-            while vide.manque.debut < fin:
-                try:
-                    fenetre = await self._suivante(fin, places)
-                except HorsFenetre as refus:
-                    self._sauter(await vide.apres_le_refus(refus, self._prochaine))
-                    continue
-                if fenetre is None:
-                    yield await vide.resoudre()
-                    return
-                (reponse, fin_fenetre), places = fenetre, self._concurrence
-                # Sans `until`, la page déborde ; ces lignes-là, pas demandées, attendent leur fenêtre.
-                utiles = entre(reponse.page.lignes, vide.manque.debut, min(fin, avancer(fin_fenetre, 1)))
-                if not utiles.num_rows:
-                    self._sauter(await vide.apres_la_fenetre(reponse, fin_fenetre))
-                    continue
-                premiere, derniere = utiles["timestamp"][0].as_py(), utiles["timestamp"][-1].as_py()
-                debut = premiere if tete_libre and vide.manque.gauche is None else vide.manque.debut
-                vide.manque = vide.manque._replace(debut=debut, fin=avancer(derniere, 1))
-                yield await vide.resoudre(reponse)
-                # Le vide est fini ; le prochain aura cette réponse à sa gauche.
-                vide = _Vide(self.pages, Manque(vide.manque.fin, fin, derniere, suivante, ancien), [reponse])
-                self._sauter(vide.manque.debut)
-        except PasRefuse as refus:
-            journal.warning("%s", refus.complet())
-            reste = (vide.manque.debut, fin)
-            yield Morceau(page_vide().lignes, reste, [Trou(*reste, ECHEC)])
-        finally:
-            await self._repartir(fin)
-
-    async def _suivante(self, jusqua: int, places: int) -> tuple[Reponse, int] | None:
-        """La page suivante et la fin de sa fenêtre ; None quand il n'en reste plus."""
-        pas, pages = self.pages.timeframe, self.pages
-        place = int(min(pages.capacite(pas), max(1, self._par_page - avance_de(pas))))
-        while len(self._en_vol) < places and self._prochaine < jusqua:
-            debut, bout = self._prochaine, pas.avancer(self._prochaine, place)
-            self._prochaine = min(jusqua, bout)
-            # Une fenêtre qui a de la place demande aussi la bougie d'après : elle encadre une queue sans transaction.
-            page = pages.lire(debut, min(pas.avancer(self._prochaine, 1), bout))
-            self._en_vol.append(((debut, self._prochaine), asyncio.ensure_future(page)))
-        if not self._en_vol:
-            return None
-        (debut, fin), tache = self._en_vol[0]
-        try:
-            reponse = await tache
-        except HorsFenetre:
-            await self._repartir(debut)  # `lire` dit d'où : ces fenêtres seront redemandées
-            raise
-        self._en_vol.popleft()
-        if debut < reponse.question.fin < fin:  # refusée trop longue, elle n'a lu que son début : la suite repart de là
-            fin = reponse.question.fin
-            await self._repartir(fin)
-        return reponse, fin
-
-    def _sauter(self, instant: int) -> None:
-        """Abandonne les fenêtres qui finissent avant l'instant, et n'en lance plus avant lui."""
-        while self._en_vol and self._en_vol[0][0][1] <= instant:
-            self._en_vol.popleft()[1].cancel()
-        self._prochaine = max(self._prochaine, instant)
-
-    async def _repartir(self, instant: int) -> None:
-        """Annule ce qui est en vol, attend que ce soit fini, et repart de cet instant."""
-        annulees = [tache for _, tache in self._en_vol]
-        self._en_vol.clear()
-        self._prochaine = instant
-        for tache in annulees:
-            tache.cancel()
-        await asyncio.gather(*annulees, return_exceptions=True)
-
-
-class _Vide(Enquete):
-    """Des fenêtres sans ligne, l'une après l'autre : où reprendre, et ce qui servira à juger ce qu'elles laissent."""
-
-    _fenetres = _muettes = _refus = 0
+    # --- des fenêtres sans ligne, l'une après l'autre : où reprendre
 
     async def apres_le_refus(self, refus: HorsFenetre, debut: int) -> int:
         """L'exchange ne remonte pas si loin (gate : 10 000 points) : où il accepte de servir."""
@@ -7913,6 +7814,102 @@ class _Vide(Enquete):
             else:
                 refuse, saut = milieu, saut and 2 * saut
         return accepte
+
+
+# --- La lecture : des fenêtres d'une page, à plusieurs, rendues dans l'ordre ---
+
+
+class Lecteur:
+    """Lit une série entre deux instants, et prouve ce qu'il rend ; `par_page` : bougies par fenêtre, au plus.
+
+    Les fenêtres partent dans l'ordre, `concurrence` en vol, et sont rendues dans l'ordre ; la première part seule :
+    elle dit si l'histoire commence bien là.
+    """
+
+    def __init__(self, pages: Pages, concurrence: int = EN_VOL, par_page: float = math.inf) -> None:
+        self.pages, self._concurrence, self._par_page = pages, concurrence, par_page
+        self._en_vol: collections.deque[tuple[Intervalle, asyncio.Task[Reponse]]] = collections.deque()
+        self._prochaine = 0  # où commence la première fenêtre qui n'est pas partie
+
+    async def lire(
+        self, debut: int, fin: int, *, ancien: bool = False, suivante: int | None = None, tete_libre: bool = False
+    ) -> AsyncGenerator[Morceau]:
+        """Rend les bougies de [début, fin[ par morceaux contigus et croissants, du premier au dernier instant.
+
+        `ancien` : des lignes d'avant sont déjà écrites. `suivante` : la première écrite d'après. `tete_libre` : rien
+        n'est demandé avant la première bougie servie, et les morceaux commencent à elle.
+        """
+        avancer, debut, fin = self.pages.timeframe.avancer, *map(self.pages.timeframe.plafond, (debut, fin))
+        self._prochaine, places = debut, 1
+        vide = Enquete(self.pages, Manque(debut, fin, None, suivante, ancien))
+        try:
+            while vide.manque.debut < fin:
+                try:
+                    fenetre = await self._suivante(fin, places)
+                except HorsFenetre as refus:
+                    self._sauter(await vide.apres_le_refus(refus, self._prochaine))
+                    continue
+                if fenetre is None:
+                    yield await vide.resoudre()
+                    return
+                (reponse, fin_fenetre), places = fenetre, self._concurrence
+                # Sans `until`, la page déborde ; ces lignes-là, pas demandées, attendent leur fenêtre.
+                utiles = entre(reponse.page.lignes, vide.manque.debut, min(fin, avancer(fin_fenetre, 1)))
+                if not utiles.num_rows:
+                    self._sauter(await vide.apres_la_fenetre(reponse, fin_fenetre))
+                    continue
+                premiere, derniere = utiles["timestamp"][0].as_py(), utiles["timestamp"][-1].as_py()
+                debut = premiere if tete_libre and vide.manque.gauche is None else vide.manque.debut
+                vide.manque = vide.manque._replace(debut=debut, fin=avancer(derniere, 1))
+                yield await vide.resoudre(reponse)
+                # Le vide est fini ; le prochain aura cette réponse à sa gauche.
+                vide = Enquete(self.pages, Manque(vide.manque.fin, fin, derniere, suivante, ancien), [reponse])
+                self._sauter(vide.manque.debut)
+        except PasRefuse as refus:
+            journal.warning("%s", refus.complet())
+            reste = (vide.manque.debut, fin)
+            yield Morceau(page_vide().lignes, reste, [Trou(*reste, ECHEC)])
+        finally:
+            await self._repartir(fin)
+
+    async def _suivante(self, jusqua: int, places: int) -> tuple[Reponse, int] | None:
+        """La page suivante et la fin de sa fenêtre ; None quand il n'en reste plus."""
+        pas, pages = self.pages.timeframe, self.pages
+        place = int(min(pages.capacite(pas), max(1, self._par_page - avance_de(pas))))
+        while len(self._en_vol) < places and self._prochaine < jusqua:
+            debut, bout = self._prochaine, pas.avancer(self._prochaine, place)
+            self._prochaine = min(jusqua, bout)
+            # Une fenêtre qui a de la place demande aussi la bougie d'après : elle encadre une queue sans transaction.
+            page = pages.lire(debut, min(pas.avancer(self._prochaine, 1), bout))
+            self._en_vol.append(((debut, self._prochaine), asyncio.ensure_future(page)))
+        if not self._en_vol:
+            return None
+        (debut, fin), tache = self._en_vol[0]
+        try:
+            reponse = await tache
+        except HorsFenetre:
+            await self._repartir(debut)  # `lire` dit d'où : ces fenêtres seront redemandées
+            raise
+        self._en_vol.popleft()
+        if debut < reponse.question.fin < fin:  # refusée trop longue, elle n'a lu que son début : la suite repart de là
+            fin = reponse.question.fin
+            await self._repartir(fin)
+        return reponse, fin
+
+    def _sauter(self, instant: int) -> None:
+        """Abandonne les fenêtres qui finissent avant l'instant, et n'en lance plus avant lui."""
+        while self._en_vol and self._en_vol[0][0][1] <= instant:
+            self._en_vol.popleft()[1].cancel()
+        self._prochaine = max(self._prochaine, instant)
+
+    async def _repartir(self, instant: int) -> None:
+        """Annule ce qui est en vol, attend que ce soit fini, et repart de cet instant."""
+        annulees = [tache for _, tache in self._en_vol]
+        self._en_vol.clear()
+        self._prochaine = instant
+        for tache in annulees:
+            tache.cancel()
+        await asyncio.gather(*annulees, return_exceptions=True)
 
 
 # --- Plan et reprise ---

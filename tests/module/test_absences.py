@@ -540,7 +540,7 @@ def test_ce_qu_un_exchange_sert_se_cherche_en_pages_de_ce_qu_il_admet(rang: int)
         pages = module.Pages(demander, M1, 100, horizon_ms=MAINTENANT)
         debut, fin = minutes(0, 98)
         await pages.lire(debut - 500 * MINUTE_MS, debut - 400 * MINUTE_MS)
-        return await module._Vide(pages, manque(-1000, 1000, None, None))._sert(debut, fin)
+        return await module.Enquete(pages, manque(-1000, 1000, None, None))._sert(debut, fin)
 
     assert asyncio.run(essai())
 
