@@ -9420,8 +9420,9 @@ class FilBougies(Fil):
         return self.confrontation.a_relire(self.couverture.close(age_ms), sauf_du_flux=self.source.se_prouvent)
 
     def _inscrire(self, manques: Sequence[Intervalle], raison: str) -> None:
-        """Rend des trous."""
-        self._rendre(Lot(self.cle, OHLCV.schema.empty_table(), [], [Trou(*m, raison) for m in manques]))
+        """Rend des trous, s'il y en a."""
+        if manques:
+            self._rendre(Lot(self.cle, OHLCV.schema.empty_table(), [], [Trou(*m, raison) for m in manques]))
 
     async def _rattraper(self) -> None:
         """Relit ce qui manque ; en concluant, tant que le REST est en retard sur ce que le flux a dit."""
@@ -9471,12 +9472,15 @@ class FilBougies(Fil):
             self._rendre(self._lot(seules))
         # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
         fin = INSTANT_MAX_MS if self.echec else max([f for _, f in self.fiche.couverts], default=INSTANT_MAX_MS)
-        # De même après un signal, sauf de ce que la sortie tient déjà : `--reparer`, comme une relance, le relira.
+        # De même après un signal. Ce que la sortie tient déjà, sans preuve, n'y est plus tenu que pour une queue : une
+        # relance le relira ; le dire manquant ferait une faute d'une bougie qui est là.
         desavoues = [] if self.conclut and not self.echec else oter(self.couverture.desavoues, self.fiche.couverts)
+        if not self.conclut:
+            self._inscrire(desavoues, A_VENIR)
         # Lues du REST à peine closes, elles devaient l'être de nouveau, et il n'a jamais confirmé le flux.
         jeunes = self.confrontation.a_relire(INSTANT_MAX_MS) if self.echec and self.confrontation.crues is None else []
-        if manques := oter(unir(self.couverture.manques(fin), desavoues, jeunes), intervalles_de(self.fiche.trous)):
-            self._inscrire(manques, ECHEC)
+        manques = oter(unir(self.couverture.manques(fin), desavoues, jeunes), intervalles_de(self.fiche.trous))
+        self._inscrire(manques if self.conclut else oter(manques, desavoues), ECHEC)
 
 
 # --- Trades

@@ -434,18 +434,18 @@ def test_ce_que_l_horloge_a_clos_avant_un_signal_est_a_relire(monkeypatch: pytes
     marche = Marche([[1] * 10] * 40)
     monkeypatch.setattr(m, "maintenant_ms", lambda: marche.heure)
 
-    async def derouler() -> tuple[Jeu, list[m.Trou]]:
+    async def derouler() -> tuple[Jeu, m.Fiche]:
         jeu = await jouer_sans_finir(marche, [*CRUES, ("jusqu_a", 2, "vient"), ("avancer", 3, "perdue")])
         await jeu.signaler()
-        trous = list(jeu.fiche.trous)
+        laissee = jeu.fiche.copie()
         jeu.fil = jeu.ouvrir()
         jeu.abonner()
         await jeu.avancer(25, "vient")
         await jeu.finir()
-        return jeu, trous
+        return jeu, laissee
 
-    jeu, trous = asyncio.run(derouler())
-    assert [(trou.debut, trou.fin, trou.raison) for trou in trous] == [(T0 + 2 * MINUTE, T0 + 3 * MINUTE, m.ECHEC)]
+    jeu, laissee = asyncio.run(derouler())
+    assert (laissee.couverts[-1][1], laissee.trous) == (T0 + 2 * MINUTE, [])  # elle est là : --verifier n'y voit rien
     assert jeu.fiche.trous == []
     juger(jeu)
 
