@@ -8007,6 +8007,7 @@ class Historique:
         self.timeframe = serie.timeframe
         self.demande: Intervalle = (0, 0)
         self._decalage = 0  # de la dernière bougie rendue, sur sa grille
+        self._grille_connue = True
         self._places, self._concurrence = places, concurrence
 
     @property
@@ -8018,7 +8019,7 @@ class Historique:
         """Fixe l'ancre et les bornes ; rend les intervalles à demander."""
         if self.timeframe.peut_etre_ancre:
             ancre = self.fiche.ancre_ms if self.fiche.couverts else await self._apprendre_ancre()
-            self.timeframe = self.timeframe.ancrer(ancre)
+            self._grille_connue, self.timeframe = ancre is not None, self.timeframe.ancrer(ancre or 0)
         if self.connexion.avance_douteuse_ms:
             await self._lire_l_heure_aux_bougies()
         heure = self.connexion.heure_ms()
@@ -8035,8 +8036,11 @@ class Historique:
         if ouvertures:
             self.connexion.noter_instants(ouvertures)
 
-    async def _apprendre_ancre(self) -> int:
-        """Où l'exchange ouvre ses jours, semaines ou mois : okx à Hong Kong, kraken ses semaines le jeudi."""
+    async def _apprendre_ancre(self) -> int | None:
+        """Où l'exchange ouvre ses jours, semaines ou mois : okx à Hong Kong, kraken ses semaines le jeudi.
+
+        None : il est muet, et n'en dit rien.
+        """
         heure, brutes = self.connexion.heure_ms(), list[list[Any]]()
         for debut, fin in self._ou_voir_la_grille(heure):
             with contextlib.suppress(HorsDesBornes):  # trop ancien : rien n'en sera lu
@@ -8046,7 +8050,7 @@ class Historique:
             ouverture = en_iso(self.timeframe.ancrer(ancre).plancher(heure))
             phrase = "%s : bougies ouvertes hors de la grille UTC (par exemple %s), gardées telles quelles."
             journal.info(phrase, self.serie.cle, ouverture)
-        return ancre
+        return ancre if brutes else None
 
     def _ou_voir_la_grille(self, heure: int) -> Iterator[Intervalle]:
         """Maintenant ; à la fin demandée ; puis, d'un marché retiré, page après page avant elle."""
@@ -8162,6 +8166,8 @@ class Historique:
         if queues := intervalles_de(morceau.trous, A_VENIR):  # un jour de panne en avait fait un trou
             dits = oter(croiser(queues, intervalles_de(self.fiche.trous, *RAISONS_PARTIELLES)), intervalles_de(trous))
             trous += [Trou(*dit, A_VENIR) for dit in dits]
+        if not self._grille_connue and self.plage.fin is not None:  # d'une autre (htx), une bougie ouvrirait après elle
+            trous = [t._replace(fin=min(t.fin, self.plage.fin)) for t in trous if t.debut < self.plage.fin]
         non_prouves = [(t.debut, t.fin) for t in morceau.trous if t.raison not in FAITS]
         prouves = oter([morceau.couvert], non_prouves)
         return Lot(self.serie.cle, habiller(self.serie.cle, morceau.lignes), croiser(prouves, [(0, close)]), trous)

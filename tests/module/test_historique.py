@@ -37,6 +37,7 @@ from serveurs_de_bougies import (
 
 import module_ccxt_fr_v2 as module
 from annexes_ccxt_fr.grappes import rapprocher
+from bourse_locale.marche import instant_ms
 from module_ccxt_fr_v2 import (
     A_VENIR,
     AVANT_COTATION,
@@ -567,6 +568,21 @@ def test_la_grille_d_un_marche_retire_s_apprend_de_ses_dernieres_bougies(code: s
         return [i for lot in lots for i in lot.lignes["timestamp"].cast("int64").to_pylist()]
 
     assert asyncio.run(lus()) == [i for i in ouvertures[5:] if fin is None or i < fin]
+
+
+def test_d_un_exchange_muet_dont_la_grille_est_inconnue_rien_n_est_dit_apres_la_fin_demandee() -> None:
+    """Ses mois ouvrent peut-être à Hong Kong (htx) : une réparation écrirait celui qui s'ouvre après la fin."""
+    debut, fin = instant_ms("2019-04-27"), instant_ms("2021-06-30T12:00")
+
+    async def lire_bougies(*_demande: Any, **_options: Any) -> list[Ligne]:
+        return []
+
+    source = historique_de(lire_bougies, Serie(CLE, {}, Timeframe.lire("1M"), 100), Plage(debut, fin))
+
+    async def trous() -> list[Trou]:
+        return [trou async for lot in source.lots(await source.preparer()) for trou in lot.trous]
+
+    assert asyncio.run(trous()) == [Trou(instant_ms("2019-05-01"), fin, HORS_FENETRE_API)]
 
 
 @pytest.mark.parametrize(
