@@ -548,7 +548,7 @@ def test_une_grille_trop_ancienne_pour_etre_apprise_n_arrete_pas_la_serie() -> N
     async def trous() -> list[Trou]:
         return [trou async for lot in source.lots(await source.preparer()) for trou in lot.trous]
 
-    assert asyncio.run(trous()) == [Trou(*source.demande, HORS_FENETRE_API)]
+    assert asyncio.run(trous()) == [Trou(source.demande[0], fin, HORS_FENETRE_API)]
 
 
 @pytest.mark.parametrize("fin", [None, MAINTENANT - 60 * JOUR_MS])
