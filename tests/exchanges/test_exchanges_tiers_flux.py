@@ -299,24 +299,26 @@ def test_une_coupure_ne_change_aucune_bougie_faite_de_trades(scenario: Scenario,
         bougies_exactes(scenario[nom, mode, base], au_moins=5, sans_vides=True)
 
 
-@pytest.mark.scenario("coupure")
-@pytest.mark.parametrize("nom", TOUS)
-def test_une_coupure_ne_perd_ni_ne_double_un_trade(scenario: Scenario, nom: str) -> None:
-    """Comblée par le REST, ou par l'instantané du nouvel abonnement ; chez hyperliquid, à défaut, un trou."""
+def rien_n_est_perdu(scenario: Scenario, nom: str) -> None:
+    """Tous les trades, chacun une fois, et sans trou là où le REST les relit."""
     for base in BASES:
         releve = scenario[nom, "trades", base]
         trades_exacts(releve, au_moins=15)
         assert releve.trous == [] or nom in SANS_RELECTURE
+
+
+@pytest.mark.scenario("coupure")
+@pytest.mark.parametrize("nom", TOUS)
+def test_une_coupure_ne_perd_ni_ne_double_un_trade(scenario: Scenario, nom: str) -> None:
+    """Comblée par le REST, ou par l'instantané du nouvel abonnement ; chez hyperliquid, à défaut, un trou."""
+    rien_n_est_perdu(scenario, nom)
 
 
 @pytest.mark.scenario("retard")
 @pytest.mark.parametrize("nom", TOUS)
 def test_un_trade_qui_tardait_quand_le_flux_fut_coupe_n_est_pas_perdu(scenario: Scenario, nom: str) -> None:
     """Rien ne dit son absence là où les identifiants ne se suivent pas (deribit, kucoin, lbank, upbit)."""
-    for base in BASES:
-        releve = scenario[nom, "trades", base]
-        trades_exacts(releve, au_moins=15)
-        assert releve.trous == [] or nom in SANS_RELECTURE
+    rien_n_est_perdu(scenario, nom)
 
 
 @pytest.mark.scenario("retard perdu")
