@@ -8166,7 +8166,7 @@ class Historique:
         if queues := intervalles_de(morceau.trous, A_VENIR):  # un jour de panne en avait fait un trou
             dits = oter(croiser(queues, intervalles_de(self.fiche.trous, *RAISONS_PARTIELLES)), intervalles_de(trous))
             trous += [Trou(*dit, A_VENIR) for dit in dits]
-        if not self._grille_connue and self.plage.fin is not None:  # d'une autre (htx), une bougie ouvrirait après elle
+        if self.plage.fin is not None and not self._grille_connue:  # d'une autre (htx), une bougie ouvrirait après elle
             trous = [t._replace(fin=min(t.fin, self.plage.fin)) for t in trous if t.debut < self.plage.fin]
         non_prouves = [(t.debut, t.fin) for t in morceau.trous if t.raison not in FAITS]
         prouves = oter([morceau.couvert], non_prouves)
