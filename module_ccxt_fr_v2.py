@@ -11860,16 +11860,18 @@ class Execution:
         source = self._source(serie, fiche)
         intervalles = await source.preparer()
         bilan.demande = source.demande
-        return Copie(bilan, fiche, source, unir(intervalles, self._courante_laissee(fiche, intervalles)))
+        return Copie(bilan, fiche, source, unir(intervalles, self._courantes_laissees(fiche, intervalles)))
 
-    def _courante_laissee(self, fiche: Fiche, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
-        """La bougie courante gardée une autre fois, si ce qui est à lire la laisserait derrière, à moitié faite."""
-        dits = fiche.dits() if self.tache.type_donnee is OHLCV else []
-        if not (dits and intervalles and intervalles[-1][0] > dits[-1][1]):
+    def _courantes_laissees(self, fiche: Fiche, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
+        """Les bougies courantes gardées d'autres fois, que ce qui est à lire laisserait derrière, à moitié faites.
+
+        Tout ce qui est écrit après ce que la fiche prouve : d'un cron « -1h » en 1h, elle n'en prouve aucune.
+        """
+        prouve = fiche.couverts[-1][1] if fiche.couverts else 0
+        if self.tache.type_donnee is not OHLCV or not intervalles or intervalles[-1][0] <= prouve:
             return []
-        debut = dits[-1][1]
-        suivante = (debut, grille(fiche).avancer(debut, 1))
-        return [suivante] if self.ecrivain.lire(fiche.cle, *suivante).num_rows else []
+        laissees = self.ecrivain.lire(fiche.cle, prouve, intervalles[-1][0])
+        return plages(en_un_bloc(laissees["timestamp"].cast(pa.int64())), grille(fiche))
 
     def prendre(self, copie: Copie, lot: Lot) -> None:
         """Écrit un lot, et dit où l'on en est."""

@@ -426,6 +426,22 @@ def test_une_bougie_courante_laissee_derriere_est_relue(format_: str, tmp_path: 
     assert [toutes[ligne["timestamp"]] for ligne in m.lire(sortie).to_pylist()] == m.lire(sortie).to_pylist()
 
 
+@pytest.mark.parametrize("format_", EXTENSIONS)
+def test_des_bougies_courantes_que_rien_de_prouve_ne_precede_sont_relues(format_: str, tmp_path: Path) -> None:
+    """Cron, « -1h » en 1h : la courante est seule à chaque fois, et la fiche ne dit rien de ce qui la précède."""
+    sortie, mots = tmp_path / f"s{EXTENSIONS[format_]}", ("--timeframe", "1h", "--inclure-bougie-courante")
+    pile = HEURE_BOURSE - HEURE_BOURSE % 3_600_000
+    for heure in (pile + 60_000, pile + 9 * 3_600_000 + 60_000, pile + 20 * 3_600_000 + 60_000):
+        with Bourse(marche=marche_commun(), limites=False, maintenant_ms=heure, acceleration=0.0).en_fil() as ouverte:
+            assert telecharger(ouverte, sortie, (heure - 3_600_000, heure + JOUR), *mots) == 0
+    entiere = tmp_path / f"t{EXTENSIONS[format_]}"
+    with Bourse(marche=marche_commun(), limites=False, maintenant_ms=heure, acceleration=0.0).en_fil() as ouverte:
+        assert telecharger(ouverte, entiere, (pile - JOUR, heure + JOUR), *mots) == 0
+    toutes = {ligne["timestamp"]: ligne for ligne in m.lire(entiere).to_pylist()}
+    assert m.lire(sortie).num_rows == 3
+    assert [toutes[ligne["timestamp"]] for ligne in m.lire(sortie).to_pylist()] == m.lire(sortie).to_pylist()
+
+
 @pytest.fixture
 def fixe() -> Iterator[Bourse]:
     """L'exchange embarqué, à une heure connue."""
