@@ -5739,6 +5739,9 @@ async def _fermer_vite(api: Any) -> None:
     except TimeoutError:
         api.clients = {}
         await api.close()
+    except asyncio.CancelledError:  # à moitié fermée, elle se plaindrait : cela d'abord
+        await _fermer_vite(api)
+        raise
     for nom in ("trades", "ohlcvs", "orderbooks", "tickers"):
         setattr(api, nom, {})
 
@@ -5822,7 +5825,7 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
             debit.brancher(self.api)
         self.essais = Essais(reglages.essais, self.api.frein, self.noter_essai)
         self.nombre_essais = self.reponses = 0
-        self._fermetures: set[asyncio.Task[None]] = set()
+        self._fermetures: dict[Any, asyncio.Task[None]] = {}  # par instance d'écoute
 
     async def __aexit__(self, *_: object) -> None:
         await self.fermer()
@@ -5868,13 +5871,17 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
 
     def fermer_plus_tard(self, api: Any) -> None:
         """Ferme une instance d'écoute en tâche de fond."""
-        tache = asyncio.ensure_future(_fermer_vite(api))
-        self._fermetures.add(tache)
-        tache.add_done_callback(self._fermetures.discard)
+        tache = self._fermetures[api] = asyncio.ensure_future(_fermer_vite(api))
+        tache.add_done_callback(lambda faite: faite.cancelled() or self._fermetures.pop(api))
 
     async def fermer(self) -> None:
-        """Ferme tout, écoutes comprises."""
-        await asyncio.gather(*self._fermetures, _fermer_vite(self.api), return_exceptions=True)
+        """Ferme tout, écoutes comprises, même annulée en route."""
+        self.fermer_plus_tard(self.api)
+        try:
+            await asyncio.gather(*self._fermetures.values(), return_exceptions=True)
+        finally:  # à la fin d'un programme, asyncio annule toutes les tâches, même d'une fermeture pas encore commencée
+            for api in list(self._fermetures):
+                await _fermer_vite(api)
 
     # --- son heure
 
@@ -12194,17 +12201,36 @@ async def suivre(**options: Any) -> AsyncGenerator[Lot]:
     tache = construire({**options, "stream": options.get("stream") or "ohlcv"})
     if tache.sortie is not None:
         raise ErreurDemande("`suivre` n'écrit rien", "Ôtez sortie, ou employez `executer`, qui écrit.")
-    bilan = Bilan(tache.exchange)
+    bilan, rendus = Bilan(tache.exchange), asyncio.Queue[list[Lot]]()
+    # Dans sa tâche : à la fin du programme, asyncio ferme tous les générateurs abandonnés à la fois, même emboîtés
+    # l'un dans l'autre ; mais il a d'abord annulé les tâches, et celle-ci se défait dans l'ordre.
+    lecture = asyncio.ensure_future(_rendre(tache, bilan, rendus))
+    lecture.add_done_callback(lambda _: rendus.put_nowait([]))
+    try:
+        while not (lecture.done() and rendus.empty()):
+            lots = await rendus.get()
+            _avertir(bilan.series)
+            bilan.series.clear()
+            for lot in lots:
+                yield lot
+            rendus.task_done()
+        await lecture
+    finally:
+        lecture.cancel()
+        await asyncio.gather(lecture, return_exceptions=True)
+
+
+async def _rendre(tache: Tache, bilan: Bilan, rendus: asyncio.Queue[list[Lot]]) -> None:
+    """Les lots d'un flux, un envoi après l'autre : rien n'est mis en table avant que le précédent soit lu."""
     async with ouvrir_tache(tache) as connexion:
         await connexion.preparer(tache.demandes)
         series = resoudre_series(connexion, tache, bilan)
-        _avertir(bilan.series)
         canal = choisir_canal(connexion, tache, series)
         flux = Flux(connexion, canal, [ouvrir_fil(connexion, tache, canal, s, Fiche(s.cle)) for s in series])
         async with contextlib.aclosing(suivre_flux(flux, tache.duree)) as recus:
             async for lots in recus:
-                for lot in lots:
-                    yield lot
+                rendus.put_nowait(lots)
+                await rendus.join()
 
 
 # --- Bibliothèque ---
