@@ -355,6 +355,11 @@ def nombre_de(nombre: int, nom: str) -> str:
     return f"{nombre} {' '.join(f'{mot}s' for mot in nom.split()) if nombre > 1 else nom}"
 
 
+def de(nom: object) -> str:
+    """« de binance », « d'okx », « d'ETH/USDT »."""
+    return f"d'{nom}" if f"{nom}".lower().startswith(tuple("aeiou")) else f"de {nom}"
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # § 2   Temps
 # ----------------------------------------------------------------------------------------------------------------------
@@ -5895,7 +5900,7 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
         if self.api.has.get("fetchTime"):
             with contextlib.suppress(ErreurTemporaire, ErreurDefinitive):
                 essais = min(3, self.reglages.essais)
-                heure = await self.appeler(f"Heure de {self.reglages.exchange}", "fetch_time", essais=essais)
+                heure = await self.appeler(f"Heure {de(self.reglages.exchange)}", "fetch_time", essais=essais)
                 lue = isinstance(heure, int | float) and INSTANT_MIN_MS < heure < INSTANT_MAX_MS
                 # De la réception, jamais du milieu : venue tard ou au second essai (gate), elle aurait clos une bougie.
                 ecart = int(heure) - maintenant_ms() if lue else 0
@@ -5922,8 +5927,8 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
         self.avance_douteuse_ms = ecart if ecart > AVANCE_CRUE_MS else 0
         if self.avance_douteuse_ms > MINUTE_MS:
             journal.warning(
-                "Les réponses de %s sont datées %s plus tard que l'horloge locale : la plus en retard des deux, ou la "
-                "bougie suivante, décide des bougies closes.", self.reglages.exchange, duree_lisible(ecart / 1000),
+                "Les réponses %s sont datées %s plus tard que l'horloge locale : la plus en retard des deux, ou la "
+                "bougie suivante, décide des bougies closes.", de(self.reglages.exchange), duree_lisible(ecart / 1000),
             )  # fmt: skip
         self._noter_decalage(0 if self.avance_douteuse_ms else ecart)
 
@@ -5940,8 +5945,8 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
         """L'écart mesuré ; il est dit quand il change."""
         if self._horloge.recaler(decalage_ms) > MINUTE_MS and not self.reglages.hors_ligne:
             journal.warning(
-                "L'horloge locale s'écarte de %s de celle de %s : c'est la sienne qui décide des bougies closes.",
-                duree_lisible(abs(decalage_ms) / 1000), self.reglages.exchange,
+                "L'horloge locale s'écarte de %s de celle %s : c'est la sienne qui décide des bougies closes.",
+                duree_lisible(abs(decalage_ms) / 1000), de(self.reglages.exchange),
             )  # fmt: skip
 
     # --- ses marchés
@@ -5969,7 +5974,7 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
         self.api.has["fetchCurrencies"] = False  # inutile aux bougies ; binance y demande une clé valide
         choix = annexe_ou_rien("types_de_marche")
         tous = choix.reduire(self, {*connues, *map(self.nature_demandee, symboles)}) if choix else None
-        quoi = f"Liste des marchés de {self.reglages.exchange}"
+        quoi = f"Liste des marchés {de(self.reglages.exchange)}"
         await self.appeler(quoi, "load_markets")
         if self.marches.manquent(symboles):
             await self.appeler(quoi, "load_markets", True)
@@ -6018,7 +6023,7 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
         offerts, exchange = self.timeframes_offerts(marche), self.reglages.exchange
         if not offerts or timeframe in offerts:
             return
-        faute = f"Timeframe inconnu de {exchange} : « {timeframe} »"
+        faute = f"Timeframe inconnu {de(exchange)} : « {timeframe} »"
         if timeframe in {*self.api.timeframes, *self.particularite.timeframes}:
             faute = f"« {timeframe} » n'a pas sur {exchange} le pas de son nom, ou ne s'y demande pas sous ce nom"
         ou = f" sur « {marche['symbol']} »" if marche else ""
@@ -6123,7 +6128,7 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
             nombre = None
         temoin = timeframe.code != serie.cle.timeframe  # personne ne l'a demandé : le message dit pourquoi on le lit
         quoi = (
-            f"Bougies {timeframe.code}{', pour prouver une absence,' if temoin else ''} de {serie.cle.symbole} "
+            f"Bougies {timeframe.code}{', pour prouver une absence,' if temoin else ''} {de(serie.cle.symbole)} "
             f"({serie.cle.exchange}) depuis {en_iso(debut)}"
         )
         essais = min(ESSAIS_TEMOIN, self.essais.nombre) if temoin else self.essais.nombre
@@ -6146,7 +6151,7 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
 
         `limite` : ce qui est demandé, sans apprendre d'un refus à en demander moins.
         """
-        quoi = f"Trades de {serie.cle.symbole} ({serie.cle.exchange})"
+        quoi = f"Trades {de(serie.cle.symbole)} ({serie.cle.exchange})"
         page, bornes_exigees, courts = None, self._trades_bornes, self._trades_courts
         while page is None:
             bornes = {"until": self.heure_ms() + MINUTE_MS} if bornes_exigees and depuis_ms is not None else {}
@@ -6847,7 +6852,7 @@ class _Livraison:
             try:
                 self._recevoir(symbole, lignes, recu)
             except Exception as erreur:  # noqa: BLE001  une donnée d'une forme imprévue coupe, comme une trame abîmée
-                self._signaler(_TrameIllisible(f"donnée illisible de {symbole} ({type(erreur).__name__})"))
+                self._signaler(_TrameIllisible(f"donnée illisible {de(symbole)} ({type(erreur).__name__})"))
 
     def finir(self) -> None:
         """Livre ce qui attend, et plus rien ensuite."""
@@ -7027,7 +7032,7 @@ class Ecoute:
 
     def _traduire(self, erreur: Exception) -> ErreurCollecte:
         connexion = self._connexion
-        traduite = traduire(erreur, f"Flux {self._nom} de {connexion.reglages.exchange}", connexion.heure_ms())
+        traduite = traduire(erreur, f"Flux {self._nom} {de(connexion.reglages.exchange)}", connexion.heure_ms())
         parentes = {parente.__name__ for parente in type(erreur).__mro__}
         # La classe qui refuse d'elle-même commence toujours par son nom et celui de sa méthode (p2b, woo).
         annonce = str(erreur).startswith(f"{self.api.id} {self.canal.seul}")
@@ -8867,7 +8872,7 @@ class Fil(ABC):
             await self._rattraper()
             self.echec = None
         except Exception as erreur:  # noqa: BLE001  une page d'une forme imprévue ne doit pas tuer le fil en silence
-            self.echec = traduire(erreur, f"Relecture de {self.cle}", self.connexion.heure_ms())
+            self.echec = traduire(erreur, f"Relecture {de(self.cle)}", self.connexion.heure_ms())
             journal.warning("%s : relire par REST a échoué, ce sera redemandé. %s", self.cle, self.echec.complet())
         finally:
             self.reveiller()
@@ -10328,7 +10333,7 @@ class FilTicker(FilInstantanes):
 
         Ce qui porte sur vingt-quatre heures glisse de soi-même, marché calme compris.
         """
-        servi = await self.connexion.appeler(f"Ticker de {self.cle}", "fetch_ticker", self.cle.symbole)
+        servi = await self.connexion.appeler(f"Ticker {de(self.cle)}", "fetch_ticker", self.cle.symbole)
         vu, neuf = self._contenu, self._lire(servi)
         if vu is None or neuf is None:
             return vu is not neuf
@@ -10352,7 +10357,7 @@ class FilCarnet(FilInstantanes):
 
     @property
     def defaut(self) -> str:
-        return f"carnet croisé de {self.cle.symbole}" if self.croises >= CROISES_MAX else ""
+        return f"carnet croisé {de(self.cle.symbole)}" if self.croises >= CROISES_MAX else ""
 
     def _lire(self, donnee: Any) -> tuple[Any, ...] | None:
         cotes = [[(n[0], n[1]) for n in donnee[cote][: self.reglages.profondeur]] for cote in ("bids", "asks")]
@@ -10382,7 +10387,7 @@ class FilCarnet(FilInstantanes):
 
     async def a_bouge(self) -> bool:
         """Un carnet REST peut différer d'un niveau lointain : seul le meilleur prix décide."""
-        quoi = f"Carnet de {self.cle}"
+        quoi = f"Carnet {de(self.cle)}"
         limite = self.connexion.particularite.niveaux_a_demander(1, self.serie.marche)
         servi = await self.connexion.appeler(quoi, "fetch_order_book", self.cle.symbole, limite)
         vu, neuf = self._contenu, self._lire(servi)
@@ -10601,7 +10606,7 @@ class Abonnement:
             self._flux.abonner(self._canal, partants, groupe=self._groupe)
         for fil in muets:
             if fil not in a_part:
-                ecoute.couper(f"plus rien de {fil.cle.symbole} depuis {duree_lisible(self._silence_s(fil))}")
+                ecoute.couper(f"plus rien {de(fil.cle.symbole)} depuis {duree_lisible(self._silence_s(fil))}")
 
     def _patience(self, fil: Fil) -> float:
         return self._patiences.get(fil.cle.symbole, max(SILENCE_MIN_S, fil.reglages.silence_s))
@@ -11191,7 +11196,7 @@ class Tache:
         if self.stream and self.date_fin is not None:
             yield ("date_fin", "stream"), "un flux ne finit pas à une date : donnez une duree, en secondes"
         if self.date_debut is not None and self.stream not in (None, "ohlcv"):
-            yield ("date_debut", "stream"), f"un flux de {self.stream} commence maintenant : ôtez date_debut"
+            yield ("date_debut", "stream"), f"un flux {de(self.stream)} commence maintenant : ôtez date_debut"
         permises = ECRIVAINS[self.format_choisi].compressions
         if self.compression and self.compression not in permises:
             phrase = f"« {self.compression} » n'existe pas en {self.format_choisi} (choix : {', '.join(permises)})"
@@ -11726,10 +11731,10 @@ def _controler_carnets(connexion: Connexion, tache: Tache) -> None:
     au_plus = max(connexion.particularite.profondeurs, default=tache.profondeur)
     connexion.dire_les_niveaux(au_plus, tache.profondeur)
     if connexion.api.carnets_mal_lus:
-        annexe("carnets", f"Suivre les carnets de {tache.exchange}")
+        annexe("carnets", f"Suivre les carnets {de(tache.exchange)}")
     if connexion.api.carnets_numerotes and annexe_ou_rien("carnets") is None:
         journal.warning(
-            "Sans le dossier « annexes_ccxt_fr », livré à côté du module, une trame de carnet que %s perdrait ne se "
+            "Sans le dossier « annexes_ccxt_fr », livré à côté du module, une trame de carnet perdue par %s ne se "
             "verrait pas : copiez-le aussi.",
             tache.exchange,
         )
@@ -12018,7 +12023,7 @@ class Execution:
             return neuve
         if connue.identifiants != neuve.identifiants and (connue.couverts or connue.trous):
             raise ErreurDemande(
-                f"« {self.bilan.sortie} » tient les trades de {serie.cle} sous d'autres identifiants : l'histoire de "
+                f"« {self.bilan.sortie} » tient les trades {de(serie.cle)} sous d'autres identifiants : l'histoire de "
                 "cet exchange les réunit, son flux les dit un par un",
                 "Un même trade y serait deux fois : donnez une autre sortie à l'un des deux (--sortie).",
             )

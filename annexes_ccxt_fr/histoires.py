@@ -75,6 +75,7 @@ from module_ccxt_fr_v2 import (
     Trou,
     TypeDonnee,
     croiser,
+    de,
     en_colonnes,
     en_iso,
     genre_de,
@@ -884,7 +885,7 @@ def _ouvrir_releves(
 ) -> Histoire:
     nature, releves = NATURES[tache.donnee], releves_servis(connexion, tache, serie.marche)
     fiche.unite_volume = releves.unite(serie.marche)
-    quoi = f"{nature.nom} de {serie.cle}"
+    quoi = f"{nature.nom} {de(serie.cle)}"
     timeframe = (tache.timeframe,) if releves.timeframes else ()
 
     async def lire(depuis: int | None, params: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ from module_ccxt_fr_v2 import (
     Reglages,
     Tache,
     Timeframe,
+    de,
     decimal_lisible,
     en_iso,
     genre_de,
@@ -229,7 +230,7 @@ async def marches(connexion: Connexion, tache: Tache) -> list[dict[str, Any]]:
         genre = " ".join(filter(None, (tache.type_marche, tache.sous_type))) or "tous types"
         quoi = f" pour {', '.join(motifs)}" if motifs else ""
         conseil = proches(motifs[0].strip("*?"), connexion.api.markets) if motifs else ""
-        raise ErreurDemande(f"Aucun marché de {tache.exchange} ({genre}){quoi}", conseil or "Élargissez la demande.")
+        raise ErreurDemande(f"Aucun marché {de(tache.exchange)} ({genre}){quoi}", conseil or "Élargissez la demande.")
     return [_decrire_marche(connexion, marche) for marche in gardes]
 
 

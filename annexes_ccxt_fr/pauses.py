@@ -23,6 +23,7 @@ from module_ccxt_fr_v2 import (
     Frein,
     LimiteDeDebit,
     Verrou,
+    de,
     duree_lisible,
     en_iso,
     journal,
@@ -108,7 +109,7 @@ class Pauses:
             publier(self.chemin, texte.encode())
         except ErreurSortie as refus:
             qui = exchange.replace("@sandbox", " (banc d'essai)").partition("@")[0]
-            journal.warning("Les limites de %s ne passeront pas aux exécutions suivantes : %s", qui, refus)
+            journal.warning("Les limites %s ne passeront pas aux exécutions suivantes : %s", de(qui), refus)
         finally:
             verrou.rendre()
 

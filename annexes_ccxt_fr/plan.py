@@ -29,6 +29,7 @@ from module_ccxt_fr_v2 import (
     Reglages,
     Tache,
     controler_demande,
+    de,
     duree_lisible,
     fautes_ensemble,
     format_du_chemin,
@@ -123,7 +124,7 @@ class TacheDeLot:
     def resume(self) -> str:
         """Ce que suit un flux, et combien de temps ; pour une tâche que rien ne permet d'estimer."""
         duree = "sans fin" if self.tache.duree is None else duree_lisible(self.tache.duree)
-        return f"flux {self.tache.stream} de {', '.join(self.tache.demandes)}, {duree}"
+        return f"flux {self.tache.stream} {de(', '.join(self.tache.demandes))}, {duree}"
 
     def reglee(self, *, hors_ligne: bool, duree_max: float | None) -> TacheDeLot:
         """La même tâche, hors ligne, ou son flux plafonné."""

@@ -36,6 +36,7 @@ from module_ccxt_fr_v2 import (
     Tache,
     Timeframe,
     annexe,
+    de,
     duree_lisible,
     en_iso,
     histoires,
@@ -139,7 +140,7 @@ async def _preparer(connexion: Connexion, tache: Tache, dites: set[str]) -> bool
             raise
         connexion.api.markets = {marche["symbol"]: marche for marche in marches if marche}
         phrase = (
-            f"{erreur}. La simulation s'en passe : d'après le disque et ce que ccxt sait de {tache.exchange}, à "
+            f"{erreur}. La simulation s'en passe : d'après le disque et ce que ccxt sait {de(tache.exchange)}, à "
             "l'heure d'ici ; ni les symboles ni leur cotation ne sont vérifiés."
         )
         if tache.source != API:
@@ -351,7 +352,7 @@ async def commande_simuler(tache: Tache) -> list[str]:
     preparation = nombre_de(bilan.requetes, "requête") if bilan.requetes else "aucune requête"
     return [
         *lignes,
-        f"Marchés et heure de {tache.exchange} : {preparation}, que la tâche refera.",
+        f"Marchés et heure {de(tache.exchange)} : {preparation}, que la tâche refera.",
         f"Sortie : {', '.join(sorties)}. Rien n'a été écrit.",
     ]
 

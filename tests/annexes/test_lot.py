@@ -160,7 +160,7 @@ def test_l_echec_d_une_tache_n_arrete_pas_les_suivantes(lot: Lot, bourse: Bourse
     assert [t["code"] for t in lot.bilan()["taches"]] == [2, 1, 0]
     assert lot.lignes("donnees/btc.parquet") == lot.attendues()
     assert re.search(r"^\S+Z ERROR   faux : Symbole inconnu : « BTC/USTD »", fin.err, re.MULTILINE)
-    assert re.search(r"^\S+Z ERROR   eth : Bougies 1m de ETH/USDT", fin.err, re.MULTILINE)
+    assert re.search(r"^\S+Z ERROR   eth : Bougies 1m d'ETH/USDT", fin.err, re.MULTILINE)
     assert re.search(r"^\S+Z INFO    btc : Terminé : 60 lignes nouvelles", fin.err, re.MULTILINE)
     assert "1 refusée, 1 échec, 1 complète" in fin.out
     assert "Vouliez-vous dire « BTC/USDT »" in lot.bilan()["taches"][0]["conseil"]
@@ -178,7 +178,7 @@ def test_le_tableau_dit_pourquoi_un_symbole_manque(lot: Lot, bourse: Bourse) -> 
     assert raisons, fin.out
     assert max(map(len, raisons)) <= 80
     assert any(raison.startswith("  Symbole inconnu : « BTC/USTD »") for raison in raisons)
-    assert any(raison.startswith("  Bougies 1m de ETH/USDT") for raison in raisons)
+    assert any(raison.startswith("  Bougies 1m d'ETH/USDT") for raison in raisons)
     assert pied.startswith("1 échec ; ")
 
 

@@ -325,7 +325,7 @@ def test_copie_seul_il_suit_les_carnets_et_dit_ce_qui_ne_s_y_verifie_pas(seul: P
         autres = seul_en_ligne(
             seul, commande(bourse, trades, None, "--stream", "trades", "--duree", "3", exchange="bybit")
         )
-    assert dits.count("une trame de carnet que bybit perdrait ne se verrait pas") == 1
+    assert dits.count("une trame de carnet perdue par bybit ne se verrait pas") == 1
     assert "annexes_ccxt_fr" in dits
     assert "carnet" not in autres.replace(carnets.name, "")
     assert len(carnets.read_text("utf-8").splitlines()) > 1

@@ -591,7 +591,7 @@ def test_un_symbole_en_echec_rend_1_et_les_autres_sont_ecrits(cli: Callable[...,
     mots = ("--symbols", "BTC/USDT,ETH/USDT", *HEURE_LUE, "--sortie", "a.csv", "--essais", "2")
     fin = cli(*mots)
     assert fin.code == 1
-    assert "Bougies 1m de ETH/USDT (binance)" in fin.err
+    assert "Bougies 1m d'ETH/USDT (binance)" in fin.err
     assert module.lire("a.csv")["symbole"].to_pylist() == ["BTC/USDT"] * 60
     bourse.pannes.vider()
     assert cli(*mots).code == 0

@@ -437,7 +437,7 @@ def test_un_flux_qui_ne_s_ouvre_pas_dit_pourquoi_et_que_faire(
     mots = ("--stream", "trades", "--duree", "30")
     m.principal(commande(vive, tmp_path / "flux.csv", None, *mots, exchange="okx", config=urls))
     dit = capsys.readouterr().err
-    assert dit.count(f"flux coupé. Flux trades de okx : {cause.format(hote=hote)}. Reconnexion dans ") == 1
+    assert dit.count(f"flux coupé. Flux trades d'okx : {cause.format(hote=hote)}. Reconnexion dans ") == 1
     assert dit.count("toujours coupé après") == 1
     assert dit.count("Vérifiez") == 1
     assert "Traceback" not in dit

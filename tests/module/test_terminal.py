@@ -7,8 +7,10 @@ import contextlib
 import io
 import logging
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +25,6 @@ from annexes_ccxt_fr.traces import nombre_de_lignes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 
 class Terminal(io.StringIO):
@@ -148,6 +149,22 @@ def test_le_debit_est_celui_des_dernieres_secondes() -> None:
 )
 def test_une_seule_regle_du_pluriel(nombre: int, nom: str, dit: str) -> None:
     assert m.nombre_de(nombre, nom) == dit
+
+
+@pytest.mark.parametrize(
+    ("nom", "dit"),
+    [("binance", "de binance"), ("okx", "d'okx"), ("htx", "de htx"), ("ETH/USDT", "d'ETH/USDT"), ("", "de ")],
+)
+def test_un_nom_s_elide(nom: str, dit: str) -> None:
+    assert m.de(nom) == dit
+
+
+def test_aucun_message_ne_dit_de_okx() -> None:
+    """Un exchange, un symbole, une série passent par `de`."""
+    racine = Path(m.__file__).parent
+    for fichier in (Path(m.__file__), *racine.glob("annexes_ccxt_fr/*.py"), racine / "runner_ccxt_batch.py"):
+        texte = fichier.read_text(encoding="utf-8")
+        assert re.findall(r"\b(?:de|que) \{[\w.]*(?:exchange|symbole|cle|stream)\}", texte) == [], fichier.name
 
 
 def test_la_ligne_finale_d_une_interruption_est_celle_d_une_fin(tmp_path: Path) -> None:
