@@ -6,6 +6,7 @@ WORKDIR /app
 COPY requirements.txt pyproject.toml README.md module_ccxt_fr_v2.py module_ccxt_fr.py runner_ccxt_batch.py ./
 COPY bourse_locale bourse_locale
 COPY annexes_ccxt_fr annexes_ccxt_fr
+COPY module_ccxt_fr_v2-stubs module_ccxt_fr_v2-stubs
 RUN pip install --no-cache-dir . && useradd --create-home --uid 1000 marche && mkdir /marche && chown marche /marche
 USER marche
 WORKDIR /marche

@@ -6,12 +6,17 @@ import importlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 import tomllib
 from pathlib import Path
 from typing import Any
+
+import pytest
+from mypy.modulefinder import FindModuleCache, SearchPaths
+from mypy.options import Options
 
 import module_ccxt_fr_v2 as m
 
@@ -28,13 +33,29 @@ def instructions(nom: str) -> list[str]:
     return [reste for mot, _, reste in INSTRUCTIONS if mot == nom]
 
 
+@pytest.mark.parametrize("nom", ["module_ccxt_fr_v2", "annexes_ccxt_fr", "bourse_locale"])
+def test_mypy_lit_les_types_de_ce_qui_est_installe(nom: str, tmp_path: Path) -> None:
+    """« Typing :: Typed » : du wheel, un programme typé ne reçoit pas « missing library stubs or py.typed marker »."""
+    for module in SETUPTOOLS["py-modules"]:
+        shutil.copy(RACINE / f"{module}.py", tmp_path)
+    for paquet in PAQUETS:
+        (tmp_path / paquet).mkdir()
+        for motif in ["*.py", *SETUPTOOLS["package-data"].get(paquet, [])]:
+            for fichier in (RACINE / paquet).glob(motif):
+                shutil.copy(fichier, tmp_path / paquet)
+    cache = FindModuleCache(SearchPaths((), (), (str(tmp_path),), ()), None, Options())
+    trouve = cache.find_module(nom)
+    assert isinstance(trouve, str), trouve
+    assert Path(trouve).suffix == ".py"
+
+
 def test_le_wheel_a_chaque_fichier_du_programme() -> None:
     """Modules, paquets, et ce qui n'est pas du Python : un wheel sans `rapport.js` ferait une page morte."""
     for module in SETUPTOOLS["py-modules"]:
         assert (RACINE / f"{module}.py").is_file()
     for paquet in PAQUETS:
         motifs = ["*.py", *SETUPTOOLS["package-data"].get(paquet, [])]
-        dossiers = {init.parent for init in (RACINE / paquet).rglob("__init__.py")}
+        dossiers = {RACINE / paquet, *(init.parent for init in (RACINE / paquet).rglob("__init__.py"))}
         emportes = {fichier for dossier in dossiers for motif in motifs for fichier in dossier.glob(motif)}
         assert len(dossiers) == 1 or f"{paquet}.*" in SETUPTOOLS["packages"]["find"]["include"]
         presents = {f for f in (RACINE / paquet).rglob("*") if f.is_file() and "__pycache__" not in f.parts}

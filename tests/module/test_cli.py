@@ -837,7 +837,7 @@ def test_la_simulation_compte_les_requetes_que_la_tache_fera(
         assert module.principal([*mots, "--simulation"]) == 0
         dites = capsys.readouterr().out
         annoncees = int(re.findall(r"à demander, (\d+) requête", dites)[0])
-        preparation = int(re.findall(r"Marchés et heure de \w+ : (\d+) requêtes, que la tâche refera", dites)[0])
+        preparation = int(re.findall(r"Marchés et heure d(?:e |')\w+ : (\d+) requêtes, que la tâche refera", dites)[0])
         assert preparation >= 2
         assert module.principal([*mots, "--bilan", "b.json"]) in (0, 3)
         faites = json.loads(Path("b.json").read_text(encoding="utf-8"))["requetes"]
