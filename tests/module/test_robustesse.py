@@ -558,8 +558,13 @@ def test_un_fichier_recrit_par_un_autre_outil_est_admis(
     assert telecharger(bourse, sortie, UNE_HEURE) == 0
     juste, lue = lignes(sortie), m.lire(sortie)
     for rang, nom in enumerate(lue.schema.names[:5]):
-        colonne = lue[nom].dictionary_encode() if pa.types.is_dictionary(texte) and rang < 4 else lue[nom]
-        lue = lue.set_column(rang, nom, colonne.cast(texte if rang < 4 else instant))
+        if rang == 4:
+            colonne = lue[nom].cast(instant)
+        elif pa.types.is_dictionary(texte):
+            colonne = lue[nom].dictionary_encode().cast(texte)
+        else:  # sans `cast` : d'un string_view qui en vient, pyarrow d'avant la 24 meurt en l'écrivant
+            colonne = pa.array(lue[nom].to_pylist(), texte)
+        lue = lue.set_column(rang, nom, colonne)
     lue = lue.replace_schema_metadata({})
     (pq.write_table if suffixe == ".parquet" else feather.write_feather)(lue, sortie)
     rapport = m.verifier(sortie)
