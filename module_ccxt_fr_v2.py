@@ -4518,7 +4518,7 @@ class SortieSqlite(Sortie):
             yield
         except (sqlite3.DatabaseError, UnicodeDecodeError) as erreur:
             code, causes = getattr(erreur, "sqlite_errorcode", None), annexe_ou_rien("causes")
-            cause = causes.cause_sqlite(erreur) if causes else str(erreur)
+            cause, conseil = causes.cause_sqlite(erreur) if causes else (str(erreur), CONSEIL_DISQUE)
             if code is None or not isinstance(erreur, sqlite3.OperationalError):
                 raise SortieIllisible(f"« {self.chemin} » est illisible : {cause}") from erreur
             if code & 0xFF == sqlite3.SQLITE_BUSY:
@@ -4528,7 +4528,6 @@ class SortieSqlite(Sortie):
                     + (tenants.dire(self.chemin) if tenants else "un autre programme"),
                     "Fermez ce programme, ou sa lecture en cours, puis relancez.",
                 ) from erreur
-            conseil = "Vérifiez la place et les droits."
             raise ErreurSortie(f"{action} « {self.chemin} » a échoué : {cause}", conseil) from erreur
 
     def _connecter(self, requete: str) -> sqlite3.Connection:

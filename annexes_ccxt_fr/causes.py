@@ -108,21 +108,24 @@ def cause_disque(erreur: OSError) -> tuple[str, str]:
     return CAUSES_DISQUE.get(numero, (f"le système le refuse ({nom})", CONSEIL_DISQUE))
 
 
-def cause_sqlite(erreur: Any) -> str:
-    """Ce qui ne va pas, en français, et non ce qu'en dit SQLite ; d'une cause qu'on ne connaît pas, son nom."""
+# De quoi la base est illisible, il n'y a rien à conseiller : elle sera mise de côté.
+CAUSES_SQLITE = {
+    sqlite3.SQLITE_FULL: CAUSES_DISQUE[errno.ENOSPC],
+    sqlite3.SQLITE_LOCKED: ("un autre programme la tient", "Fermez ce programme, puis relancez."),
+    sqlite3.SQLITE_READONLY: ("elle est en lecture seule", "Vérifiez les droits de la base et de son dossier."),
+    sqlite3.SQLITE_PERM: CAUSES_DISQUE[errno.EACCES],
+    sqlite3.SQLITE_CANTOPEN: ("elle ne s'ouvre pas", "Vérifiez le chemin de la sortie, et les droits du dossier."),
+    sqlite3.SQLITE_IOERR: CAUSES_DISQUE[errno.EIO],
+    sqlite3.SQLITE_NOMEM: CAUSES_DISQUE[errno.ENOMEM],
+    sqlite3.SQLITE_CORRUPT: ("ses pages se contredisent", ""),
+    sqlite3.SQLITE_NOTADB: ("ce n'est pas une base SQLite", ""),
+}
+
+
+def cause_sqlite(erreur: Any) -> tuple[str, str]:
+    """En français, et non ce qu'en dit SQLite ; d'une cause qu'on ne connaît pas, son nom. Et que faire."""
     code = getattr(erreur, "sqlite_errorcode", None)
     if code is None:  # levée par nous (`_controler_pages`), ou par Python, d'un texte
         pages = type(erreur) is sqlite3.DatabaseError
-        return "ses pages se contredisent" if pages else "un texte n'y est pas de l'UTF-8"
-    causes = {
-        sqlite3.SQLITE_FULL: "le disque est plein",
-        sqlite3.SQLITE_LOCKED: "un autre programme la tient",
-        sqlite3.SQLITE_READONLY: "elle est en lecture seule",
-        sqlite3.SQLITE_PERM: "l'accès est refusé",
-        sqlite3.SQLITE_CANTOPEN: "elle ne s'ouvre pas",
-        sqlite3.SQLITE_IOERR: "le disque rend une erreur",
-        sqlite3.SQLITE_NOMEM: "la mémoire manque",
-        sqlite3.SQLITE_CORRUPT: "ses pages se contredisent",
-        sqlite3.SQLITE_NOTADB: "ce n'est pas une base SQLite",
-    }
-    return causes.get(code & 0xFF, f"SQLite le refuse ({erreur.sqlite_errorname})")
+        return "ses pages se contredisent" if pages else "un texte n'y est pas de l'UTF-8", ""
+    return CAUSES_SQLITE.get(code & 0xFF, (f"SQLite le refuse ({erreur.sqlite_errorname})", CONSEIL_DISQUE))

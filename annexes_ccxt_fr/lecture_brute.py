@@ -381,7 +381,7 @@ def _base_brute(sortie: SortieSqlite, sauver: bool) -> Iterator[Brut]:
         except sqlite3.DatabaseError as erreur:
             if not sauver:
                 raise
-            fautes = [cause_sqlite(erreur)]
+            fautes = [cause_sqlite(erreur)[0]]
         defauts = [("illisible", faute) for faute in fautes]
         fiches, perdues = _fiches_de(sortie, base)
         phrase = "la table « %s » est abîmée : rien de ce que dit la fiche n'est cru"

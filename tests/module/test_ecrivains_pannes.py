@@ -756,6 +756,21 @@ def test_sqlite_tenue_par_un_autre_programme(requete: str, tmp_path: Path, monke
     assert sorted(contenu(chemin)[BTC]) == list(range(9))
 
 
+def test_sqlite_sans_place(tmp_path: Path) -> None:
+    """La même phrase, et le même conseil, que d'un fichier ; l'ancien contenu reste, et la relance finit."""
+    chemin, neufs = tmp_path / "a.db", lot(range(5, 5000))
+    ecrire(chemin, lot(range(5)))
+    with creer(chemin) as ecrivain:
+        assert ecrivain._base is not None
+        ecrivain._base.execute("PRAGMA max_page_count = 1")  # SQLite s'en tient à sa taille d'alors
+        with pytest.raises(m.ErreurSortie, match="a échoué : le disque est plein") as erreur:
+            ecrivain.ecrire(neufs, fiche())
+    assert erreur.value.conseil == causes.CONSEIL_PLACE
+    assert sorted(contenu(chemin)[BTC]) == list(range(5))
+    ecrire(chemin, neufs)
+    assert sorted(contenu(chemin)[BTC]) == list(range(5000))
+
+
 # --- Écriture atomique
 
 
