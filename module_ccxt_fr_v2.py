@@ -4983,12 +4983,13 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # features dit 500 hors spot ; la classe, et l'exchange, en rendent 1000.
     # Son carnet d'office (1000 niveaux) coûte 50 jetons d'instantané ; ses bougies inverses comptent en contrats.
     # Une connexion qui s'abonne plus de cinq fois par seconde est fermée. En groupe, ccxt suit d'office `miniTicker`,
-    # sans vwap ni variation, ni les deux côtés du comptant.
+    # sans vwap ni variation, ni les deux côtés du comptant. Un inverse : 200 jours au plus entre le début et la fin.
     **dict.fromkeys(
         ("binance", "binanceusdm", "binancecoinm"),
         Particularite(
             options={"watchTickers": {"name": "ticker"}},
             limites=_contrats(1000),
+            fenetre_ms=lambda _timeframe, marche: 200 * JOUR_MS if marche.get("inverse") else 0,
             unites=_contrats("base"),
             profondeurs=(100, 500, 1000),
             carnet_partiel=100,
@@ -8027,11 +8028,17 @@ class Historique:
         self.fiche.ancre_ms = self.timeframe.ancre_ms
         return planifier(self.demande, self.fiche, self.timeframe, self.plage.relecture)
 
+    @property
+    def _vues(self) -> int:
+        """Les bougies à regarder d'avant un instant : dix, ou moins si une demande n'en couvre pas autant."""
+        fenetre = self.connexion.fenetre_ms(self.timeframe, self.serie.marche)
+        return max(1, _tenir_dans(fenetre, self.timeframe, 1 + 10) - 1)
+
     async def _lire_l_heure_aux_bougies(self) -> None:
         """Une bougie servie s'est ouverte : l'heure de l'exchange est au moins celle-là, si l'en-tête le permet."""
         heure = self.connexion.heure_ms()
         fin = self.timeframe.avancer(heure + self.connexion.avance_douteuse_ms, 1)
-        brutes = await self._demander(self.timeframe, self.timeframe.avancer(fin, -10), fin, False)
+        brutes = await self._demander(self.timeframe, self.timeframe.avancer(fin, -self._vues), fin, False)
         ouvertures = sorted({b[0] for b in brutes if b and isinstance(b[0], int) and heure < b[0] < fin})
         if ouvertures:
             self.connexion.noter_instants(ouvertures)
@@ -8055,8 +8062,8 @@ class Historique:
     def _ou_voir_la_grille(self, heure: int) -> Iterator[Intervalle]:
         """Maintenant ; à la fin demandée ; puis, d'un marché retiré, page après page avant elle."""
         avancer, bouts = self.timeframe.avancer, [heure, *([] if self.plage.fin is None else [self.plage.fin])]
-        yield from ((avancer(bout, -10), avancer(bout, 1)) for bout in bouts)
-        place, fin = max(1, self.serie.limite - 1 - avance_de(self.timeframe)), avancer(min(bouts), -10)
+        yield from ((avancer(bout, -self._vues), avancer(bout, 1)) for bout in bouts)
+        place, fin = max(1, self.serie.limite - 1 - avance_de(self.timeframe)), avancer(min(bouts), -self._vues)
         for _ in range(PAGES_DE_GRILLE):
             if self.plage.debut is not None and self.plage.debut < fin:
                 yield max(self.plage.debut, avancer(fin, -place)), fin
