@@ -5019,7 +5019,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "kraken": Particularite(profondeurs=(10, 25, 100, 500, 1000)),
     # Carnets des contrats, et de gateeu : « only updates within are notified », sans un mot du niveau qui y entre, ni
     # de celui qui en sort et change.
-    "gate": Particularite(unites=_contrats("contrats"), carnet_partiel=50, carnet_borne=True),
+    "gate": Particularite(unites=_contrats("contrats"), carnet_partiel=50, carnet_borne=True, corrigee=("ticker",)),
     # Ses carnets partent de cent niveaux, sans clés.
     "kucoin": Particularite(carnet_partiel=100),
     # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
@@ -5084,7 +5084,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=(BOUGIES,)),
     **dict.fromkeys(("bitopro", "onetrading"), Particularite(corrigee=(BOUGIES,))),
     **dict.fromkeys(
-        ("bingx", "blockchaincom", "coinbaseexchange", "grvt", "weex"), Particularite(corrigee=("ticker",))
+        ("bingx", "blockchaincom", "coinbaseexchange", "grvt", "modetrade", "weex", "woo", "woofipro"),
+        Particularite(corrigee=("ticker",)),
     ),
     "luno": Particularite(corrigee=("trades",)),
     # Ses trades ont un identifiant sans suite, le même en REST, qui sert les deux cents derniers.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import operator
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,8 @@ def test_un_ticker_ne_dit_que_son_etat(exchange: Rejoue, trames: list[Any], dits
     ecoutee = asyncio.run(ecouter(exchange, trames, "ticker"))
     assert ecoutee.erreur is None
     (recus,) = ecoutee.recues.values()
-    assert recus[-1]["timestamp"] in (None, K)
+    sans_date = str(K) not in json.dumps(trames[-1], default=str)
+    assert recus[-1]["timestamp"] in ((None, K) if sans_date else (K,))
     lues = m.FilTicker._lire(m.FilTicker, recus[-1])  # type: ignore[arg-type]
     assert lues is not None
     colonnes = {champ: v for champ, v in zip(m.FilTicker._CHAMPS, lues, strict=True) if v is not None}
