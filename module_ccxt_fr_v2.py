@@ -8678,6 +8678,7 @@ class Fil(ABC):
         self.connexion, self.serie, self.fiche, self.reglages = connexion, serie, fiche, reglages
         self.compteurs = Compteurs()
         self.refus: ErreurCollecte | None = None
+        self.admis = False  # l'exchange l'a déjà servi : qu'il le refuse ensuite n'est que passager
         self.prets: list[Lot] = []  # sûrs, pas encore collectés ; la fiche en tient déjà compte
         self.recus = 0
         self.a_collecter = False  # a reçu depuis la dernière collecte
@@ -10393,15 +10394,19 @@ class Abonnement:
         while True:
             debut = self._horloge()
             erreur = await self._une_ecoute()
+            saine = self._horloge() - debut >= ECOUTE_SAINE_S
             if self._vivant:
                 delais = delais_backoff()  # des données ont vraiment coulé
-                refus = refus if self._horloge() - debut < ECOUTE_SAINE_S else 0
+                refus = 0 if saine else refus
             definitive = isinstance(erreur, (ErreurDefinitive, ErreurDemande))
-            refus = refus + 1 if definitive or isinstance(erreur, RefusProbable) else 0
+            refusee = definitive or isinstance(erreur, RefusProbable)
+            for fil in self._fils:
+                fil.admis |= saine and not refusee
+            refus = refus + 1 if refusee and not self._passager(erreur) else 0
             # À plusieurs, les données des autres ne disent rien de celui qui est refusé ; se couper en deux coûte peu.
             plusieurs = len(self._par_symbole) > 1
             patience = 1 if plusieurs and not self._groupe else REFUS_DE_SUITE_MAX
-            if refus >= patience or (definitive and (plusieurs or not self._vivant)):
+            if refus >= patience or (refus and definitive and (plusieurs or not self._vivant)):
                 if not self._ceder(erreur):
                     return
                 refus = 0
@@ -10412,6 +10417,11 @@ class Abonnement:
                 for fil in self._fils:
                     fil.relancer()  # une poignée de main qui échoue sans fin n'empêche pas de lire par REST
             await pause(min(attente, ATTENTE_MAX_S))
+
+    def _passager(self, erreur: ErreurCollecte) -> bool:
+        """Un exchange qui redémarre refuse un moment tout abonnement (bybit : « handler not found »)."""
+        seul = len(self._par_symbole) == 1 and not self._vivant  # après des données, c'est une trame qui ne se lit pas
+        return seul and self._fils[0].admis and erreur.conseil not in (_CONSEIL_CLES, _CONSEIL_PAYS)
 
     def _ceder(self, erreur: ErreurCollecte) -> bool:
         """L'exchange refuse : un par un au lieu de groupés, puis par moitiés, puis ce symbole seul est abandonné.
@@ -10486,6 +10496,7 @@ class Abonnement:
         self._entendus.add(symbole)
         fil.recevoir(donnees, recu)
         if fil.recus != avant:
+            fil.admis = True
             self._progres[symbole] = self._horloge()
             self._patiences.pop(symbole, None)
             if not self._vivant:
