@@ -193,7 +193,7 @@ class Woo:
 
 
 class Gate:
-    """D'un ticker, la classe attend l'instant dans la ligne (`t`), où l'exchange ne met que celui des meilleurs prix."""
+    """D'un ticker, la classe attend l'instant dans la ligne (`t`), où l'exchange ne le met pas."""
 
     def handle_ticker(self, client: Any, trame: Any) -> None:
         """Un ticker, ou plusieurs ; l'instant est à la trame."""
