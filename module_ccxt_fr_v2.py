@@ -961,6 +961,10 @@ class Fiche:
         """Les intervalles qu'il ne sert à rien de redemander."""
         return unir(self.couverts, intervalles_de(self.trous, HORS_FENETRE_API))
 
+    def dus_sans_couvert(self) -> list[Intervalle]:
+        """De qui n'a rien de couvert, d'où reprendre : ce qui a échoué, sinon la fin du dernier trou."""
+        return intervalles_de(self.trous, ECHEC) or [(trou.fin, trou.fin) for trou in self.trous[-1:]]
+
     def a_relire(self) -> list[Intervalle]:
         """Ce qui reste à redemander avant le dernier instant couvert : un échec, ou l'oubli d'une exécution tuée."""
         if not self.couverts:
@@ -7163,7 +7167,8 @@ class Ecoute:
 
     def _suivre_le_rendu(self, symbole: Any, lignes: Iterable[Any]) -> None:
         """Reçoit ce qu'un appel a rendu d'un symbole dont aucun cache ne parle."""
-        if not isinstance(symbole, str) or symbole in self._livraison.entendus or self._coupure.done():
+        rendues = list(lignes)  # d'un marché sans trade, phemex commence par une liste vide
+        if not rendues or not isinstance(symbole, str) or symbole in self._livraison.entendus or self._coupure.done():
             return
         if not self._dit:
             self._dit = True
@@ -7171,7 +7176,7 @@ class Ecoute:
                 "%s : ccxt garde le flux « %s » d'une façon inconnue ; seules les valeurs qu'il rend sont suivies.",
                 self._connexion.reglages.exchange, self._nom,
             )  # fmt: skip
-        self._recevoir(symbole, list(lignes), maintenant_ms())
+        self._recevoir(symbole, rendues, maintenant_ms())
 
     def _relire_les_carnets(self, demande: str | list[str]) -> None:
         """Celui qui a changé entre deux appels n'est annoncé par aucun : c'est peut-être le dernier d'une rafale."""
@@ -8892,7 +8897,7 @@ class Couverture:
         # relire la première d'entre elles.
         depuis = self.timeframe.plancher(fin - CONFIRMATION_MS - 2 * AGE_SUR_MS)
         self.recentes = croiser(fiche.couverts, [(depuis, fin)])
-        dues = fiche.couverts[-1:] + self.recentes + fiche.a_relire() or intervalles_de(fiche.trous, ECHEC)
+        dues = fiche.couverts[-1:] + self.recentes + fiche.a_relire() or fiche.dus_sans_couvert()
         debut = min(dues)[0] if plage.debut is None and dues else plage.debut
         self.debut = None if debut is None else self.timeframe.plafond(debut)
         self.desavoues: list[Intervalle] = []  # la sortie les tient, ou les tenait, pour prouvés
@@ -9617,7 +9622,7 @@ class FilTrades(Fil):
         self._retenir_jusqua = 0.0
         # Ce qui est dû par cette exécution, depuis la précédente : l'entre-deux, et ce qu'elle n'a pu relire.
         dus = [fin for _, fin in fiche.couverts[-1:]]
-        dus += [debut for debut, _ in (fiche.a_relire() if dus else intervalles_de(fiche.trous, ECHEC))]
+        dus += [debut for debut, _ in (fiche.a_relire() if dus else fiche.dus_sans_couvert())]
         self._du_depuis = min(dus, default=None)
         # Une ligne écrite sans que sa fiche ait pu l'être est connue, mais la suite part de ce qui est prouvé.
         self._dernier = dernier_prouve(connus, fiche.couverts[-1][1] if fiche.couverts else 0)

@@ -96,6 +96,14 @@ def _recus(exchange: Rejoue, trames: list[Any]) -> dict[str, list[m.Trade]]:
     return ecoutee.recues
 
 
+def test_un_marche_sans_trade_n_est_ni_entendu_ni_range_autrement(caplog: pytest.LogCaptureFixture) -> None:
+    """Phemex commence par les derniers trades : de qui n'en a pas, sa classe rend une liste vide."""
+    phemex = Rejoue("phemex", "AAABBB", "swap.inverse", marche={"priceScale": 4, "valueScale": 8, "ratioScale": 8})
+    vide = {"sequence": 1, "symbol": "AAABBB", "trades": [], "type": "snapshot"}
+    assert _recus(phemex, [vide]) == {}
+    assert "façon inconnue" not in caplog.text
+
+
 def test_tous_les_trades_d_une_trame_sont_recus() -> None:
     """Deepcoin en met plusieurs, dont sa classe ne lit que le premier."""
     forme = _forme("deepcoin")
