@@ -8624,6 +8624,7 @@ PAS_DE_FIN_S = 0.5  # entre deux regards sur ce que l'exchange a répondu
 RETENUE_MAX_S = 4.0  # des trades attendent au plus cela que la coupure d'avant eux soit comblée
 RELANCE_RATTRAPAGE_S = 1.0
 REFUS_DE_SUITE_MAX = 3  # de suite
+REFUS_PASSAGERS_MAX = 6  # de même, d'un abonnement qui fut servi : se couper laisserait autant de connexions
 VERIFICATION_MAX_S = 5.0  # un REST qui ne répond pas n'empêche pas de se reconnecter
 ECOUTE_SAINE_S = 30.0  # une écoute qui a tant duré n'était pas refusée
 VERIFICATIONS_DE_FRONT = 4
@@ -10454,6 +10455,7 @@ class Abonnement:
         self._horloge = asyncio.get_running_loop().time
         self._sante = _Sante(noms, self._horloge)
         self._vivant = False  # des données sont arrivées par l'écoute en cours
+        self._servi = False  # une écoute d'avant, de cette forme, a fini autrement que par un refus
         self._premiere = True
         self._progres: dict[str, float] = {}
         self._verifications = asyncio.Semaphore(VERIFICATIONS_DE_FRONT)
@@ -10479,26 +10481,31 @@ class Abonnement:
             refusee = definitive or isinstance(erreur, RefusProbable)
             for fil in self._fils:
                 fil.admis |= saine and not refusee
-            refus = refus + 1 if refusee and not self._passager(erreur) else 0
-            # À plusieurs, les données des autres ne disent rien de celui qui est refusé ; se couper en deux coûte peu.
-            plusieurs = len(self._par_symbole) > 1
-            patience = 1 if plusieurs and not self._groupe else REFUS_DE_SUITE_MAX
-            if refus >= patience or (refus and definitive and (plusieurs or not self._vivant)):
+            self._servi |= (self._vivant or saine) and not refusee
+            refus = refus + 1 if refusee else 0
+            permis = self._refus_permis(erreur, definitive=definitive)
+            if refus >= permis:
                 if not self._ceder(erreur):
                     return
-                refus = 0
+                refus, self._servi = 0, False
                 continue
             attente = getattr(erreur, "attente_s", None) or next(delais)
             self._sante.tombe(erreur, attente)
-            if not (self._vivant or refus):
+            if not self._vivant and (permis > REFUS_DE_SUITE_MAX or not refus):
                 for fil in self._fils:
                     fil.relancer()  # une poignée de main qui échoue sans fin n'empêche pas de lire par REST
             await pause(min(attente, ATTENTE_MAX_S))
 
-    def _passager(self, erreur: ErreurCollecte) -> bool:
-        """Un exchange qui redémarre refuse un moment tout abonnement (bybit : « handler not found »)."""
-        seul = len(self._par_symbole) == 1 and not self._vivant  # après des données, c'est une trame qui ne se lit pas
-        return seul and self._fils[0].admis and erreur.conseil not in (_CONSEIL_CLES, _CONSEIL_PAYS)
+    def _refus_permis(self, erreur: ErreurCollecte, *, definitive: bool) -> float:
+        """Combien de refus de suite avant de céder."""
+        plusieurs, cause_dite = len(self._par_symbole) > 1, erreur.conseil in (_CONSEIL_CLES, _CONSEIL_PAYS)
+        # Un exchange qui redémarre refuse un moment tout abonnement (bybit : « handler not found »). Après des données,
+        # c'est une trame qui ne se lit pas.
+        if not (self._vivant or cause_dite) and (self._servi if plusieurs else self._fils[0].admis):
+            return REFUS_PASSAGERS_MAX if plusieurs else math.inf
+        # À plusieurs, les données des autres ne disent rien de celui qui est refusé ; se couper en deux coûte peu.
+        vite = not self._groupe or definitive if plusieurs else definitive and not self._vivant
+        return 1 if vite else REFUS_DE_SUITE_MAX
 
     def _ceder(self, erreur: ErreurCollecte) -> bool:
         """L'exchange refuse : un par un au lieu de groupés, puis par moitiés, puis ce symbole seul est abandonné.
