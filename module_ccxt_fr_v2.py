@@ -10479,9 +10479,10 @@ class Abonnement:
                 refus = 0 if saine else refus
             definitive = isinstance(erreur, (ErreurDefinitive, ErreurDemande))
             refusee = definitive or isinstance(erreur, RefusProbable)
-            for fil in self._fils:
-                fil.admis |= saine and not refusee
-            self._servi |= (self._vivant or saine) and not refusee
+            if (self._vivant or saine) and not refusee:
+                self._servi = True
+                for fil in self._fils:
+                    fil.admis = True  # muet, il fut écouté avec eux
             refus = refus + 1 if refusee else 0
             permis = self._refus_permis(erreur, definitive=definitive)
             if refus >= permis:
@@ -10514,7 +10515,8 @@ class Abonnement:
         """
         fils = self._fils
         for fil in fils:
-            fil.renegocier()
+            if not fil.admis:
+                fil.renegocier()
         if erreur.conseil in (_CONSEIL_CLES, _CONSEIL_PAYS):  # ce n'est pas la faute d'un symbole
             for fil in fils:
                 fil.refuser(erreur)
