@@ -961,6 +961,10 @@ class Fiche:
         """Les intervalles qu'il ne sert à rien de redemander."""
         return unir(self.couverts, intervalles_de(self.trous, HORS_FENETRE_API))
 
+    def dus_sans_couvert(self) -> list[Intervalle]:
+        """De qui n'a rien de couvert, d'où reprendre : ce qui a échoué, sinon la fin du dernier trou."""
+        return intervalles_de(self.trous, ECHEC) or [(trou.fin, trou.fin) for trou in self.trous[-1:]]
+
     def a_relire(self) -> list[Intervalle]:
         """Ce qui reste à redemander avant le dernier instant couvert : un échec, ou l'oubli d'une exécution tuée."""
         if not self.couverts:
@@ -5036,7 +5040,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "kraken": Particularite(profondeurs=(10, 25, 100, 500, 1000)),
     # Carnets des contrats, et de gateeu : « only updates within are notified », sans un mot du niveau qui y entre, ni
     # de celui qui en sort et change.
-    "gate": Particularite(unites=_contrats("contrats"), carnet_partiel=50, carnet_borne=True),
+    "gate": Particularite(unites=_contrats("contrats"), carnet_partiel=50, carnet_borne=True, corrigee=("ticker",)),
     # Ses carnets partent de cent niveaux, sans clés.
     "kucoin": Particularite(carnet_partiel=100),
     # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
@@ -5101,7 +5105,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=(BOUGIES,)),
     **dict.fromkeys(("bitopro", "onetrading"), Particularite(corrigee=(BOUGIES,))),
     **dict.fromkeys(
-        ("bingx", "blockchaincom", "coinbaseexchange", "grvt", "weex"), Particularite(corrigee=("ticker",))
+        ("bingx", "blockchaincom", "coinbaseexchange", "grvt", "modetrade", "weex", "woo", "woofipro"),
+        Particularite(corrigee=("ticker",)),
     ),
     "luno": Particularite(corrigee=("trades",)),
     # Ses trades ont un identifiant sans suite, le même en REST, qui sert les deux cents derniers.
@@ -5756,6 +5761,9 @@ async def _fermer_vite(api: Any) -> None:
     except TimeoutError:
         api.clients = {}
         await api.close()
+    except asyncio.CancelledError:  # à moitié fermée, elle se plaindrait : cela d'abord
+        await _fermer_vite(api)
+        raise
     for nom in ("trades", "ohlcvs", "orderbooks", "tickers"):
         setattr(api, nom, {})
 
@@ -5839,7 +5847,7 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
             debit.brancher(self.api)
         self.essais = Essais(reglages.essais, self.api.frein, self.noter_essai)
         self.nombre_essais = self.reponses = 0
-        self._fermetures: set[asyncio.Task[None]] = set()
+        self._fermetures: dict[Any, asyncio.Task[None]] = {}  # par instance d'écoute
 
     async def __aexit__(self, *_: object) -> None:
         await self.fermer()
@@ -5885,13 +5893,17 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
 
     def fermer_plus_tard(self, api: Any) -> None:
         """Ferme une instance d'écoute en tâche de fond."""
-        tache = asyncio.ensure_future(_fermer_vite(api))
-        self._fermetures.add(tache)
-        tache.add_done_callback(self._fermetures.discard)
+        tache = self._fermetures[api] = asyncio.ensure_future(_fermer_vite(api))
+        tache.add_done_callback(lambda faite: faite.cancelled() or self._fermetures.pop(api))
 
     async def fermer(self) -> None:
-        """Ferme tout, écoutes comprises."""
-        await asyncio.gather(*self._fermetures, _fermer_vite(self.api), return_exceptions=True)
+        """Ferme tout, écoutes comprises, même annulée en route."""
+        self.fermer_plus_tard(self.api)
+        try:
+            await asyncio.gather(*self._fermetures.values(), return_exceptions=True)
+        finally:  # à la fin d'un programme, asyncio annule toutes les tâches, même d'une fermeture pas encore commencée
+            for api in list(self._fermetures):
+                await _fermer_vite(api)
 
     # --- son heure
 
@@ -7177,7 +7189,8 @@ class Ecoute:
 
     def _suivre_le_rendu(self, symbole: Any, lignes: Iterable[Any]) -> None:
         """Reçoit ce qu'un appel a rendu d'un symbole dont aucun cache ne parle."""
-        if not isinstance(symbole, str) or symbole in self._livraison.entendus or self._coupure.done():
+        rendues = list(lignes)  # d'un marché sans trade, phemex commence par une liste vide
+        if not rendues or not isinstance(symbole, str) or symbole in self._livraison.entendus or self._coupure.done():
             return
         if not self._dit:
             self._dit = True
@@ -7185,7 +7198,7 @@ class Ecoute:
                 "%s : ccxt garde le flux « %s » d'une façon inconnue ; seules les valeurs qu'il rend sont suivies.",
                 self._connexion.reglages.exchange, self._nom,
             )  # fmt: skip
-        self._recevoir(symbole, list(lignes), maintenant_ms())
+        self._recevoir(symbole, rendues, maintenant_ms())
 
     def _relire_les_carnets(self, demande: str | list[str]) -> None:
         """Celui qui a changé entre deux appels n'est annoncé par aucun : c'est peut-être le dernier d'une rafale."""
@@ -8692,6 +8705,7 @@ class Fil(ABC):
         self.connexion, self.serie, self.fiche, self.reglages = connexion, serie, fiche, reglages
         self.compteurs = Compteurs()
         self.refus: ErreurCollecte | None = None
+        self.admis = False  # l'exchange l'a déjà servi : qu'il le refuse ensuite n'est que passager
         self.prets: list[Lot] = []  # sûrs, pas encore collectés ; la fiche en tient déjà compte
         self.recus = 0
         self.a_collecter = False  # a reçu depuis la dernière collecte
@@ -8909,7 +8923,7 @@ class Couverture:
         # relire la première d'entre elles.
         depuis = self.timeframe.plancher(fin - CONFIRMATION_MS - 2 * AGE_SUR_MS)
         self.recentes = croiser(fiche.couverts, [(depuis, fin)])
-        dues = fiche.couverts[-1:] + self.recentes + fiche.a_relire() or intervalles_de(fiche.trous, ECHEC)
+        dues = fiche.couverts[-1:] + self.recentes + fiche.a_relire() or fiche.dus_sans_couvert()
         debut = min(dues)[0] if plage.debut is None and dues else plage.debut
         self.debut = None if debut is None else self.timeframe.plafond(debut)
         self.desavoues: list[Intervalle] = []  # la sortie les tient, ou les tenait, pour prouvés
@@ -9842,7 +9856,7 @@ class FilTrades(Fil):
         super().__init__(connexion, serie, fiche, reglages)
         # Ce qui est dû par cette exécution, depuis la précédente : l'entre-deux, et ce qu'elle n'a pu relire.
         dus = [fin for _, fin in fiche.couverts[-1:]]
-        dus += [debut for debut, _ in (fiche.a_relire() if dus else intervalles_de(fiche.trous, ECHEC))]
+        dus += [debut for debut, _ in (fiche.a_relire() if dus else fiche.dus_sans_couvert())]
         self._du_depuis = min(dus, default=None)
         # Une ligne écrite sans que sa fiche ait pu l'être est connue, mais la suite part de ce qui est prouvé.
         dernier = dernier_prouve(connus, fiche.couverts[-1][1] if fiche.couverts else 0) or self._depart()
@@ -10469,15 +10483,19 @@ class Abonnement:
         while True:
             debut = self._horloge()
             erreur = await self._une_ecoute()
+            saine = self._horloge() - debut >= ECOUTE_SAINE_S
             if self._vivant:
                 delais = delais_backoff()  # des données ont vraiment coulé
-                refus = refus if self._horloge() - debut < ECOUTE_SAINE_S else 0
+                refus = 0 if saine else refus
             definitive = isinstance(erreur, (ErreurDefinitive, ErreurDemande))
-            refus = refus + 1 if definitive or isinstance(erreur, RefusProbable) else 0
+            refusee = definitive or isinstance(erreur, RefusProbable)
+            for fil in self._fils:
+                fil.admis |= saine and not refusee
+            refus = refus + 1 if refusee and not self._passager(erreur) else 0
             # À plusieurs, les données des autres ne disent rien de celui qui est refusé ; se couper en deux coûte peu.
             plusieurs = len(self._par_symbole) > 1
             patience = 1 if plusieurs and not self._groupe else REFUS_DE_SUITE_MAX
-            if refus >= patience or (definitive and (plusieurs or not self._vivant)):
+            if refus >= patience or (refus and definitive and (plusieurs or not self._vivant)):
                 if not self._ceder(erreur):
                     return
                 refus = 0
@@ -10488,6 +10506,11 @@ class Abonnement:
                 for fil in self._fils:
                     fil.relancer()  # une poignée de main qui échoue sans fin n'empêche pas de lire par REST
             await pause(min(attente, ATTENTE_MAX_S))
+
+    def _passager(self, erreur: ErreurCollecte) -> bool:
+        """Un exchange qui redémarre refuse un moment tout abonnement (bybit : « handler not found »)."""
+        seul = len(self._par_symbole) == 1 and not self._vivant  # après des données, c'est une trame qui ne se lit pas
+        return seul and self._fils[0].admis and erreur.conseil not in (_CONSEIL_CLES, _CONSEIL_PAYS)
 
     def _ceder(self, erreur: ErreurCollecte) -> bool:
         """L'exchange refuse : un par un au lieu de groupés, puis par moitiés, puis ce symbole seul est abandonné.
@@ -10558,6 +10581,7 @@ class Abonnement:
         self._entendus.add(symbole)
         fil.recevoir(donnees, recu)
         if fil.recus != avant:
+            fil.admis = True
             self._progres[symbole] = self._horloge()
             self._patiences.pop(symbole, None)
             if not self._vivant:
@@ -12256,17 +12280,36 @@ async def suivre(**options: Any) -> AsyncGenerator[Lot]:
     tache = construire({**options, "stream": options.get("stream") or "ohlcv"})
     if tache.sortie is not None:
         raise ErreurDemande("`suivre` n'écrit rien", "Ôtez sortie, ou employez `executer`, qui écrit.")
-    bilan = Bilan(tache.exchange)
+    bilan, rendus = Bilan(tache.exchange), asyncio.Queue[list[Lot]]()
+    # Dans sa tâche : à la fin du programme, asyncio ferme tous les générateurs abandonnés à la fois, même emboîtés
+    # l'un dans l'autre ; mais il a d'abord annulé les tâches, et celle-ci se défait dans l'ordre.
+    lecture = asyncio.ensure_future(_rendre(tache, bilan, rendus))
+    lecture.add_done_callback(lambda _: rendus.put_nowait([]))
+    try:
+        while not (lecture.done() and rendus.empty()):
+            lots = await rendus.get()
+            _avertir(bilan.series)
+            bilan.series.clear()
+            for lot in lots:
+                yield lot
+            rendus.task_done()
+        await lecture
+    finally:
+        lecture.cancel()
+        await asyncio.gather(lecture, return_exceptions=True)
+
+
+async def _rendre(tache: Tache, bilan: Bilan, rendus: asyncio.Queue[list[Lot]]) -> None:
+    """Les lots d'un flux, un envoi après l'autre : rien n'est mis en table avant que le précédent soit lu."""
     async with ouvrir_tache(tache) as connexion:
         await connexion.preparer(tache.demandes)
         series = resoudre_series(connexion, tache, bilan)
-        _avertir(bilan.series)
         canal = choisir_canal(connexion, tache, series)
         flux = Flux(connexion, canal, [ouvrir_fil(connexion, tache, canal, s, Fiche(s.cle)) for s in series])
         async with contextlib.aclosing(suivre_flux(flux, tache.duree)) as recus:
             async for lots in recus:
-                for lot in lots:
-                    yield lot
+                rendus.put_nowait(lots)
+                await rendus.join()
 
 
 # --- Bibliothèque ---

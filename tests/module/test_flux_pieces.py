@@ -2991,6 +2991,23 @@ def test_une_execution_qui_n_a_rien_entendu_laisse_ce_qu_elle_devait_a_la_suivan
     a_la_main(essai)
 
 
+@pytest.mark.parametrize("genre", [m.FilTrades, m.FilBougies])
+def test_ce_qui_suit_un_trou_que_rien_ne_couvre_est_du_par_la_suivante(genre: Any) -> None:
+    """Un marché sans un trade, dont le REST ne prouve rien : l'entre-deux de deux exécutions n'est pas tu."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(genre, connexion)
+        fiche = fil.fiche.copie()
+        fiche.noter([], [m.Trou(T0, T0 + 120_000, m.HORS_FENETRE_API)])
+        suivant = genre(connexion, fil.serie, fiche, fil.reglages)
+        connexion.heure = T0 + 600_000
+        suivant.ecouter()
+        assert suivant.du_depuis == T0 + 120_000
+
+    a_la_main(essai)
+
+
 @pytest.mark.parametrize("genre", [m.FilTicker, m.FilCarnet])
 def test_un_abonnement_refuse_puis_arrete_avant_d_ecouter_ne_doit_rien(genre: Any) -> None:
     """Le groupe refusé, le signal vient avant l'abonnement suivant : aucun trou, et surtout pas depuis 1970."""
