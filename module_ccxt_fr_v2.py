@@ -12257,10 +12257,13 @@ async def suivre_flux(
         flux.demarrer()
         while flux.vivant and (reste := echeance - horloge()) > 0:
             yield await flux.suivants(min(reste, attente()))
-        async with pendant(flux.conclure()) as conclusion:
+        conclusion = asyncio.ensure_future(flux.conclure())
+        try:
             while not (await asyncio.wait([conclusion], timeout=attente()))[0]:
                 yield flux.collecter()  # elle peut durer : ce qui est sûr n'en attend pas la fin pour être écrit
             yield conclusion.result()
+        finally:
+            await abandonner(conclusion)
     finally:
         await flux.arreter()
 
@@ -12295,8 +12298,7 @@ async def suivre(**options: Any) -> AsyncGenerator[Lot]:
             rendus.task_done()
         await lecture
     finally:
-        lecture.cancel()
-        await asyncio.gather(lecture, return_exceptions=True)
+        await abandonner(lecture)
 
 
 async def _rendre(tache: Tache, bilan: Bilan, rendus: asyncio.Queue[list[Lot]]) -> None:
