@@ -71,7 +71,6 @@ import errno
 import functools
 import importlib
 import importlib.util
-import inspect
 import io
 import itertools
 import logging
@@ -850,25 +849,16 @@ _Etiquete = TypeVar("_Etiquete", Trou, Provenance)  # rangés, disjoints, contig
 
 def _inserer(suite: list[_Etiquete], element: _Etiquete) -> None:
     """Le range, fondu avec ses voisins contigus de même étiquette."""
-    rang = bisect.bisect_left(suite, element)
-    if rang and suite[rang - 1].fin == element.debut and suite[rang - 1][2] == element[2]:
-        rang -= 1
-        element = element._replace(debut=suite.pop(rang).debut)
-    if rang < len(suite) and suite[rang].debut == element.fin and suite[rang][2] == element[2]:
-        element = element._replace(fin=suite.pop(rang).fin)
-    suite.insert(rang, element)
+    place = voisins(suite, element.debut, element.fin)
+    pareils = [element, *(e for e in suite[place] if e[2] == element[2])]
+    fondu = element._replace(debut=min(pareils).debut, fin=max(e.fin for e in pareils))
+    suite[place] = sorted([fondu, *(e for e in suite[place] if e[2] != element[2])])
 
 
 def _effacer(suite: list[_Etiquete], debut: int, fin: int) -> None:
     """Oublie [debut, fin[ ; ce qui est à cheval garde ce qui dépasse."""
-    gauche = bisect.bisect_left(suite, (debut,))
-    if gauche and suite[gauche - 1].fin > debut:
-        gauche -= 1
-    droite = bisect.bisect_left(suite, (fin,), lo=gauche)
-    touches = suite[gauche:droite]
-    restes = [t._replace(fin=debut) for t in touches if t.debut < debut]
-    restes += [t._replace(debut=fin) for t in touches if t.fin > fin]
-    suite[gauche:droite] = restes
+    place = voisins(suite, debut, fin)
+    suite[place] = [e._replace(debut=d, fin=f) for e in suite[place] for d, f in oter([e[:2]], [(debut, fin)])]
 
 
 def _en_dates(suite: Iterable[_Etiquete]) -> list[dict[str, Any]]:
@@ -1464,14 +1454,6 @@ def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -
     return suit
 
 
-def superposer(ancienne: pa.Table, nouvelle: pa.Table, donnee: TypeDonnee) -> pa.Table:
-    """L'union de deux tables triées ; à clé égale la nouvelle l'emporte."""
-    if not (ancienne.num_rows and nouvelle.num_rows):
-        return nouvelle if nouvelle.num_rows else ancienne
-    tout = pa.concat_tables([ancienne, nouvelle])
-    return tout if borne_de(ancienne, -1) < borne_de(nouvelle, 0) else trier(tout, donnee)
-
-
 class _Curseur:
     """La tête d'un flot de tables triées."""
 
@@ -1500,7 +1482,10 @@ def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: T
     a, n = _Curseur(ancien), _Curseur(nouveau)
     while a.table is not None and n.table is not None:
         borne = min(borne_de(a.table, -1), borne_de(n.table, -1))
-        yield superposer(a.prendre(borne), n.prendre(borne), donnee)
+        tetes = [tete for tete in (a.prendre(borne), n.prendre(borne)) if tete.num_rows]
+        tout = pa.concat_tables(tetes)
+        recouvre = len(tetes) == 2 and borne_de(tetes[0], -1) >= borne_de(tetes[1], 0)
+        yield trier(tout, donnee) if recouvre else tout  # à clé égale, la nouvelle l'emporte
     for reste in (a, n):
         while reste.table is not None:
             yield reste.table
@@ -3536,14 +3521,15 @@ class Tableau:
         entete: Entete,
     ) -> None:
         """Écrit un fichier entier ; `lots` en rend ces colonnes, pour les compter d'abord si la fiche les précède."""
-        compte = self.compter(lots(None), self.ecrites)
+        self.ecrites.clear()
 
         def compte_fait() -> str:
-            if not self._donnee.a_une_grille and inspect.getgeneratorstate(compte) != inspect.GEN_CLOSED:
+            if not (self._donnee.a_une_grille or self.ecrites):
                 collections.deque(self.compter(lots(self._donnee.reperes), self.ecrites), maxlen=0)
             return entete()
 
-        self.exiger(self._codec.composer(fichier, compte, self._donnee, compression, compte_fait))
+        comptes = self.compter(lots(None), self.ecrites)
+        self.exiger(self._codec.composer(fichier, comptes, self._donnee, compression, compte_fait))
         self.lignes = self.ecrites.total()
 
     @staticmethod
@@ -3612,17 +3598,13 @@ class SortieFichier(Sortie):
         self.tableau = Tableau(codec, self.chemin, self.type_donnee, self.feuille)
         texte = self._texte()
         self.bout = Bout(texte, self.chemin, self.type_donnee) if self.flux and texte else None
+        # Le journal suppose au fichier des lignes d'un flux en CSV : elles sont durables avant lui.
+        avant = self.bout.synchroniser if self.bout else lambda: None
+        self.reprise = JournalDeReprise(self.nom_journal, self.type_donnee, avant)
         self._duree_fonte = 0.0
         self.presente = False  # le fichier a été vu : s'il n'y est plus, un autre l'a ôté
         # Où finissent, au plus, les lignes de chaque symbole dans le fichier ; None : on n'en sait rien.
         self._fondues: dict[str, int] | None = None
-
-    @functools.cached_property
-    def reprise(self) -> JournalDeReprise:
-        """Son journal de reprise."""
-        # Il suppose au fichier des lignes d'un flux en CSV : elles sont durables avant lui.
-        avant = [self.bout.synchroniser] if self.bout is not None else []
-        return JournalDeReprise(self.nom_journal, self.type_donnee, *avant)
 
     def _texte(self) -> TexteCsv | None:
         return self.codec.texte(self.chemin) if self.compression == "none" else None
@@ -3814,7 +3796,7 @@ class SortieFichier(Sortie):
                     annexe(*MISES_DE_COTE).renoncer_aux_lignes_parties(self)
         except SortieIllisible as refus:
             annexe(*MISES_DE_COTE).mettre_de_cote(self.nom_journal, constat=str(refus))
-            del self.reprise
+            self.reprise.supprimer()
             return
         if crus:
             repris = nombre_de(len(crus), "lot")
@@ -3985,8 +3967,7 @@ class SortieFichier(Sortie):
     def fermer(self) -> None:
         if self.bout is not None:
             self.bout.fermer()
-        if "reprise" in self.__dict__:
-            self.reprise.fermer()
+        self.reprise.fermer()
         super().fermer()
 
 
