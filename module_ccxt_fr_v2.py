@@ -2727,7 +2727,6 @@ class JournalDeReprise(Allonge):
         self.lignes = self.octets = 0
         self.depuis = 0.0  # l'heure de sa plus ancienne ligne
         self.donnee, self._schema = donnee, donnee.schema
-        self._aucune = pa.RecordBatch.from_pylist([], self._schema)
         self._entete = self._schema.serialize().to_pybytes()
         self._graine = zlib.crc32(repr(donnee.colonnes).encode())  # la somme d'un autre type n'est jamais juste
         self._synchro = 0.0
@@ -2785,13 +2784,14 @@ class JournalDeReprise(Allonge):
 
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
-        lot = next(iter(lignes.combine_chunks().to_batches()), self._aucune)
-        octets = self.emballer(note, self._coder(lot) if lot.num_rows else b"")
+        lots = lignes.combine_chunks().to_batches() if lignes.num_rows else []  # un seul, ou aucun
+        octets = self.emballer(note, b"".join(map(self._coder, lots)))
         position = self.au_bout(octets)
         self.octets = position + len(octets)
         if time.monotonic() - self._synchro >= SYNCHRO_S:
             self.synchroniser()
-        self._indexer(position, lot)
+        for lot in lots:
+            self._indexer(position, lot)
 
     def emballer(self, note: Mapping[str, Any], lignes: bytes) -> bytes:
         """Les octets d'un lot : sa tête, sa note, ses lignes."""
@@ -2820,11 +2820,10 @@ class JournalDeReprise(Allonge):
         self._synchro = time.monotonic()
 
     def _indexer(self, position: int, lot: pa.RecordBatch) -> None:
-        if lot.num_rows:
-            (symbole, debut), (_, fin) = borne_de(lot, 0), borne_de(lot, -1)
-            self.entrees.setdefault(symbole, []).append(_Entree(position, debut, fin + 1))
-            self.depuis = self.depuis if self.lignes else time.monotonic()
-            self.lignes += lot.num_rows
+        (symbole, debut), (_, fin) = borne_de(lot, 0), borne_de(lot, -1)
+        self.entrees.setdefault(symbole, []).append(_Entree(position, debut, fin + 1))
+        self.depuis = self.depuis if self.lignes else time.monotonic()
+        self.lignes += lot.num_rows
 
     def _charger(self, fichier: BinaryIO, position: int) -> pa.Table:
         with disque("Lire", self.chemin):
