@@ -952,6 +952,10 @@ class Fiche:
         """Les intervalles qu'il ne sert à rien de redemander."""
         return unir(self.couverts, intervalles_de(self.trous, HORS_FENETRE_API))
 
+    def dus_sans_couvert(self) -> list[Intervalle]:
+        """De qui n'a rien de couvert, d'où reprendre : ce qui a échoué, sinon la fin du dernier trou."""
+        return intervalles_de(self.trous, ECHEC) or [(trou.fin, trou.fin) for trou in self.trous[-1:]]
+
     def a_relire(self) -> list[Intervalle]:
         """Ce qui reste à redemander avant le dernier instant couvert : un échec, ou l'oubli d'une exécution tuée."""
         if not self.couverts:
@@ -4988,7 +4992,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "kraken": Particularite(profondeurs=(10, 25, 100, 500, 1000)),
     # Carnets des contrats, et de gateeu : « only updates within are notified », sans un mot du niveau qui y entre, ni
     # de celui qui en sort et change.
-    "gate": Particularite(unites=_contrats("contrats"), carnet_partiel=50, carnet_borne=True),
+    "gate": Particularite(unites=_contrats("contrats"), carnet_partiel=50, carnet_borne=True, corrigee=("ticker",)),
     # Ses carnets partent de cent niveaux, sans clés.
     "kucoin": Particularite(carnet_partiel=100),
     # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
@@ -5053,7 +5057,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=(BOUGIES,)),
     **dict.fromkeys(("bitopro", "onetrading"), Particularite(corrigee=(BOUGIES,))),
     **dict.fromkeys(
-        ("bingx", "blockchaincom", "coinbaseexchange", "grvt", "weex"), Particularite(corrigee=("ticker",))
+        ("bingx", "blockchaincom", "coinbaseexchange", "grvt", "modetrade", "weex", "woo", "woofipro"),
+        Particularite(corrigee=("ticker",)),
     ),
     "luno": Particularite(corrigee=("trades",)),
     # Ses trades ont un identifiant sans suite, le même en REST, qui sert les deux cents derniers.
@@ -5708,6 +5713,9 @@ async def _fermer_vite(api: Any) -> None:
     except TimeoutError:
         api.clients = {}
         await api.close()
+    except asyncio.CancelledError:  # à moitié fermée, elle se plaindrait : cela d'abord
+        await _fermer_vite(api)
+        raise
     for nom in ("trades", "ohlcvs", "orderbooks", "tickers"):
         setattr(api, nom, {})
 
@@ -5791,7 +5799,7 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
             debit.brancher(self.api)
         self.essais = Essais(reglages.essais, self.api.frein, self.noter_essai)
         self.nombre_essais = self.reponses = 0
-        self._fermetures: set[asyncio.Task[None]] = set()
+        self._fermetures: dict[Any, asyncio.Task[None]] = {}  # par instance d'écoute
 
     async def __aexit__(self, *_: object) -> None:
         await self.fermer()
@@ -5837,13 +5845,17 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
 
     def fermer_plus_tard(self, api: Any) -> None:
         """Ferme une instance d'écoute en tâche de fond."""
-        tache = asyncio.ensure_future(_fermer_vite(api))
-        self._fermetures.add(tache)
-        tache.add_done_callback(self._fermetures.discard)
+        tache = self._fermetures[api] = asyncio.ensure_future(_fermer_vite(api))
+        tache.add_done_callback(lambda faite: faite.cancelled() or self._fermetures.pop(api))
 
     async def fermer(self) -> None:
-        """Ferme tout, écoutes comprises."""
-        await asyncio.gather(*self._fermetures, _fermer_vite(self.api), return_exceptions=True)
+        """Ferme tout, écoutes comprises, même annulée en route."""
+        self.fermer_plus_tard(self.api)
+        try:
+            await asyncio.gather(*self._fermetures.values(), return_exceptions=True)
+        finally:  # à la fin d'un programme, asyncio annule toutes les tâches, même d'une fermeture pas encore commencée
+            for api in list(self._fermetures):
+                await _fermer_vite(api)
 
     # --- son heure
 
@@ -7131,7 +7143,8 @@ class Ecoute:
 
     def _suivre_le_rendu(self, symbole: Any, lignes: Iterable[Any]) -> None:
         """Reçoit ce qu'un appel a rendu d'un symbole dont aucun cache ne parle."""
-        if not isinstance(symbole, str) or symbole in self._livraison.entendus or self._coupure.done():
+        rendues = list(lignes)  # d'un marché sans trade, phemex commence par une liste vide
+        if not rendues or not isinstance(symbole, str) or symbole in self._livraison.entendus or self._coupure.done():
             return
         if not self._dit:
             self._dit = True
@@ -7139,7 +7152,7 @@ class Ecoute:
                 "%s : ccxt garde le flux « %s » d'une façon inconnue ; seules les valeurs qu'il rend sont suivies.",
                 self._connexion.reglages.exchange, self._nom,
             )  # fmt: skip
-        self._recevoir(symbole, list(lignes), maintenant_ms())
+        self._recevoir(symbole, rendues, maintenant_ms())
 
     def _relire_les_carnets(self, demande: str | list[str]) -> None:
         """Celui qui a changé entre deux appels n'est annoncé par aucun : c'est peut-être le dernier d'une rafale."""
@@ -8197,15 +8210,15 @@ class Relu(NamedTuple):
     """Ce qu'une relecture a prouvé.
 
     `trous` : ce que l'exchange n'a pas rendu ; `complet` : il a tout rendu, d'un bord à l'autre ; `rejoint` : jusqu'au
-    second, au moins ; `sautent` : ses identifiants sautent eux aussi, ceux de `sauts` les bordent ; `dernier` : son
-    trade le plus récent.
+    second, au moins ; `sautent` : ses identifiants sautent eux aussi ; `sauts` : ceux d'une coupure, à redemander ;
+    `dernier` : son trade le plus récent.
     """
 
     trous: list[Trou]
     complet: bool
     rejoint: bool
     sautent: bool
-    sauts: list[tuple[Trade, Trade]]
+    sauts: list[Lacune]
     dernier: Trade | None
 
 
@@ -8235,7 +8248,7 @@ class RelectureTrades:
         self._cassures: list[tuple[Trade, Trade]] = []  # entre deux pages qui ne se suivent pas
         self._attendus: list[Trade] = []  # des groupes dont le flux n'a pas encore dit la fin
         self._numeros: list[Intervalle] = []  # ceux qu'il a servis
-        self._sauts: list[tuple[Trade, Trade]] = []  # entre deux trades servis de suite ; un retardataire le comble
+        self._sauts: list[Lacune] = []  # entre deux trades servis de suite ; un retardataire le comble
         self._plus_grand = self._avant  # le plus grand numéro servi
 
     async def pages(self) -> AsyncGenerator[list[Trade]]:
@@ -8273,12 +8286,12 @@ class RelectureTrades:
         vus = self._numeros
         servis = self._lacune.numeros() if complet else [(vus[0][0], vus[-1][1])] if vus else []
         if complet and self._apres:
-            self._sauts.append((self._plus_grand, self._apres))
+            self._sauts.append(Lacune(self._plus_grand, self._apres, saut=True))
         return Relu(trous, complet, self._rejoint, bool(oter(servis, vus)), self._redemandables(), self._dernier)
 
-    def _redemandables(self) -> list[tuple[Trade, Trade]]:
+    def _redemandables(self) -> list[Lacune]:
         """Les sauts qu'aucun retardataire n'a comblés ; trop nombreux, ses identifiants sautent d'eux-mêmes."""
-        vus, numeros = self._numeros, ((saut, Lacune(*saut).numeros()) for saut in self._sauts)
+        vus, numeros = self._numeros, ((saut, saut.numeros()) for saut in self._sauts)
         restent = (saut for saut, manque in numeros if manque and oter(manque, vus[voisins(vus, *manque[0])]))
         sauts = list(itertools.islice(restent, SAUTS_REDEMANDES_MAX + 1)) if self._suivis else []
         return sauts if len(sauts) <= SAUTS_REDEMANDES_MAX else []
@@ -8288,8 +8301,8 @@ class RelectureTrades:
         for trade in page:
             if (rangs := rangs_de(trade.id)) is None:
                 continue
-            if Lacune(self._plus_grand, trade).numeros():
-                self._sauts.append((self._plus_grand, trade))
+            if (saut := Lacune(self._plus_grand, trade, saut=True)).numeros():
+                self._sauts.append(saut)
             if rangs > (rangs_de(self._plus_grand.id) or (-1, -1)):
                 self._plus_grand = trade
         self._numeros = unir(self._numeros, ((r[0], r[1] + 1) for t in page if (r := rangs_de(t.id))))
@@ -8646,6 +8659,7 @@ class Fil(ABC):
         self.connexion, self.serie, self.fiche, self.reglages = connexion, serie, fiche, reglages
         self.compteurs = Compteurs()
         self.refus: ErreurCollecte | None = None
+        self.admis = False  # l'exchange l'a déjà servi : qu'il le refuse ensuite n'est que passager
         self.prets: list[Lot] = []  # sûrs, pas encore collectés ; la fiche en tient déjà compte
         self.recus = 0
         self.a_collecter = False  # a reçu depuis la dernière collecte
@@ -8859,7 +8873,7 @@ class Couverture:
         # relire la première d'entre elles.
         depuis = self.timeframe.plancher(fin - CONFIRMATION_MS - 2 * AGE_SUR_MS)
         self.recentes = croiser(fiche.couverts, [(depuis, fin)])
-        dues = fiche.couverts[-1:] + self.recentes + fiche.a_relire() or intervalles_de(fiche.trous, ECHEC)
+        dues = fiche.couverts[-1:] + self.recentes + fiche.a_relire() or fiche.dus_sans_couvert()
         debut = min(dues)[0] if plage.debut is None and dues else plage.debut
         self.debut = None if debut is None else self.timeframe.plafond(debut)
         self.desavoues: list[Intervalle] = []  # la sortie les tient, ou les tenait, pour prouvés
@@ -9568,38 +9582,229 @@ class SuiteDIds:
         self._dernier, self._attendu = trade, rangs[1] + 1
 
 
-class FilTrades(Fil):
-    """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite.
+class SuiteDeTrades:
+    """Jusqu'où des trades qui se suivent sont sûrs : du calcul pur, sur leurs instants et leurs identifiants.
 
-    Ceux qui se suivent font une suite, couverte à mesure qu'elle est rendue. Ce qui la rompt (une écoute neuve, un saut
-    d'identifiants) est une lacune, mise en file : rien n'en est couvert tant que le REST n'a pas tranché.
+    Elle est couverte de son début à son `dernier`, exclu. Ce qui la rompt (une écoute neuve, un saut d'identifiants)
+    est une lacune : rien n'en est couvert tant que le REST n'a pas tranché.
     """
+
+    def __init__(self, ids: SuiteDIds, dernier: Trade | None, grace_ms: int, a_confirmer: int = 0) -> None:
+        self.ids, self.dernier = ids, dernier
+        self._grace_ms, self._a_confirmer = grace_ms, a_confirmer
+        self._depuis: int | None = None  # d'où elle va au dernier ; None : elle est rompue
+        self._couverts: list[Intervalle] = []  # des suites d'avant, ce qui n'est pas encore pris
+        self._sur: Trade | None = None  # aucun trade d'avant lui ne tardait encore
+        self._presque_sur: Trade | None = None  # celui qui le sera, sa grâce passée
+        self._confirme: Trade | None = None  # le premier que le REST n'a pas encore confirmé
+        self._non_confirmes = 0  # trades rendus depuis
+
+    @property
+    def rompue(self) -> bool:
+        """Vrai si le prochain trade ne la prolongera pas."""
+        return self._depuis is None
+
+    @property
+    def bord(self) -> Trade | None:
+        """Le trade d'où relire ce qui manque, la suite rompue."""
+        return self._sur or self.dernier
+
+    @property
+    def se_confirme(self) -> bool:
+        """Vrai si des identifiants qui ne se suivent pas laissent au REST de dire qu'il n'en manque aucun."""
+        return self._a_confirmer > 0 and not self.ids.se_suivent
+
+    # --- ce qui la prolonge, ou la rompt
+
+    def enchainer(self, trade: Trade) -> list[Lacune]:
+        """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
+        if self.rompue and self.dernier is not None and trade.precede(self.dernier):
+            if self.dernier.id is not None:
+                return []  # un retardataire : il ne dit rien de ce qui a suivi le dernier reçu
+            self.dernier = None  # l'instantané remonte plus haut que le début de l'écoute
+        avant, lacunes = self.ids.noter(trade), list[Lacune]()
+        if self.rompue:
+            bord = self.bord
+            # Un retardataire d'avant la suite ne la commence pas : rien ne dit que ceux qui l'en séparent viendront. Ni
+            # la milliseconde du premier, que d'autres ont pu partager avant l'écoute.
+            depuis = trade.timestamp + 1
+            if bord is not None and avant is None and self._se_suivent(bord, trade):
+                depuis = bord.timestamp
+            elif bord is not None:
+                lacunes.append(Lacune(avant or bord, trade))
+            self._commencer(trade, depuis)
+        elif avant is not None:
+            lacunes.append(Lacune(avant, trade, saut=True))
+        if self.dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
+            lacunes.append(Lacune(trade._replace(id=None), trade, saut=True))
+        self._confirme = self._confirme or trade
+        if self.dernier is None or self.dernier.id is None or not trade.precede(self.dernier):
+            self.dernier = trade
+        return lacunes
+
+    def _se_suivent(self, bord: Trade, trade: Trade) -> bool:
+        """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
+        rangs, derniers = rangs_de(trade.id), rangs_de(bord.id)
+        suivent = rangs is not None and derniers is not None and rangs[0] == derniers[1] + 1
+        return suivent and self.ids.surveille
+
+    def _commencer(self, premier: Trade, depuis: int) -> None:
+        self._sur = self._presque_sur = premier
+        self._depuis = depuis
+
+    def renouer(self, connu: Trade, est_prouve: Callable[[int], bool]) -> list[Lacune]:
+        """L'instantané d'une écoute neuve redit le dernier trade reçu, ou prouvé : ce qui vient ensuite le prolonge."""
+        bord, dernier = self.bord, self.dernier
+        if bord is None or dernier is None or connu.est_anonyme or not connu.est(bord):
+            return []
+        # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
+        self._commencer(bord, connu.timestamp + (not est_prouve(connu.timestamp)))
+        self._confirme = self._confirme or dernier
+        avant = self.ids.noter(dernier)
+        return [Lacune(avant, dernier, saut=True)] if avant else []
+
+    def rompre(self) -> None:
+        """Ce qui viendra ne la prolonge pas : quelque chose a peut-être eu lieu entre-temps."""
+        if not self.rompue and self.ids.se_suivent:
+            self._sur = self.dernier
+        self._solder()
+        self._depuis = None
+
+    def repartir_de(self, servi: Trade) -> None:
+        """Rompue, ce que le REST en sert jusqu'à ce trade est relu."""
+        self._sur = servi
+        if self.dernier is None or not servi.precede(self.dernier):
+            self.dernier = servi
+
+    def vieillir(self) -> None:
+        """Le dernier trade a-t-il l'âge de dire que plus aucun d'avant ne tarde ?"""
+        if self.rompue or self.dernier is None or self._presque_sur is None:
+            return
+        if self.dernier.timestamp - self._presque_sur.timestamp >= self._grace_ms:
+            self._sur, self._presque_sur = self._presque_sur, self.dernier
+
+    # --- ce qu'elle prouve
+
+    def _solder(self) -> None:
+        """Ce que la suite en cours a prouvé va avec le reste ; elle continue d'ici."""
+        if self._depuis is not None and self.dernier is not None:
+            # Un trade peut tarder, que rien ne dirait absent si elle se rompait : ni identifiants, ni REST.
+            tarde_ms = 0 if self.ids.se_suivent or self._a_confirmer else self._grace_ms
+            fin = max(self._depuis, self.dernier.timestamp - tarde_ms)
+            self._couverts.append((self._depuis, fin))
+            self._depuis = fin
+
+    def prouves(self, suspens: Sequence[Intervalle]) -> list[Intervalle]:
+        """Ce qu'elle a prouvé et qui n'est pas encore pris, moins ce qui est en suspens."""
+        self._solder()
+        return oter(self._couverts, suspens)
+
+    def prendre(self, suspens: Sequence[Intervalle]) -> list[Intervalle]:
+        """Ce qu'elle a prouvé depuis la dernière fois ; ce qui est en suspens attend."""
+        pris, self._couverts = self.prouves(suspens), croiser(self._couverts, suspens)
+        return pris
+
+    def combler(self, etendue: Intervalle, trous: Sequence[Intervalle]) -> list[Intervalle]:
+        """Ce que le REST a prouvé de cette étendue, moins ces trous : ils coupent la suite où ils sont, même finie."""
+        self._solder()
+        self._couverts = oter(self._couverts, trous)
+        debut, fin = etendue
+        if not trous and debut < fin == self._depuis:
+            self._depuis = debut  # la milliseconde de son premier trade en est
+        # La milliseconde du dernier trade attend encore celui qui la partagerait.
+        ouverte = [(self.dernier.timestamp, self.dernier.timestamp + 1)] if self.dernier is not None else []
+        return oter([etendue], [*trous, *ouverte])
+
+    # --- ce que le REST doit confirmer
+
+    def compter(self, rendus: Sequence[Trade]) -> list[Lacune]:
+        """Ceux-là sont rendus, en ordre : tous les tant, ou passé une minute, ils sont à confirmer."""
+        self._non_confirmes += len(rendus)
+        attente_ms = rendus[-1].timestamp - (self._confirme or rendus[-1]).timestamp
+        return self.confirmer() if attente_ms >= MINUTE_MS or self._non_confirmes >= self._a_confirmer else []
+
+    def confirmer(self) -> list[Lacune]:
+        """Ce qui fut reçu depuis la dernière fois, à relire là où le REST seul peut le confirmer."""
+        depuis, self._confirme = self._confirme, None if self.rompue else self.dernier
+        self._non_confirmes = 0
+        if not self.se_confirme or depuis is None or self.dernier is None:
+            return []
+        return [Lacune(depuis, self.dernier, saut=True)]
+
+    def en_suspens(self) -> list[Trade]:
+        """Les trades après lesquels un autre manque peut-être encore : il tarde, ou le REST ne l'a pas démenti."""
+        attendu = self.ids.en_attente
+        confirme = self._confirme if self.se_confirme else None
+        return [trade for trade in (attendu, confirme) if trade is not None]
+
+
+class Lacunes:
+    """Les lacunes d'un fil : toutes relues avant d'insister sur aucune, le REST étant parfois en retard sur le flux."""
+
+    def __init__(self, file: Iterable[Lacune]) -> None:
+        self.file = collections.deque(file)
+        self.vaines = collections.deque[Lacune](maxlen=VAINES_GARDEES)  # le REST ne les servait pas encore
+        self._en_lecture: tuple[Lacune, ...] = ()
+
+    def ajouter(self, lacune: Lacune) -> None:
+        """La met en file, d'un seul tenant avec la précédente : un REST muet ne fait pas enfler la file."""
+        avant = self.file[-1] if self.file and self.file[-1] not in self._en_lecture else None
+        # Du début de l'écoute, qui n'a pas d'id, ce qu'aucun REST ne dit n'est pas dû ; de ce qui le suit, si.
+        if avant and avant.dernier.id and avant.saut and lacune.saut and avant.jusqua is lacune.dernier:
+            self.file[-1] = Lacune(avant.dernier, lacune.jusqua, saut=True)
+        else:
+            self.file.append(lacune)
+
+    async def relire(self, combler: Callable[[Lacune, bool], Awaitable[bool]]) -> None:
+        """Jusqu'à la dernière ; `combler` : faux d'une lacune à redemander, s'il peut encore insister."""
+        try:
+            while self.file:
+                self._en_lecture = tuple(self.file)
+                await self._relire_en_insistant(combler)
+        finally:
+            self._en_lecture = ()
+
+    async def _relire_en_insistant(self, combler: Callable[[Lacune, bool], Awaitable[bool]]) -> None:
+        """Celle qu'une erreur passagère arrête attend le rattrapage suivant ; les autres sont peut-être servies."""
+        echec: ErreurTemporaire | None = None
+        restent = list(self._en_lecture)
+        for attente_s in (0.0, *RETARDS_REST_S):
+            await pause(attente_s)
+            a_relire, restent = restent, []
+            for lacune in a_relire:
+                try:
+                    if await combler(lacune, attente_s < RETARDS_REST_S[-1]):
+                        self.file.remove(lacune)
+                    else:
+                        restent.append(lacune)
+                except ErreurTemporaire as erreur:
+                    echec = erreur
+            if not restent:
+                break
+        if echec is not None:
+            raise echec
+
+
+class FilTrades(Fil):
+    """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite."""
 
     def __init__(
         self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
     ) -> None:
         super().__init__(connexion, serie, fiche, reglages)
-        self._suite_d_ids = SuiteDIds(self._horloge, reglages.plage.grace_ms / 1000)
-        self._lacunes = collections.deque(self._oubliees(connus))
-        self._retenir_jusqua = 0.0
         # Ce qui est dû par cette exécution, depuis la précédente : l'entre-deux, et ce qu'elle n'a pu relire.
         dus = [fin for _, fin in fiche.couverts[-1:]]
-        dus += [debut for debut, _ in (fiche.a_relire() if dus else intervalles_de(fiche.trous, ECHEC))]
+        dus += [debut for debut, _ in (fiche.a_relire() if dus else fiche.dus_sans_couvert())]
         self._du_depuis = min(dus, default=None)
         # Une ligne écrite sans que sa fiche ait pu l'être est connue, mais la suite part de ce qui est prouvé.
-        self._dernier = dernier_prouve(connus, fiche.couverts[-1][1] if fiche.couverts else 0)
-        self._dernier = self._dernier or self._depart()
+        dernier = dernier_prouve(connus, fiche.couverts[-1][1] if fiche.couverts else 0) or self._depart()
+        grace_ms = reglages.plage.grace_ms
+        ids = SuiteDIds(self._horloge, grace_ms / 1000)
+        self._suite = SuiteDeTrades(ids, dernier, grace_ms, connexion.particularite.trades_a_confirmer)
+        self._lacunes = Lacunes(self._oubliees(connus))
+        self._retenir_jusqua = 0.0
         self._recus: list[Trade] = []
         self._en_ordre = True  # ceux-là : rien ne sert de les trier
-        # La suite sans lacune en cours va d'ici au dernier trade, exclu ; None : elle est rompue.
-        self._depuis: int | None = None
-        self._couverts: list[Intervalle] = []  # des suites d'avant, ce qui n'est pas encore rendu
-        self._sur: Trade | None = None  # d'où relire si la suite se rompt : aucun trade d'avant lui ne tardait encore
-        self._presque_sur: Trade | None = None  # celui qui le sera, sa grâce passée
-        self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
-        self._non_confirmes = 0  # trades rendus depuis
-        self._en_lecture: tuple[Lacune, ...] = ()  # les premières, quand on les relit
-        self._vaines: collections.deque[Lacune] = collections.deque(maxlen=VAINES_GARDEES)  # relues encore en concluant
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
         self._rien_eu_lieu = False  # le REST sert ce qui précède l'écoute, et rien après
         self._memoire = Dedoublonneur(relit=self._peut_relire)
@@ -9623,7 +9828,7 @@ class FilTrades(Fil):
     def ecouter(self) -> None:
         super().ecouter()
         # Ce qui est dû commence avec la première écoute, qu'un trade en vienne ou non.
-        self._dernier = self._dernier or Trade(self.ecoute_depuis, None, None, 0.0, 0.0)
+        self._suite.dernier = self._suite.dernier or Trade(self.ecoute_depuis, None, None, 0.0, 0.0)
 
     def _depart(self) -> Trade | None:
         """D'où repartir si la précédente exécution n'a rien entendu."""
@@ -9632,8 +9837,8 @@ class FilTrades(Fil):
         return Trade(self._du_depuis, None, None, 0.0, 0.0)
 
     def renegocier(self) -> None:
-        if self._dernier is not None and self._dernier.id is None:
-            self._dernier = self._depart()
+        if self._suite.dernier is not None and self._suite.dernier.id is None:
+            self._suite.dernier = self._depart()
 
     def rompre(self) -> None:
         douteux = self.doute
@@ -9641,67 +9846,48 @@ class FilTrades(Fil):
         for attente in self._en_avance:
             self._relire_depuis(attente.apres)
         super().rompre()
-        self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu) and not douteux
-        self._interrompre()
+        vivante = self._queue_entendue or not self._suite.rompue
+        self._queue_entendue = self.conclut and vivante and not douteux
+        self._suite.rompre()
         self._memoire.recommencer()
-        self._confirmer()
-        if avant := self._suite_d_ids.en_attente:
-            self._lacunes.append(Lacune(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
-        self._suite_d_ids.recommencer()
+        self._relire(self._suite.confirmer())
+        if avant := self._suite.ids.en_attente:
+            self._lacunes.file.append(Lacune(avant, self._suite.dernier, saut=True))  # ils ne viendront plus
+        self._suite.ids.recommencer()
 
     def _peut_relire(self) -> bool:
         """Vrai si une relecture, en cours ou qui s'annonce, part de plus loin que le dernier trade reçu."""
-        attend = self._suite_d_ids.en_attente is not None or self.doute
-        return self._rompu or bool(self._lacunes) or attend or self._a_confirmer or bool(self._vaines)
-
-    def _interrompre(self) -> None:
-        """Ce qui viendra ne prolonge pas la suite : quelque chose a peut-être eu lieu entre-temps."""
-        if not self._rompu and self._suite_d_ids.se_suivent:
-            self._sur = self._dernier
-        self._solder()
-        self._depuis = None
-
-    @property
-    def _rompu(self) -> bool:
-        return self._depuis is None
-
-    @property
-    def _retard_ms(self) -> int:
-        """Ce dont tarde un trade que rien ne dirait absent, si la suite se rompait : ni identifiants, ni REST."""
-        se_dirait = self._suite_d_ids.se_suivent or self.connexion.particularite.trades_a_confirmer
-        return 0 if se_dirait else self.reglages.plage.grace_ms
-
-    @property
-    def _bord(self) -> Trade | None:
-        """Le trade d'où relire ce qui manque, la suite rompue."""
-        return self._sur or self._dernier
+        suite, lacunes = self._suite, self._lacunes
+        attend = suite.rompue or suite.se_confirme or suite.ids.en_attente is not None or self.doute
+        return attend or bool(lacunes.file or lacunes.vaines)
 
     # --- un trade arrive
 
     def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
         """Presque toujours, ces trades suivent le dernier sans saut ni désordre : ils sont enchaînés d'un coup."""
-        if self._rompu:  # un instantané est souvent à rebours : son plus ancien trade est le premier
+        rompue, dernier = self._suite.rompue, self._suite.dernier
+        if rompue:  # un instantané est souvent à rebours : son plus ancien trade est le premier
             donnees = sorted(donnees, key=_rang_recu)
-        fin = None if self._rompu else fin_de_la_suite([self._dernier, *donnees])
+        fin = None if rompue else fin_de_la_suite([dernier, *donnees])
         if not (fin and self._prolonge(donnees, fin)):
             return super()._ranger_toutes(donnees, recu)
         self._recus += donnees
-        self._dernier = donnees[-1]
+        self._suite.dernier = donnees[-1]
         return len(donnees)
 
     def _prolonge(self, trades: Sequence[Trade], fin: int) -> bool:
         vrais = self.connexion.noter_instants([trade.timestamp for trade in trades])
-        suite = vrais and self._suite_d_ids.prolonger(trades[-1], fin, len(trades))
+        suite = vrais and self._suite.ids.prolonger(trades[-1], fin, len(trades))
         return suite and self._memoire.prolonger(trades, fin)
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
         trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
         if trade is None or not self.connexion.noter_instant(trade.timestamp):
             self.compteurs.impossibles += 1
-            self._interrompre()  # seul le REST peut dire ce qui a eu lieu (luno tait l'heure et le prix)
+            self._suite.rompre()  # seul le REST peut dire ce qui a eu lieu (luno tait l'heure et le prix)
             self.relancer()
             return False
-        if self._attendre(trade, recu, self._dernier):
+        if self._attendre(trade, recu, self._suite.dernier):
             return False
         neufs = self._memoire.nouveaux([trade])
         if not neufs:
@@ -9714,111 +9900,57 @@ class FilTrades(Fil):
         return True
 
     def _renouer(self, connu: Trade) -> None:
-        """L'instantané d'une écoute neuve redit le dernier trade reçu, ou prouvé : ce qui vient ensuite le prolonge."""
-        if self._dernier is None:
-            return
-        if self._rompu and not connu.est_anonyme and (bord := self._bord) is not None and connu.est(bord):
-            # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
-            self._depuis = connu.timestamp + (not self._est_prouve(connu.timestamp))
-            if avant := self._suite_d_ids.noter(self._dernier):
-                self._relire(Lacune(avant, self._dernier, saut=True))
-            self._sur = self._presque_sur = bord
-            self._confirme = self._confirme or self._dernier
-        elif not self._rompu and self._dernier.precede(connu):
+        suite = self._suite
+        if suite.rompue:
+            self._relire(suite.renouer(connu, self._est_prouve))
+        elif suite.dernier is not None and suite.dernier.precede(connu):
             self._enchainer(connu)
             self.signaler()  # un saut a peut-être commencé : son échéance est à attendre
 
     def _enchainer(self, trade: Trade) -> None:
-        """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
-        if self._rompu and self._dernier is not None and trade.precede(self._dernier):
-            if self._dernier.id is not None:
-                return  # un retardataire : il ne dit rien de ce qui a suivi le dernier reçu
-            self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
-        avant = self._suite_d_ids.noter(trade)
-        if self._rompu:
-            if self._bord is not None and (avant is not None or not self._se_suivent(self._bord, trade)):
-                self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
-                self._relire(Lacune(avant or self._bord, trade))
-            self._sur = self._presque_sur = trade
-        elif avant is not None:
-            self._relire(Lacune(avant, trade, saut=True))
-        if self._dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
-            self._relire(Lacune(trade._replace(id=None), trade, saut=True))
-        self._confirme = self._confirme or trade
-        # Un retardataire d'avant la suite ne la commence pas : rien ne dit que ceux qui l'en séparent viendront. Ni la
-        # milliseconde du premier, que d'autres ont pu partager avant l'écoute.
-        self._depuis = trade.timestamp + 1 if self._depuis is None else self._depuis
-        if self._dernier is None or self._dernier.id is None or not trade.precede(self._dernier):
-            self._dernier = trade
-
-    def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
-        """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
-        rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
-        if rangs is None or bord is None or rangs[0] != bord[1] + 1 or not self._suite_d_ids.surveille:
-            return False
-        self._depuis = dernier.timestamp
-        return True
+        lacunes = self._suite.enchainer(trade)
+        if any(not lacune.saut for lacune in lacunes):
+            self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
+        self._relire(lacunes)
 
     # --- ce qui est sûr
 
     def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
-        self._vieillir()
-        if avant := self._suite_d_ids.echu():
-            self._relire(Lacune(avant, self._dernier, saut=True))
-        retenus = any(not r.saut for r in self._lacunes) and self._horloge() < self._retenir_jusqua
+        self._suite.vieillir()
+        if avant := self._suite.ids.echu():
+            self._relire([Lacune(avant, self._suite.dernier, saut=True)])
+        retenus = any(not lacune.saut for lacune in self._lacunes.file) and self._horloge() < self._retenir_jusqua
         if not self._recus or retenus:
             return []
         trades = self._recus if self._en_ordre else self._ordonner(self._recus)
         self._recus, self._en_ordre = [], True
-        self._non_confirmes += len(trades)
-        attente_ms = trades[-1].timestamp - (self._confirme or trades[-1]).timestamp
-        if attente_ms >= MINUTE_MS or self._non_confirmes >= self.connexion.particularite.trades_a_confirmer:
-            self._confirmer()
-        suspens = self._en_suspens()
-        self._solder()
-        surs, self._couverts = oter(self._couverts, suspens), croiser(self._couverts, suspens)
-        return [Lot(self.cle, tabler(self.cle, trades, TRADES), surs, [])]
-
-    def _solder(self) -> None:
-        """Ce que la suite en cours a prouvé va avec le reste ; elle continue d'ici."""
-        if self._depuis is not None and self._dernier is not None:
-            fin = max(self._depuis, self._dernier.timestamp - self._retard_ms)
-            self._couverts.append((self._depuis, fin))
-            self._depuis = fin
-
-    def _vieillir(self) -> None:
-        """Le dernier trade a-t-il l'âge de dire que plus aucun d'avant ne tarde ?"""
-        if self._rompu or self._dernier is None or self._presque_sur is None:
-            return
-        if self._dernier.timestamp - self._presque_sur.timestamp >= self.reglages.plage.grace_ms:
-            self._sur, self._presque_sur = self._presque_sur, self._dernier
+        self._relire(self._suite.compter(trades))
+        return [Lot(self.cle, tabler(self.cle, trades, TRADES), self._suite.prendre(self._en_suspens()), [])]
 
     def _est_prouve(self, instant: int) -> bool:
         """Vrai si ce qui précède cet instant est prouvé jusqu'à lui."""
-        self._solder()
-        suites = oter(self._couverts, self._en_suspens())
-        return any(debut < instant <= fin for debut, fin in unir(self.fiche.couverts, suites))
+        prouves = unir(self.fiche.couverts, self._suite.prouves(self._en_suspens()))
+        return any(debut < instant <= fin for debut, fin in prouves)
 
     def _en_suspens(self) -> list[Intervalle]:
         """Ce que les suites ne prouvent pas encore : tué là, le flux relancé doit le relire."""
         attentes = (attente.apres for attente in self._en_avance)
-        depuis = (self._suite_d_ids.en_attente, self._confirme if self._a_confirmer else None, *attentes)
-        ouvertes = (Lacune(trade, None, saut=True) for trade in depuis if trade is not None)
-        lacunes = (*ouvertes, *(lacune for lacune in self._lacunes if not self._est_caduque(lacune)))
-        return [lacune.etendue(INSTANT_MAX_MS) for lacune in lacunes]
+        ouvertes = (Lacune(trade, None, saut=True) for trade in (*self._suite.en_suspens(), *attentes) if trade)
+        lacunes = (lacune for lacune in self._lacunes.file if not self._est_caduque(lacune))
+        return [lacune.etendue(INSTANT_MAX_MS) for lacune in (*ouvertes, *lacunes)]
 
     def _ordonner(self, trades: Iterable[Trade]) -> list[Trade]:
         """Dans l'ordre de l'exchange ; dans une même ms, celui d'arrivée si les ids n'en disent rien."""
-        return sorted(trades, key=cle_de_trade if self._suite_d_ids.croissants else lambda trade: (trade.timestamp, 0))
+        return sorted(trades, key=cle_de_trade if self._suite.ids.croissants else lambda trade: (trade.timestamp, 0))
 
     def echeance(self) -> int:
         reste_s = max(0.0, self._retenir_jusqua - self._horloge())
         heure = self.connexion.heure_ms()
         retenue = heure + round(1000 * reste_s) if self._recus else INSTANT_MAX_MS
-        return min(retenue, self._suite_d_ids.echeance(heure))
+        return min(retenue, self._suite.ids.echeance(heure))
 
     async def a_bouge(self) -> bool:
-        depuis, dernier = self.ecoute_depuis, self._dernier
+        depuis, dernier = self.ecoute_depuis, self._suite.dernier
         if dernier is None or dernier.id is None or dernier.timestamp < depuis:
             return await des_trades_depuis(self.connexion, self.serie, depuis)
         ensemble = (trade.price for trade in self._memoire.recents.values() if trade.timestamp == dernier.timestamp)
@@ -9826,107 +9958,63 @@ class FilTrades(Fil):
 
     # --- ce qui est à relire
 
-    def _relire(self, lacune: Lacune) -> None:
-        avant = self._lacunes[-1] if self._lacunes and self._lacunes[-1] not in self._en_lecture else None
-        # Du début de l'écoute, qui n'a pas d'id, ce qu'aucun REST ne dit n'est pas dû ; de ce qui le suit, si.
-        if avant and avant.dernier.id and avant.saut and lacune.saut and avant.jusqua is lacune.dernier:
-            self._lacunes.pop()  # d'un seul tenant : un REST muet ne fait pas enfler la file
-            lacune = Lacune(avant.dernier, lacune.jusqua, saut=True)
-        self._lacunes.append(lacune)
-        self.rattraper()
+    def _relire(self, lacunes: Iterable[Lacune]) -> None:
+        for lacune in lacunes:
+            self._lacunes.ajouter(lacune)
+            self.rattraper()
 
     def _relire_depuis(self, avant: Trade | None) -> None:
         """Le REST dira quand eut lieu un trade d'instant faux : après celui-ci, avant celui qui l'a suivi."""
-        if avant is None or self._dernier is None or avant.est(self._dernier):
-            self._interrompre()
+        dernier = self._suite.dernier
+        if avant is None or dernier is None or avant.est(dernier):
+            self._suite.rompre()
         else:
-            self._lacunes.append(Lacune(avant, self._dernier))
+            self._lacunes.file.append(Lacune(avant, dernier))
 
     def _dementir(self, attente: EnAvance) -> None:
         super()._dementir(attente)
         self._relire_depuis(attente.apres)
         self.relancer()
 
-    @property
-    def _a_confirmer(self) -> bool:
-        """Vrai si des identifiants qui ne se suivent pas laissent au REST de dire qu'il n'en manque aucun."""
-        return self.connexion.particularite.trades_a_confirmer > 0 and not self._suite_d_ids.se_suivent
-
-    def _confirmer(self) -> None:
-        """Fait relire par REST ce qui fut reçu depuis la dernière fois, là où lui seul peut le confirmer."""
-        if self._a_confirmer and self._confirme is not None and self._dernier is not None:
-            self._relire(Lacune(self._confirme, self._dernier, saut=True))
-        self._confirme, self._non_confirmes = None if self._rompu else self._dernier, 0
-
     def _veiller(self) -> None:
-        if self._lacunes:
+        if self._lacunes.file:
             self.relancer()
         else:
             self._apaiser()
 
     def _queue(self) -> Lacune | None:
         """Ce qui suit le dernier trade ; None si l'écoute le dit, ou s'il est déjà à relire."""
-        en_file = any(r.jusqua is None and not self._est_caduque(r) for r in self._lacunes)
-        entendue = self._queue_entendue or not self._rompu
-        return None if self._bord is None or entendue or en_file else Lacune(self._bord, None)
+        bord, entendue = self._suite.bord, self._queue_entendue or not self._suite.rompue
+        en_file = any(lacune.jusqua is None and not self._est_caduque(lacune) for lacune in self._lacunes.file)
+        return None if bord is None or entendue or en_file else Lacune(bord, None)
 
     def _est_caduque(self, lacune: Lacune) -> bool:
         """Vrai d'une lacune sans fin après laquelle un trade est venu : une autre la remplace, qui finit à lui."""
-        return lacune.jusqua is None and lacune.dernier is not self._bord
+        return lacune.jusqua is None and lacune.dernier is not self._suite.bord
 
     async def _rattraper(self) -> None:
         if queue := self._queue():
-            self._lacunes.append(queue)
+            self._lacunes.file.append(queue)
         if self.conclut:
-            self._lacunes.extend(self._vaines)
-            self._vaines.clear()
-        try:
-            while self._lacunes:
-                self._en_lecture = tuple(self._lacunes)
-                await self._relire_celles_en_lecture()
-        finally:
-            self._en_lecture = ()
+            self._lacunes.file.extend(self._lacunes.vaines)
+            self._lacunes.vaines.clear()
+        await self._lacunes.relire(self._combler)
 
-    async def _relire_celles_en_lecture(self) -> None:
-        """Toutes, avant d'insister sur aucune : le REST est parfois en retard sur le flux.
-
-        Celle qu'une erreur passagère arrête attend le rattrapage suivant ; les autres sont peut-être servies.
-        """
-        echec: ErreurTemporaire | None = None
-        a_relire = self._en_lecture
-        for attente_s in (0.0, *RETARDS_REST_S):
-            await pause(attente_s)
-            a_revoir: list[Lacune] = []
-            for lacune in a_relire:
-                try:
-                    servie = await self._combler(lacune, insister=attente_s < RETARDS_REST_S[-1])
-                except ErreurTemporaire as erreur:
-                    echec = erreur
-                    continue
-                except ErreurDefinitive as erreur:
-                    journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
-                    self._suite_d_ids.sans_juge = servie = True
-                    if lacune.jusqua is not None or self.conclut:  # sinon, ce que redira l'écoute n'est pas perdu
-                        self._renoncer(lacune, HORS_FENETRE_API)
-                if servie:
-                    self._lacunes.remove(lacune)
-                else:
-                    a_revoir.append(lacune)
-            a_relire = tuple(a_revoir)
-            if not a_relire:
-                break
-        if echec is not None:
-            raise echec
-
-    async def _combler(self, lacune: Lacune, *, insister: bool) -> bool:
+    async def _combler(self, lacune: Lacune, insister: bool) -> bool:
         """Rend ce que le REST sert de cette lacune ; faux s'il faut `insister` : il ne sert pas encore sa fin."""
-        heure, neufs = self.connexion.heure_ms(), 0
-        suivis = self._suite_d_ids.se_suivent
+        neufs, suivis = 0, self._suite.ids.se_suivent
         relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire, suivis=suivis)
-        async for page in relecture.pages():
-            neufs += len(page)
-            self._rendre(Lot(self.cle, tabler(self.cle, self._ordonner(page), TRADES), [], []))
-            self.reveiller()
+        try:
+            async for page in relecture.pages():
+                neufs += len(page)
+                self._rendre(Lot(self.cle, tabler(self.cle, self._ordonner(page), TRADES), [], []))
+                self.reveiller()
+        except ErreurDefinitive as erreur:
+            journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
+            self._suite.ids.sans_juge = True
+            if lacune.jusqua is not None or self.conclut:  # sinon, ce que redira l'écoute n'est pas perdu
+                self._renoncer(lacune, HORS_FENETRE_API)
+            return True
         if self._est_caduque(lacune):
             return True  # un trade est venu pendant qu'on lisait : celle qui finit à lui dira ce qui manque
         relu = relecture.resultat()
@@ -9936,43 +10024,40 @@ class FilTrades(Fil):
         a_revoir = insister and not servie and lacune.jusqua is not None
         # Redemandé, un même saut n'est pas vain plusieurs fois ; qu'il ne l'était pas se sait dès la première.
         if lacune.saut and (neufs or (not a_revoir and (relu.complet or relu.sautent))):
-            self._suite_d_ids.juger(manquaient=neufs > 0 or not relu.sautent)
-        if a_revoir:
-            return False
-        trous = relu.trous
-        if not (relu.complet or trous) and lacune.jusqua is not None:
-            trous = lacune.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
-        self._redemander(lacune, relu.sauts, en_retard=tait or any(trou.raison == ECHEC for trou in trous))
-        # Après le dernier que sert le REST, rien n'est prouvé : il est peut-être en retard sur son flux.
-        servi = relu.dernier if relu.rejoint and relu.dernier else lacune.dernier
-        self._rien_eu_lieu = relu.complet and lacune.jusqua is None and servi.precede(lacune.dernier)
-        if servi.precede(lacune.dernier):
-            servi = lacune.dernier
-        elif servi is not lacune.dernier and lacune.jusqua is None:
-            self._repartir_de(servi.nomme())
-        if lacune.jusqua is None:
-            trous = [*trous, *self._tus_apres(servi)]
-        self._conclure(lacune, lacune.etendue(servi.timestamp)[1], trous)
-        return True
+            self._suite.ids.juger(manquaient=neufs > 0 or not relu.sautent)
+        if not a_revoir:
+            self._conclure_la_relecture(lacune, relu, tait=tait)
+        return not a_revoir
 
-    def _repartir_de(self, servi: Trade) -> None:
-        """La suite rompue, ce que le REST sert jusqu'à ce trade est relu."""
-        self._sur = servi
-        if self._dernier is None or not servi.precede(self._dernier):
-            self._dernier = servi
-
-    def _tus_apres(self, servi: Trade) -> list[Trou]:
-        """En concluant, ce que le flux a dit et que le REST ne sert pas encore : un trade y tardait peut-être."""
-        if not self.conclut or self._dernier is None or not servi.precede(self._dernier):
-            return []
-        return [Trou(servi.timestamp, self._dernier.timestamp + 1, ECHEC)]
-
-    def _redemander(self, lacune: Lacune, sauts: Iterable[tuple[Trade, Trade]], *, en_retard: bool) -> None:
-        """D'une coupure, les numéros que le REST saute ; en concluant, ce dont il était peut-être trop en retard."""
+    def _conclure_la_relecture(self, lacune: Lacune, relu: Relu, *, tait: bool) -> None:
+        """Inscrit ce qu'elle a prouvé, et ce qu'elle laisse à redemander ; `tait` : des numéros qu'elle saute."""
         if not lacune.saut:
-            self._lacunes.extend(Lacune(*saut, saut=True) for saut in sauts)
-        if en_retard and lacune.jusqua is not None and not self.conclut:
-            self._vaines.append(lacune)
+            self._lacunes.file.extend(relu.sauts)
+        self._rien_eu_lieu, trous = False, relu.trous
+        if lacune.jusqua is None:
+            fin, tus = self._repartir_de_la_queue(lacune, relu)
+            self._conclure(lacune, fin, [*trous, *tus])
+            return
+        fin = lacune.etendue(lacune.jusqua.timestamp)[1]
+        if not (relu.complet or trous):
+            trous = lacune.trou(fin, ECHEC)  # ses deux bords ont la même milliseconde
+        if not self.conclut and (tait or any(trou.raison == ECHEC for trou in trous)):
+            self._lacunes.vaines.append(lacune)  # il était peut-être trop en retard
+        self._conclure(lacune, fin, trous)
+
+    def _repartir_de_la_queue(self, lacune: Lacune, relu: Relu) -> tuple[int, list[Trou]]:
+        """Jusqu'où le REST sert ce qui suit le dernier trade ; en concluant, les trous de ce qu'il en tait.
+
+        Après le dernier qu'il sert, rien n'est prouvé : il est peut-être en retard sur son flux.
+        """
+        servi = relu.dernier if relu.rejoint and relu.dernier else lacune.dernier
+        if servi.precede(lacune.dernier):
+            self._rien_eu_lieu, servi = relu.complet, lacune.dernier
+        elif servi is not lacune.dernier:
+            self._suite.repartir_de(servi.nomme())
+        dernier = self._suite.dernier
+        tait = self.conclut and dernier is not None and servi.precede(dernier)  # un trade y tardait peut-être
+        return servi.timestamp, [Trou(servi.timestamp, dernier.timestamp + 1, ECHEC)] if dernier and tait else []
 
     def _renoncer(self, lacune: Lacune, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
@@ -9994,17 +10079,11 @@ class FilTrades(Fil):
         appris = oter([(debut, fin)], intervalles_de(trous))  # rien, d'ordinaire, à l'arrêt
         if appris and lacune.dernier.id and not lacune.saut and not self._est_prouve(debut):
             debut += 1  # d'autres ont pu le précéder dans sa milliseconde
-        if lacune.saut and not self._suite_d_ids.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
+        if lacune.saut and not self._suite.ids.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
             if len(dits := [trou for trou in trous if trou.raison == ECHEC]) < len(trous):
                 debut = max(debut, lacune.dernier.timestamp + 1)  # de leur milliseconde, rien n'est appris
             trous = dits
-        self._solder()
-        self._couverts = oter(self._couverts, intervalles_de(trous))  # un trou coupe la suite où il est, même finie
-        if not trous and debut < fin == self._depuis:
-            self._depuis = debut  # la milliseconde de son premier trade en est
-        # La milliseconde du dernier trade attend encore celui qui la partagerait.
-        ouverte = [(d.timestamp, d.timestamp + 1)] if (d := self._dernier) is not None else []
-        couverts = oter([(debut, fin)], [*intervalles_de(trous), *ouverte])
+        couverts = self._suite.combler((debut, fin), intervalles_de(trous))
         self._rendre(Lot(self.cle, TRADES.schema.empty_table(), couverts, list(trous)))
         for trou in trous:
             journal.warning(
@@ -10017,9 +10096,9 @@ class FilTrades(Fil):
         self._retenir_jusqua = 0.0
         queue, rien_eu_lieu = self._queue(), self.conclut and self._rien_eu_lieu  # au signal, nul ne l'a redemandé
         if queue and queue.dernier.id is None and self.refus is None and not rien_eu_lieu:
-            self._lacunes.append(queue)  # rien ne fut entendu : la relance n'en saurait rien
-        while self._lacunes:
-            self._renoncer(self._lacunes.popleft(), ECHEC)
+            self._lacunes.file.append(queue)  # rien ne fut entendu : la relance n'en saurait rien
+        while self._lacunes.file:
+            self._renoncer(self._lacunes.file.popleft(), ECHEC)
         self._queue_entendue = True  # ce qui manquait est inscrit
 
 
@@ -10361,15 +10440,19 @@ class Abonnement:
         while True:
             debut = self._horloge()
             erreur = await self._une_ecoute()
+            saine = self._horloge() - debut >= ECOUTE_SAINE_S
             if self._vivant:
                 delais = delais_backoff()  # des données ont vraiment coulé
-                refus = refus if self._horloge() - debut < ECOUTE_SAINE_S else 0
+                refus = 0 if saine else refus
             definitive = isinstance(erreur, (ErreurDefinitive, ErreurDemande))
-            refus = refus + 1 if definitive or isinstance(erreur, RefusProbable) else 0
+            refusee = definitive or isinstance(erreur, RefusProbable)
+            for fil in self._fils:
+                fil.admis |= saine and not refusee
+            refus = refus + 1 if refusee and not self._passager(erreur) else 0
             # À plusieurs, les données des autres ne disent rien de celui qui est refusé ; se couper en deux coûte peu.
             plusieurs = len(self._par_symbole) > 1
             patience = 1 if plusieurs and not self._groupe else REFUS_DE_SUITE_MAX
-            if refus >= patience or (definitive and (plusieurs or not self._vivant)):
+            if refus >= patience or (refus and definitive and (plusieurs or not self._vivant)):
                 if not self._ceder(erreur):
                     return
                 refus = 0
@@ -10380,6 +10463,11 @@ class Abonnement:
                 for fil in self._fils:
                     fil.relancer()  # une poignée de main qui échoue sans fin n'empêche pas de lire par REST
             await pause(min(attente, ATTENTE_MAX_S))
+
+    def _passager(self, erreur: ErreurCollecte) -> bool:
+        """Un exchange qui redémarre refuse un moment tout abonnement (bybit : « handler not found »)."""
+        seul = len(self._par_symbole) == 1 and not self._vivant  # après des données, c'est une trame qui ne se lit pas
+        return seul and self._fils[0].admis and erreur.conseil not in (_CONSEIL_CLES, _CONSEIL_PAYS)
 
     def _ceder(self, erreur: ErreurCollecte) -> bool:
         """L'exchange refuse : un par un au lieu de groupés, puis par moitiés, puis ce symbole seul est abandonné.
@@ -10454,6 +10542,7 @@ class Abonnement:
         self._entendus.add(symbole)
         fil.recevoir(donnees, recu)
         if fil.recus != avant:
+            fil.admis = True
             self._progres[symbole] = self._horloge()
             self._patiences.pop(symbole, None)
             if not self._vivant:
@@ -12163,17 +12252,36 @@ async def suivre(**options: Any) -> AsyncGenerator[Lot]:
     tache = construire({**options, "stream": options.get("stream") or "ohlcv"})
     if tache.sortie is not None:
         raise ErreurDemande("`suivre` n'écrit rien", "Ôtez sortie, ou employez `executer`, qui écrit.")
-    bilan = Bilan(tache.exchange)
+    bilan, rendus = Bilan(tache.exchange), asyncio.Queue[list[Lot]]()
+    # Dans sa tâche : à la fin du programme, asyncio ferme tous les générateurs abandonnés à la fois, même emboîtés
+    # l'un dans l'autre ; mais il a d'abord annulé les tâches, et celle-ci se défait dans l'ordre.
+    lecture = asyncio.ensure_future(_rendre(tache, bilan, rendus))
+    lecture.add_done_callback(lambda _: rendus.put_nowait([]))
+    try:
+        while not (lecture.done() and rendus.empty()):
+            lots = await rendus.get()
+            _avertir(bilan.series)
+            bilan.series.clear()
+            for lot in lots:
+                yield lot
+            rendus.task_done()
+        await lecture
+    finally:
+        lecture.cancel()
+        await asyncio.gather(lecture, return_exceptions=True)
+
+
+async def _rendre(tache: Tache, bilan: Bilan, rendus: asyncio.Queue[list[Lot]]) -> None:
+    """Les lots d'un flux, un envoi après l'autre : rien n'est mis en table avant que le précédent soit lu."""
     async with ouvrir_tache(tache) as connexion:
         await connexion.preparer(tache.demandes)
         series = resoudre_series(connexion, tache, bilan)
-        _avertir(bilan.series)
         canal = choisir_canal(connexion, tache, series)
         flux = Flux(connexion, canal, [ouvrir_fil(connexion, tache, canal, s, Fiche(s.cle)) for s in series])
         async with contextlib.aclosing(suivre_flux(flux, tache.duree)) as recus:
             async for lots in recus:
-                for lot in lots:
-                    yield lot
+                rendus.put_nowait(lots)
+                await rendus.join()
 
 
 # --- Bibliothèque ---

@@ -316,6 +316,28 @@ def test_tous_les_symboles_refuses_finissent_le_flux() -> None:
     jouer(essai())
 
 
+@pytest.mark.parametrize("symboles", ["BTC/USDT", DEUX])
+def test_un_symbole_deja_servi_n_est_jamais_abandonne(symboles: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Un exchange qui redémarre refuse un moment tout abonnement (bybit : « handler not found ») : on y revient."""
+
+    async def essai(exchange: str) -> None:
+        async with ouvrir(exchange, acceleration=60) as bourse:
+
+            async def scenario() -> None:
+                await asyncio.sleep(2.0)
+                bourse.pannes.ajouter(Panne("ws_abonnement_refuse", symbole="BTC/USDT", fois=12))
+                bourse.couper(exchange)
+
+            recolte = await recolter(bourse, exchange, symboles, scenario, stream="trades", duree=25, grace=0.3)
+            for symbole in symboles.split(","):
+                recolte.exiger_trades(symbole, au_moins=10)
+                dernier = max(ligne["timestamp"] for ligne in recolte.lignes(symbole))
+                assert dernier > bourse.maintenant_ms() - 5 * MINUTE, f"{exchange} : {symbole} n'est plus suivi"
+
+    jouer(chacun(essai, LES_QUATRE))
+    assert [ligne for ligne in niveaux(caplog.records) if "abonnement refusé." in ligne] == []
+
+
 def test_des_trades_perdus_en_route_sont_relus() -> None:
     """Les identifiants se suivent : un saut qui dure est relu par REST, sans coupure."""
 
