@@ -71,7 +71,6 @@ import errno
 import functools
 import importlib
 import importlib.util
-import inspect
 import io
 import itertools
 import logging
@@ -821,7 +820,7 @@ SOURCES = (API, ARCHIVES, AUTO)
 # D'où viennent les lignes : le vrai exchange, l'embarqué, ou le banc d'essai. Une sortie n'en a qu'une.
 REEL, HORS_LIGNE, SANDBOX = "reel", "hors_ligne", "sandbox"
 ORIGINES = (REEL, HORS_LIGNE, SANDBOX)
-UNITE_INCONNUE = "inconnue"
+UNITE_INCONNUE = "inconnue"  # celle d'un volume que rien ne prouve
 
 
 class Trou(NamedTuple):
@@ -850,25 +849,17 @@ _Etiquete = TypeVar("_Etiquete", Trou, Provenance)  # rangés, disjoints, contig
 
 def _inserer(suite: list[_Etiquete], element: _Etiquete) -> None:
     """Le range, fondu avec ses voisins contigus de même étiquette."""
-    rang = bisect.bisect_left(suite, element)
-    if rang and suite[rang - 1].fin == element.debut and suite[rang - 1][2] == element[2]:
-        rang -= 1
-        element = element._replace(debut=suite.pop(rang).debut)
-    if rang < len(suite) and suite[rang].debut == element.fin and suite[rang][2] == element[2]:
-        element = element._replace(fin=suite.pop(rang).fin)
-    suite.insert(rang, element)
+    for voisin in suite[voisins(suite, element.debut, element.fin)]:
+        if voisin[2] == element[2]:
+            del suite[bisect.bisect_left(suite, voisin)]
+            element = element._replace(debut=min(voisin.debut, element.debut), fin=max(voisin.fin, element.fin))
+    bisect.insort(suite, element)
 
 
 def _effacer(suite: list[_Etiquete], debut: int, fin: int) -> None:
     """Oublie [debut, fin[ ; ce qui est à cheval garde ce qui dépasse."""
-    gauche = bisect.bisect_left(suite, (debut,))
-    if gauche and suite[gauche - 1].fin > debut:
-        gauche -= 1
-    droite = bisect.bisect_left(suite, (fin,), lo=gauche)
-    touches = suite[gauche:droite]
-    restes = [t._replace(fin=debut) for t in touches if t.debut < debut]
-    restes += [t._replace(debut=fin) for t in touches if t.fin > fin]
-    suite[gauche:droite] = restes
+    place = voisins(suite, debut, fin)
+    suite[place] = [e._replace(debut=d, fin=f) for e in suite[place] for d, f in oter([e[:2]], [(debut, fin)])]
 
 
 def _en_dates(suite: Iterable[_Etiquete]) -> list[dict[str, Any]]:
@@ -1373,10 +1364,7 @@ def position_de(table: pa.Table, borne: Borne) -> int:
 
 def _dernier_groupe(table: pa.Table) -> int:
     """Où commence le groupe de la dernière ligne."""
-    debut = max(int(table.num_rows) - 1, 0)
-    while debut and borne_de(table, debut - 1) == borne_de(table, -1):
-        debut -= 1
-    return debut
+    return position_de(table, borne_de(table, -1)) if table.num_rows else 0
 
 
 def sans_couper(flot: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -1468,14 +1456,6 @@ def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -
     return suit
 
 
-def superposer(ancienne: pa.Table, nouvelle: pa.Table, donnee: TypeDonnee) -> pa.Table:
-    """L'union de deux tables triées ; à clé égale la nouvelle l'emporte."""
-    if not (ancienne.num_rows and nouvelle.num_rows):
-        return nouvelle if nouvelle.num_rows else ancienne
-    tout = pa.concat_tables([ancienne, nouvelle])
-    return tout if borne_de(ancienne, -1) < borne_de(nouvelle, 0) else trier(tout, donnee)
-
-
 class _Curseur:
     """La tête d'un flot de tables triées."""
 
@@ -1504,7 +1484,10 @@ def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: T
     a, n = _Curseur(ancien), _Curseur(nouveau)
     while a.table is not None and n.table is not None:
         borne = min(borne_de(a.table, -1), borne_de(n.table, -1))
-        yield superposer(a.prendre(borne), n.prendre(borne), donnee)
+        tetes = [tete for tete in (a.prendre(borne), n.prendre(borne)) if tete.num_rows]
+        tout = pa.concat_tables(tetes)
+        recouvre = len(tetes) == 2 and borne_de(tetes[0], -1) >= borne_de(tetes[1], 0)
+        yield trier(tout, donnee) if recouvre else tout  # à clé égale, la nouvelle l'emporte
     for reste in (a, n):
         while reste.table is not None:
             yield reste.table
@@ -2765,7 +2748,6 @@ class JournalDeReprise(Allonge):
         self.lignes = self.octets = 0
         self.depuis = 0.0  # l'heure de sa plus ancienne ligne
         self.donnee, self._schema = donnee, donnee.schema
-        self._aucune = pa.RecordBatch.from_pylist([], self._schema)
         self._entete = self._schema.serialize().to_pybytes()
         self._graine = zlib.crc32(repr(donnee.colonnes).encode())  # la somme d'un autre type n'est jamais juste
         self._synchro = 0.0
@@ -2823,13 +2805,14 @@ class JournalDeReprise(Allonge):
 
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
-        lot = next(iter(lignes.combine_chunks().to_batches()), self._aucune)
-        octets = self.emballer(note, self._coder(lot) if lot.num_rows else b"")
+        lots = lignes.combine_chunks().to_batches() if lignes.num_rows else []  # un seul, ou aucun
+        octets = self.emballer(note, b"".join(map(self._coder, lots)))
         position = self.au_bout(octets)
         self.octets = position + len(octets)
         if time.monotonic() - self._synchro >= SYNCHRO_S:
             self.synchroniser()
-        self._indexer(position, lot)
+        for lot in lots:
+            self._indexer(position, lot)
 
     def emballer(self, note: Mapping[str, Any], lignes: bytes) -> bytes:
         """Les octets d'un lot : sa tête, sa note, ses lignes."""
@@ -2858,11 +2841,10 @@ class JournalDeReprise(Allonge):
         self._synchro = time.monotonic()
 
     def _indexer(self, position: int, lot: pa.RecordBatch) -> None:
-        if lot.num_rows:
-            (symbole, debut), (_, fin) = borne_de(lot, 0), borne_de(lot, -1)
-            self.entrees.setdefault(symbole, []).append(_Entree(position, debut, fin + 1))
-            self.depuis = self.depuis if self.lignes else time.monotonic()
-            self.lignes += lot.num_rows
+        (symbole, debut), (_, fin) = borne_de(lot, 0), borne_de(lot, -1)
+        self.entrees.setdefault(symbole, []).append(_Entree(position, debut, fin + 1))
+        self.depuis = self.depuis if self.lignes else time.monotonic()
+        self.lignes += lot.num_rows
 
     def _charger(self, fichier: BinaryIO, position: int) -> pa.Table:
         with disque("Lire", self.chemin):
@@ -3374,8 +3356,8 @@ class Codec(ABC):
     def schema(self, chemin: Path) -> pa.Schema | None:
         """Le schéma que porte le fichier, métadonnées comprises ; None d'un texte."""
 
-    def texte(self, chemin: Path) -> TexteCsv | None:
-        """De quoi ajouter des lignes au bout du fichier, tel qu'il est ; None s'il faut le récrire."""
+    def texte(self, chemin: Path) -> CodecCsv | None:
+        """Le codec, s'il sait ajouter des lignes au bout du fichier tel qu'il est ; None s'il faut le récrire."""
 
 
 class Feuille:
@@ -3557,14 +3539,15 @@ class Tableau:
         entete: Entete,
     ) -> None:
         """Écrit un fichier entier ; `lots` en rend ces colonnes, pour les compter d'abord si la fiche les précède."""
-        compte = self.compter(lots(None), self.ecrites)
+        self.ecrites.clear()
 
         def compte_fait() -> str:
-            if not self._donnee.a_une_grille and inspect.getgeneratorstate(compte) != inspect.GEN_CLOSED:
+            if not (self._donnee.a_une_grille or self.ecrites):
                 collections.deque(self.compter(lots(self._donnee.reperes), self.ecrites), maxlen=0)
             return entete()
 
-        self.exiger(self._codec.composer(fichier, compte, self._donnee, compression, compte_fait))
+        comptes = self.compter(lots(None), self.ecrites)
+        self.exiger(self._codec.composer(fichier, comptes, self._donnee, compression, compte_fait))
         self.lignes = self.ecrites.total()
 
     @staticmethod
@@ -3587,7 +3570,7 @@ class Tableau:
 class Bout(Allonge):
     """Le bout d'un fichier, où un flux ajoute les lignes qui suivent toutes celles de leur symbole."""
 
-    def __init__(self, texte: TexteCsv, chemin: Path, donnee: TypeDonnee) -> None:
+    def __init__(self, texte: CodecCsv, chemin: Path, donnee: TypeDonnee) -> None:
         super().__init__(chemin)
         self._texte, self._donnee = texte, donnee
         self.fins: dict[str, pa.Table] = {}  # voir `prolonger`
@@ -3633,19 +3616,15 @@ class SortieFichier(Sortie):
         self.tableau = Tableau(codec, self.chemin, self.type_donnee, self.feuille)
         texte = self._texte()
         self.bout = Bout(texte, self.chemin, self.type_donnee) if self.flux and texte else None
+        # Le journal suppose au fichier des lignes d'un flux en CSV : elles sont durables avant lui.
+        avant = self.bout.synchroniser if self.bout else lambda: None
+        self.reprise = JournalDeReprise(self.nom_journal, self.type_donnee, avant)
         self._duree_fonte = 0.0
         self.presente = False  # le fichier a été vu : s'il n'y est plus, un autre l'a ôté
         # Où finissent, au plus, les lignes de chaque symbole dans le fichier ; None : on n'en sait rien.
         self._fondues: dict[str, int] | None = None
 
-    @functools.cached_property
-    def reprise(self) -> JournalDeReprise:
-        """Son journal de reprise."""
-        # Il suppose au fichier des lignes d'un flux en CSV : elles sont durables avant lui.
-        avant = [self.bout.synchroniser] if self.bout is not None else []
-        return JournalDeReprise(self.nom_journal, self.type_donnee, *avant)
-
-    def _texte(self) -> TexteCsv | None:
+    def _texte(self) -> CodecCsv | None:
         return self.codec.texte(self.chemin) if self.compression == "none" else None
 
     # Lire.
@@ -3835,7 +3814,7 @@ class SortieFichier(Sortie):
                     annexe(*MISES_DE_COTE).renoncer_aux_lignes_parties(self)
         except SortieIllisible as refus:
             annexe(*MISES_DE_COTE).mettre_de_cote(self.nom_journal, constat=str(refus))
-            del self.reprise
+            self.reprise.supprimer()
             return
         if crus:
             repris = nombre_de(len(crus), "lot")
@@ -3976,7 +3955,7 @@ class SortieFichier(Sortie):
         if self.bout is not None:
             self.bout.retenir(self.reprise.flot())
 
-    def _se_recopie(self) -> TexteCsv | None:
+    def _se_recopie(self) -> CodecCsv | None:
         """D'un texte trié, écrit comme aujourd'hui : ce qui y précède une ligne nouvelle se recopie tel quel."""
         return self._texte() if self.existe() and self.tableau.a_jour and not self.tableau.entrelace else None
 
@@ -4006,8 +3985,7 @@ class SortieFichier(Sortie):
     def fermer(self) -> None:
         if self.bout is not None:
             self.bout.fermer()
-        if "reprise" in self.__dict__:
-            self.reprise.fermer()
+        self.reprise.fermer()
         super().fermer()
 
 
@@ -4028,11 +4006,80 @@ def conversions(donnee: TypeDonnee, fuseau: str | None = "UTC", colonnes: Sequen
     )
 
 
-class TexteCsv:
-    """Un CSV non compressé : un texte dont les lignes s'ajoutent au bout (`tail -f`), et se cherchent par leurs octets.
+class CodecCsv(Codec):
+    """CSV, éventuellement gzip."""
 
-    Sans état ; une sous-classe ferait de même d'un autre texte à lignes.
-    """
+    format = "csv"
+    extensions = (".csv", ".csv.gz")
+    compressions = ("none", "gzip")
+    modules = (pc, pa_acero, pa_csv)
+    octets_par_ligne = 130
+    lenteurs: ClassVar = {"gzip": 8.0}
+    marque = "nombres_a_point"  # chaque nombre du fichier a son point
+
+    def reconnaitre(self, chemin: Path, donnee: TypeDonnee) -> None:
+        with self.ouvrir(chemin) as fichier:
+            titre = fichier.readline(1 << 12)
+        if titre.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n") != self.titre(donnee).rstrip():
+            annexe(*FICHIERS_ETRANGERS).refuser_titre(self, chemin, donnee, titre)
+
+    def ouvrir(self, chemin: Path) -> io.BufferedIOBase:
+        """Ses octets, décompressés."""
+        return chemin.open("rb") if self.texte(chemin) else gzip.GzipFile(chemin)
+
+    def fuseau(self, chemin: Path) -> str | None:
+        """Celui des instants ; None d'un fichier récrit sans (DuckDB d'avant 1.3), où ils sont tenus pour UTC."""
+        with self.ouvrir(chemin) as fichier:
+            fichier.readline()
+            return None if SANS_FUSEAU.search(fichier.readline(1 << 12)) else "UTC"
+
+    def texte(self, chemin: Path) -> CodecCsv | None:
+        if chemin.is_file():  # un tube attendrait sans fin qu'on y écrive
+            with contextlib.suppress(OSError), chemin.open("rb") as fichier:
+                return self if fichier.read(2) != b"\x1f\x8b" else None  # gzip
+        return self
+
+    def compression_de(self, chemin: Path) -> str | None:
+        return None if chemin.suffix != ".gz" and self.texte(chemin) else "gzip"
+
+    def lots(
+        self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
+    ) -> Iterator[pa.Table]:
+        with pa.OSFile(str(chemin)) as fichier:
+            debut = 0
+            if (texte := self.texte(chemin)) is not None:
+                reperage = annexe_ou_rien("reperage") if depuis else None
+                fin = texte.fin_des_lignes(chemin)
+                debut = reperage.octet(chemin, donnee, depuis, fin) if reperage else 0
+                if debut == fin:
+                    return
+                source = fichier.get_stream(debut, fin - debut)
+            else:
+                source = pa.CompressedInputStream(fichier, "gzip")
+            lecteur = pa_csv.open_csv(
+                source,
+                pa_csv.ReadOptions(column_names=donnee.noms if debut else None, block_size=1 << 20, use_threads=False),
+                pa_csv.ParseOptions(),
+                conversions(donnee, self.fuseau(chemin), colonnes),
+            )
+            for lot in lecteur:
+                yield aux_normes(pa.Table.from_batches([lot]), donnee)
+
+    def composer(
+        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
+    ) -> int | None:
+        del entete  # elle est à part
+        if compression != "gzip":
+            fichier.write(self.titre(donnee))
+            return self.verser(fichier, lots, donnee)
+        # Sans nom ni date dans son en-tête : mêmes lignes, mêmes octets.
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=fichier, mtime=0) as compresse:
+            compresse.write(self.titre(donnee))
+            for table in regrouper(lots, LIGNES_PAR_LOT):
+                compresse.write(self.octets(table, donnee))
+        return None
+
+    # Un texte : ses lignes s'ajoutent au bout (`tail -f`), et se cherchent par leurs octets.
 
     def titre(self, donnee: TypeDonnee) -> bytes:
         """Les premiers octets d'un fichier qui n'a pas encore de ligne."""
@@ -4099,81 +4146,6 @@ class TexteCsv:
         if octets_de(chemin) > (fin := self.fin_des_lignes(chemin)):
             with disque("Réparer", chemin):
                 os.truncate(chemin, fin)
-
-
-class CodecCsv(Codec):
-    """CSV, éventuellement gzip."""
-
-    format = "csv"
-    extensions = (".csv", ".csv.gz")
-    compressions = ("none", "gzip")
-    modules = (pc, pa_acero, pa_csv)
-    octets_par_ligne = 130
-    lenteurs: ClassVar = {"gzip": 8.0}
-    marque = "nombres_a_point"  # chaque nombre du fichier a son point
-    _TEXTE: ClassVar = TexteCsv()
-
-    def reconnaitre(self, chemin: Path, donnee: TypeDonnee) -> None:
-        with self.ouvrir(chemin) as fichier:
-            titre = fichier.readline(1 << 12)
-        if titre.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n") != self._TEXTE.titre(donnee).rstrip():
-            annexe(*FICHIERS_ETRANGERS).refuser_titre(self, chemin, donnee, titre)
-
-    def ouvrir(self, chemin: Path) -> io.BufferedIOBase:
-        """Ses octets, décompressés."""
-        return chemin.open("rb") if self.texte(chemin) else gzip.GzipFile(chemin)
-
-    def fuseau(self, chemin: Path) -> str | None:
-        """Celui des instants ; None d'un fichier récrit sans (DuckDB d'avant 1.3), où ils sont tenus pour UTC."""
-        with self.ouvrir(chemin) as fichier:
-            fichier.readline()
-            return None if SANS_FUSEAU.search(fichier.readline(1 << 12)) else "UTC"
-
-    def texte(self, chemin: Path) -> TexteCsv | None:
-        if chemin.is_file():  # un tube attendrait sans fin qu'on y écrive
-            with contextlib.suppress(OSError), chemin.open("rb") as fichier:
-                return self._TEXTE if fichier.read(2) != b"\x1f\x8b" else None  # gzip
-        return self._TEXTE
-
-    def compression_de(self, chemin: Path) -> str | None:
-        return None if chemin.suffix != ".gz" and self.texte(chemin) else "gzip"
-
-    def lots(
-        self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
-    ) -> Iterator[pa.Table]:
-        with pa.OSFile(str(chemin)) as fichier:
-            debut = 0
-            if (texte := self.texte(chemin)) is not None:
-                reperage = annexe_ou_rien("reperage") if depuis else None
-                fin = texte.fin_des_lignes(chemin)
-                debut = reperage.octet(chemin, donnee, depuis, fin) if reperage else 0
-                if debut == fin:
-                    return
-                source = fichier.get_stream(debut, fin - debut)
-            else:
-                source = pa.CompressedInputStream(fichier, "gzip")
-            lecteur = pa_csv.open_csv(
-                source,
-                pa_csv.ReadOptions(column_names=donnee.noms if debut else None, block_size=1 << 20, use_threads=False),
-                pa_csv.ParseOptions(),
-                conversions(donnee, self.fuseau(chemin), colonnes),
-            )
-            for lot in lecteur:
-                yield aux_normes(pa.Table.from_batches([lot]), donnee)
-
-    def composer(
-        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
-    ) -> int | None:
-        del entete  # elle est à part
-        if compression != "gzip":
-            fichier.write(self._TEXTE.titre(donnee))
-            return self._TEXTE.verser(fichier, lots, donnee)
-        # Sans nom ni date dans son en-tête : mêmes lignes, mêmes octets.
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=fichier, mtime=0) as compresse:
-            compresse.write(self._TEXTE.titre(donnee))
-            for table in regrouper(lots, LIGNES_PAR_LOT):
-                compresse.write(self._TEXTE.octets(table, donnee))
-        return None
 
 
 def _joindre(*morceaux: pa.Array | str, entre: str = "", nul: str | None = None) -> pa.Array:
@@ -4815,18 +4787,16 @@ class SortieSqlite(Sortie):
         champs, places = ", ".join(valeurs), ", ".join("?" * len(valeurs))
         remplacer = f'INSERT OR REPLACE INTO "{self.table}_series" ({champs}) VALUES ({places})'
         base.execute(remplacer, tuple(valeurs.values()))
-        neuve = fiche.cle not in self.inscrites
-        avant = Fiche(fiche.cle) if neuve else self.fiches[fiche.cle]
-        appris = unir(lot.couverts, intervalles_de(lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
-        debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
-        couverts, trous = (avant.couverts, fiche.couverts), (avant.trous, fiche.trous)
-        for nom, places, suites in (("intervalles", "?,?,?,?,?,?", couverts), ("trous", "?,?,?,?,?,?,?", trous)):
-            oter = f'DELETE FROM "{self.table}_{nom}" WHERE {_SERIE_SQLITE}'
-            if neuve:  # ce qu'y aurait laissé une fiche d'avant
-                base.execute(oter, fiche.cle)
-            perimes, neufs = (suite[voisins(suite, debut, fin)] for suite in suites)
-            base.executemany(f"{oter} AND debut=?", [(*fiche.cle, perime[0]) for perime in perimes])
-            mettre = f'INSERT INTO "{self.table}_{nom}" VALUES ({places})'
+        # D'une fiche qui n'y est pas encore : tout, et ce qu'y aurait laissé une fiche d'avant.
+        neuve = [(0, INSTANT_MAX_MS)] if fiche.cle not in self.inscrites else []
+        appris = unir(lot.couverts, intervalles_de(lot.trous), neuve) or [(0, 0)]
+        debut, fin = appris[0][0], appris[-1][1]
+        for nom, suite, places in (("intervalles", fiche.couverts, "?,?"), ("trous", fiche.trous, "?,?,?")):
+            neufs = suite[voisins(suite, debut, fin)]
+            depart = min([debut, *(neuf[0] for neuf in neufs[:1])])
+            oter = f'DELETE FROM "{self.table}_{nom}" WHERE {_SERIE_SQLITE} AND debut BETWEEN ? AND ?'
+            base.execute(oter, (*fiche.cle, depart, fin))
+            mettre = f'INSERT INTO "{self.table}_{nom}" VALUES (?,?,?,?,{places})'
             base.executemany(mettre, [(*fiche.cle, *neuf) for neuf in neufs])
 
     def _finir(self) -> None:
@@ -4923,7 +4893,6 @@ ESSAIS_TEMOIN = 4  # d'un timeframe plus long que la série : quatre secondes ; 
 LIMITE_PAR_DEFAUT = 100  # là où ni `features` ni la table ne disent la page : toutes les classes en demandent autant
 BOUGIES = "bougies"  # celles du REST
 NIVEAUX_DE_PLUS = 10  # demandés pour un niveau rendu, d'un carnet partiel : le prix en sort moins vite
-INCONNUE = "inconnue"  # l'unité d'un volume que rien ne prouve
 
 
 class Particularite(NamedTuple):
@@ -6100,9 +6069,9 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
 
     def unite_volume(self, marche: Mapping[str, Any]) -> str:
         """L'unité du volume que rend le REST : la monnaie de base au comptant ; d'un contrat, celle qu'on a prouvée."""
-        sinon = INCONNUE if marche.get("contract") else "base"
+        sinon = UNITE_INCONNUE if marche.get("contract") else "base"
         unite = self.particularite.unites.get(genre_de(marche), sinon)
-        return str({"base": marche.get("base"), "cotation": marche.get("quote")}.get(unite, unite) or INCONNUE)
+        return str({"base": marche.get("base"), "cotation": marche.get("quote")}.get(unite, unite) or UNITE_INCONNUE)
 
     def unite_des_trades(self, marche: Mapping[str, Any]) -> str:
         """L'unité de la quantité d'un trade, ou d'un niveau de carnet."""
@@ -9377,7 +9346,7 @@ class FilBougies(Fil):
         """Les bougies seront faites d'un flux de trades ; `bougies_vides` None : elles restent celles du REST."""
         self.source = BougiesFaites(self.couverture, self.compteurs, bougies_vides)
         # L'unité du REST, que rien ne prouve, se compare sur les premières ; il les donne toutes, s'il diffère.
-        douteuse = self.couverture.relisible and self.connexion.unite_volume(self.serie.marche) == INCONNUE
+        douteuse = self.couverture.relisible and self.connexion.unite_volume(self.serie.marche) == UNITE_INCONNUE
         self.confrontation.crues = None if douteuse else True
         self.confrontation.temoignent = memes_volumes
         if bougies_vides is not None:
