@@ -1093,7 +1093,7 @@ def test_une_unite_inconnue_se_compare_au_rest(
 
     async def essai() -> None:
         connexion = FausseConnexion()
-        connexion.__dict__["unite_volume"] = lambda lu: m.INCONNUE if lu["contract"] else "BTC"
+        connexion.__dict__["unite_volume"] = lambda lu: m.UNITE_INCONNUE if lu["contract"] else "BTC"
         serie = m.Serie(CLE, {"type": "swap", "symbol": "BTC/USDT", **marche}, UNE_MINUTE, 100)
         fil = m.FilBougies(connexion, serie, m.Fiche(CLE), m.ReglagesFlux(m.Plage(grace_ms=0)))  # type: ignore[arg-type]
         fil.faire_des_trades("omettre")
