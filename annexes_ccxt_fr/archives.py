@@ -65,6 +65,7 @@ from module_ccxt_fr_v2 import (
     Question,
     Timeframe,
     Trou,
+    abandonner,
     croiser,
     duree_lisible,
     en_iso,
@@ -307,9 +308,7 @@ async def dans_l_ordre(
             yield await en_vol[0]
             en_vol.popleft()
     finally:
-        for tache in en_vol:
-            tache.cancel()
-        await asyncio.gather(*en_vol, return_exceptions=True)
+        await abandonner(*en_vol)
 
 
 # --- Confronter à l'API ---
