@@ -71,7 +71,6 @@ import errno
 import functools
 import importlib
 import importlib.util
-import inspect
 import io
 import itertools
 import logging
@@ -826,7 +825,7 @@ SOURCES = (API, ARCHIVES, AUTO)
 # D'où viennent les lignes : le vrai exchange, l'embarqué, ou le banc d'essai. Une sortie n'en a qu'une.
 REEL, HORS_LIGNE, SANDBOX = "reel", "hors_ligne", "sandbox"
 ORIGINES = (REEL, HORS_LIGNE, SANDBOX)
-UNITE_INCONNUE = "inconnue"
+UNITE_INCONNUE = "inconnue"  # celle d'un volume que rien ne prouve
 
 
 class Trou(NamedTuple):
@@ -855,25 +854,17 @@ _Etiquete = TypeVar("_Etiquete", Trou, Provenance)  # rangés, disjoints, contig
 
 def _inserer(suite: list[_Etiquete], element: _Etiquete) -> None:
     """Le range, fondu avec ses voisins contigus de même étiquette."""
-    rang = bisect.bisect_left(suite, element)
-    if rang and suite[rang - 1].fin == element.debut and suite[rang - 1][2] == element[2]:
-        rang -= 1
-        element = element._replace(debut=suite.pop(rang).debut)
-    if rang < len(suite) and suite[rang].debut == element.fin and suite[rang][2] == element[2]:
-        element = element._replace(fin=suite.pop(rang).fin)
-    suite.insert(rang, element)
+    for voisin in suite[voisins(suite, element.debut, element.fin)]:
+        if voisin[2] == element[2]:
+            del suite[bisect.bisect_left(suite, voisin)]
+            element = element._replace(debut=min(voisin.debut, element.debut), fin=max(voisin.fin, element.fin))
+    bisect.insort(suite, element)
 
 
 def _effacer(suite: list[_Etiquete], debut: int, fin: int) -> None:
     """Oublie [debut, fin[ ; ce qui est à cheval garde ce qui dépasse."""
-    gauche = bisect.bisect_left(suite, (debut,))
-    if gauche and suite[gauche - 1].fin > debut:
-        gauche -= 1
-    droite = bisect.bisect_left(suite, (fin,), lo=gauche)
-    touches = suite[gauche:droite]
-    restes = [t._replace(fin=debut) for t in touches if t.debut < debut]
-    restes += [t._replace(debut=fin) for t in touches if t.fin > fin]
-    suite[gauche:droite] = restes
+    place = voisins(suite, debut, fin)
+    suite[place] = [e._replace(debut=d, fin=f) for e in suite[place] for d, f in oter([e[:2]], [(debut, fin)])]
 
 
 def _en_dates(suite: Iterable[_Etiquete]) -> list[dict[str, Any]]:
@@ -965,6 +956,10 @@ class Fiche:
     def connus(self) -> list[Intervalle]:
         """Les intervalles qu'il ne sert à rien de redemander."""
         return unir(self.couverts, intervalles_de(self.trous, HORS_FENETRE_API))
+
+    def dus_sans_couvert(self) -> list[Intervalle]:
+        """De qui n'a rien de couvert, d'où reprendre : ce qui a échoué, sinon la fin du dernier trou."""
+        return intervalles_de(self.trous, ECHEC) or [(trou.fin, trou.fin) for trou in self.trous[-1:]]
 
     def a_relire(self) -> list[Intervalle]:
         """Ce qui reste à redemander avant le dernier instant couvert : un échec, ou l'oubli d'une exécution tuée."""
@@ -1374,10 +1369,7 @@ def position_de(table: pa.Table, borne: Borne) -> int:
 
 def _dernier_groupe(table: pa.Table) -> int:
     """Où commence le groupe de la dernière ligne."""
-    debut = max(int(table.num_rows) - 1, 0)
-    while debut and borne_de(table, debut - 1) == borne_de(table, -1):
-        debut -= 1
-    return debut
+    return position_de(table, borne_de(table, -1)) if table.num_rows else 0
 
 
 def sans_couper(flot: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -1469,14 +1461,6 @@ def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -
     return suit
 
 
-def superposer(ancienne: pa.Table, nouvelle: pa.Table, donnee: TypeDonnee) -> pa.Table:
-    """L'union de deux tables triées ; à clé égale la nouvelle l'emporte."""
-    if not (ancienne.num_rows and nouvelle.num_rows):
-        return nouvelle if nouvelle.num_rows else ancienne
-    tout = pa.concat_tables([ancienne, nouvelle])
-    return tout if borne_de(ancienne, -1) < borne_de(nouvelle, 0) else trier(tout, donnee)
-
-
 class _Curseur:
     """La tête d'un flot de tables triées."""
 
@@ -1505,7 +1489,10 @@ def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: T
     a, n = _Curseur(ancien), _Curseur(nouveau)
     while a.table is not None and n.table is not None:
         borne = min(borne_de(a.table, -1), borne_de(n.table, -1))
-        yield superposer(a.prendre(borne), n.prendre(borne), donnee)
+        tetes = [tete for tete in (a.prendre(borne), n.prendre(borne)) if tete.num_rows]
+        tout = pa.concat_tables(tetes)
+        recouvre = len(tetes) == 2 and borne_de(tetes[0], -1) >= borne_de(tetes[1], 0)
+        yield trier(tout, donnee) if recouvre else tout  # à clé égale, la nouvelle l'emporte
     for reste in (a, n):
         while reste.table is not None:
             yield reste.table
@@ -2255,6 +2242,23 @@ async def attendre(evenement: asyncio.Event, plafond_s: float) -> bool:
     return evenement.is_set()
 
 
+async def abandonner(*taches: asyncio.Future[Any]) -> None:
+    """Annule ces tâches, et attend que ce soit fini."""
+    for tache in taches:
+        tache.cancel()
+    await asyncio.gather(*taches, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def pendant(coroutine: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Future[T]]:
+    """Une tâche de front avec ce bloc, abandonnée à sa fin."""
+    tache = asyncio.ensure_future(coroutine)
+    try:
+        yield tache
+    finally:
+        await abandonner(tache)
+
+
 @contextlib.asynccontextmanager
 async def groupe_de_taches() -> AsyncIterator[asyncio.TaskGroup]:
     """Un TaskGroup qui relève la première erreur telle quelle, et non un groupe d'une."""
@@ -2749,7 +2753,6 @@ class JournalDeReprise(Allonge):
         self.lignes = self.octets = 0
         self.depuis = 0.0  # l'heure de sa plus ancienne ligne
         self.donnee, self._schema = donnee, donnee.schema
-        self._aucune = pa.RecordBatch.from_pylist([], self._schema)
         self._entete = self._schema.serialize().to_pybytes()
         self._graine = zlib.crc32(repr(donnee.colonnes).encode())  # la somme d'un autre type n'est jamais juste
         self._synchro = 0.0
@@ -2807,13 +2810,14 @@ class JournalDeReprise(Allonge):
 
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
-        lot = next(iter(lignes.combine_chunks().to_batches()), self._aucune)
-        octets = self.emballer(note, self._coder(lot) if lot.num_rows else b"")
+        lots = lignes.combine_chunks().to_batches() if lignes.num_rows else []  # un seul, ou aucun
+        octets = self.emballer(note, b"".join(map(self._coder, lots)))
         position = self.au_bout(octets)
         self.octets = position + len(octets)
         if time.monotonic() - self._synchro >= SYNCHRO_S:
             self.synchroniser()
-        self._indexer(position, lot)
+        for lot in lots:
+            self._indexer(position, lot)
 
     def emballer(self, note: Mapping[str, Any], lignes: bytes) -> bytes:
         """Les octets d'un lot : sa tête, sa note, ses lignes."""
@@ -2842,11 +2846,10 @@ class JournalDeReprise(Allonge):
         self._synchro = time.monotonic()
 
     def _indexer(self, position: int, lot: pa.RecordBatch) -> None:
-        if lot.num_rows:
-            (symbole, debut), (_, fin) = borne_de(lot, 0), borne_de(lot, -1)
-            self.entrees.setdefault(symbole, []).append(_Entree(position, debut, fin + 1))
-            self.depuis = self.depuis if self.lignes else time.monotonic()
-            self.lignes += lot.num_rows
+        (symbole, debut), (_, fin) = borne_de(lot, 0), borne_de(lot, -1)
+        self.entrees.setdefault(symbole, []).append(_Entree(position, debut, fin + 1))
+        self.depuis = self.depuis if self.lignes else time.monotonic()
+        self.lignes += lot.num_rows
 
     def _charger(self, fichier: BinaryIO, position: int) -> pa.Table:
         with disque("Lire", self.chemin):
@@ -3358,8 +3361,8 @@ class Codec(ABC):
     def schema(self, chemin: Path) -> pa.Schema | None:
         """Le schéma que porte le fichier, métadonnées comprises ; None d'un texte."""
 
-    def texte(self, chemin: Path) -> TexteCsv | None:
-        """De quoi ajouter des lignes au bout du fichier, tel qu'il est ; None s'il faut le récrire."""
+    def texte(self, chemin: Path) -> CodecCsv | None:
+        """Le codec, s'il sait ajouter des lignes au bout du fichier tel qu'il est ; None s'il faut le récrire."""
 
 
 class Feuille:
@@ -3541,14 +3544,15 @@ class Tableau:
         entete: Entete,
     ) -> None:
         """Écrit un fichier entier ; `lots` en rend ces colonnes, pour les compter d'abord si la fiche les précède."""
-        compte = self.compter(lots(None), self.ecrites)
+        self.ecrites.clear()
 
         def compte_fait() -> str:
-            if not self._donnee.a_une_grille and inspect.getgeneratorstate(compte) != inspect.GEN_CLOSED:
+            if not (self._donnee.a_une_grille or self.ecrites):
                 collections.deque(self.compter(lots(self._donnee.reperes), self.ecrites), maxlen=0)
             return entete()
 
-        self.exiger(self._codec.composer(fichier, compte, self._donnee, compression, compte_fait))
+        comptes = self.compter(lots(None), self.ecrites)
+        self.exiger(self._codec.composer(fichier, comptes, self._donnee, compression, compte_fait))
         self.lignes = self.ecrites.total()
 
     @staticmethod
@@ -3571,7 +3575,7 @@ class Tableau:
 class Bout(Allonge):
     """Le bout d'un fichier, où un flux ajoute les lignes qui suivent toutes celles de leur symbole."""
 
-    def __init__(self, texte: TexteCsv, chemin: Path, donnee: TypeDonnee) -> None:
+    def __init__(self, texte: CodecCsv, chemin: Path, donnee: TypeDonnee) -> None:
         super().__init__(chemin)
         self._texte, self._donnee = texte, donnee
         self.fins: dict[str, pa.Table] = {}  # voir `prolonger`
@@ -3617,19 +3621,15 @@ class SortieFichier(Sortie):
         self.tableau = Tableau(codec, self.chemin, self.type_donnee, self.feuille)
         texte = self._texte()
         self.bout = Bout(texte, self.chemin, self.type_donnee) if self.flux and texte else None
+        # Le journal suppose au fichier des lignes d'un flux en CSV : elles sont durables avant lui.
+        avant = self.bout.synchroniser if self.bout else lambda: None
+        self.reprise = JournalDeReprise(self.nom_journal, self.type_donnee, avant)
         self._duree_fonte = 0.0
         self.presente = False  # le fichier a été vu : s'il n'y est plus, un autre l'a ôté
         # Où finissent, au plus, les lignes de chaque symbole dans le fichier ; None : on n'en sait rien.
         self._fondues: dict[str, int] | None = None
 
-    @functools.cached_property
-    def reprise(self) -> JournalDeReprise:
-        """Son journal de reprise."""
-        # Il suppose au fichier des lignes d'un flux en CSV : elles sont durables avant lui.
-        avant = [self.bout.synchroniser] if self.bout is not None else []
-        return JournalDeReprise(self.nom_journal, self.type_donnee, *avant)
-
-    def _texte(self) -> TexteCsv | None:
+    def _texte(self) -> CodecCsv | None:
         return self.codec.texte(self.chemin) if self.compression == "none" else None
 
     # Lire.
@@ -3819,7 +3819,7 @@ class SortieFichier(Sortie):
                     annexe(*MISES_DE_COTE).renoncer_aux_lignes_parties(self)
         except SortieIllisible as refus:
             annexe(*MISES_DE_COTE).mettre_de_cote(self.nom_journal, constat=str(refus))
-            del self.reprise
+            self.reprise.supprimer()
             return
         if crus:
             repris = nombre_de(len(crus), "lot")
@@ -3960,7 +3960,7 @@ class SortieFichier(Sortie):
         if self.bout is not None:
             self.bout.retenir(self.reprise.flot())
 
-    def _se_recopie(self) -> TexteCsv | None:
+    def _se_recopie(self) -> CodecCsv | None:
         """D'un texte trié, écrit comme aujourd'hui : ce qui y précède une ligne nouvelle se recopie tel quel."""
         return self._texte() if self.existe() and self.tableau.a_jour and not self.tableau.entrelace else None
 
@@ -3990,8 +3990,7 @@ class SortieFichier(Sortie):
     def fermer(self) -> None:
         if self.bout is not None:
             self.bout.fermer()
-        if "reprise" in self.__dict__:
-            self.reprise.fermer()
+        self.reprise.fermer()
         super().fermer()
 
 
@@ -4012,11 +4011,80 @@ def conversions(donnee: TypeDonnee, fuseau: str | None = "UTC", colonnes: Sequen
     )
 
 
-class TexteCsv:
-    """Un CSV non compressé : un texte dont les lignes s'ajoutent au bout (`tail -f`), et se cherchent par leurs octets.
+class CodecCsv(Codec):
+    """CSV, éventuellement gzip."""
 
-    Sans état ; une sous-classe ferait de même d'un autre texte à lignes.
-    """
+    format = "csv"
+    extensions = (".csv", ".csv.gz")
+    compressions = ("none", "gzip")
+    modules = (pc, pa_acero, pa_csv)
+    octets_par_ligne = 130
+    lenteurs: ClassVar = {"gzip": 8.0}
+    marque = "nombres_a_point"  # chaque nombre du fichier a son point
+
+    def reconnaitre(self, chemin: Path, donnee: TypeDonnee) -> None:
+        with self.ouvrir(chemin) as fichier:
+            titre = fichier.readline(1 << 12)
+        if titre.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n") != self.titre(donnee).rstrip():
+            annexe(*FICHIERS_ETRANGERS).refuser_titre(self, chemin, donnee, titre)
+
+    def ouvrir(self, chemin: Path) -> io.BufferedIOBase:
+        """Ses octets, décompressés."""
+        return chemin.open("rb") if self.texte(chemin) else gzip.GzipFile(chemin)
+
+    def fuseau(self, chemin: Path) -> str | None:
+        """Celui des instants ; None d'un fichier récrit sans (DuckDB d'avant 1.3), où ils sont tenus pour UTC."""
+        with self.ouvrir(chemin) as fichier:
+            fichier.readline()
+            return None if SANS_FUSEAU.search(fichier.readline(1 << 12)) else "UTC"
+
+    def texte(self, chemin: Path) -> CodecCsv | None:
+        if chemin.is_file():  # un tube attendrait sans fin qu'on y écrive
+            with contextlib.suppress(OSError), chemin.open("rb") as fichier:
+                return self if fichier.read(2) != b"\x1f\x8b" else None  # gzip
+        return self
+
+    def compression_de(self, chemin: Path) -> str | None:
+        return None if chemin.suffix != ".gz" and self.texte(chemin) else "gzip"
+
+    def lots(
+        self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
+    ) -> Iterator[pa.Table]:
+        with pa.OSFile(str(chemin)) as fichier:
+            debut = 0
+            if (texte := self.texte(chemin)) is not None:
+                reperage = annexe_ou_rien("reperage") if depuis else None
+                fin = texte.fin_des_lignes(chemin)
+                debut = reperage.octet(chemin, donnee, depuis, fin) if reperage else 0
+                if debut == fin:
+                    return
+                source = fichier.get_stream(debut, fin - debut)
+            else:
+                source = pa.CompressedInputStream(fichier, "gzip")
+            lecteur = pa_csv.open_csv(
+                source,
+                pa_csv.ReadOptions(column_names=donnee.noms if debut else None, block_size=1 << 20, use_threads=False),
+                pa_csv.ParseOptions(),
+                conversions(donnee, self.fuseau(chemin), colonnes),
+            )
+            for lot in lecteur:
+                yield aux_normes(pa.Table.from_batches([lot]), donnee)
+
+    def composer(
+        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
+    ) -> int | None:
+        del entete  # elle est à part
+        if compression != "gzip":
+            fichier.write(self.titre(donnee))
+            return self.verser(fichier, lots, donnee)
+        # Sans nom ni date dans son en-tête : mêmes lignes, mêmes octets.
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=fichier, mtime=0) as compresse:
+            compresse.write(self.titre(donnee))
+            for table in regrouper(lots, LIGNES_PAR_LOT):
+                compresse.write(self.octets(table, donnee))
+        return None
+
+    # Un texte : ses lignes s'ajoutent au bout (`tail -f`), et se cherchent par leurs octets.
 
     def titre(self, donnee: TypeDonnee) -> bytes:
         """Les premiers octets d'un fichier qui n'a pas encore de ligne."""
@@ -4083,81 +4151,6 @@ class TexteCsv:
         if octets_de(chemin) > (fin := self.fin_des_lignes(chemin)):
             with disque("Réparer", chemin):
                 os.truncate(chemin, fin)
-
-
-class CodecCsv(Codec):
-    """CSV, éventuellement gzip."""
-
-    format = "csv"
-    extensions = (".csv", ".csv.gz")
-    compressions = ("none", "gzip")
-    modules = (pc, pa_acero, pa_csv)
-    octets_par_ligne = 130
-    lenteurs: ClassVar = {"gzip": 8.0}
-    marque = "nombres_a_point"  # chaque nombre du fichier a son point
-    _TEXTE: ClassVar = TexteCsv()
-
-    def reconnaitre(self, chemin: Path, donnee: TypeDonnee) -> None:
-        with self.ouvrir(chemin) as fichier:
-            titre = fichier.readline(1 << 12)
-        if titre.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n") != self._TEXTE.titre(donnee).rstrip():
-            annexe(*FICHIERS_ETRANGERS).refuser_titre(self, chemin, donnee, titre)
-
-    def ouvrir(self, chemin: Path) -> io.BufferedIOBase:
-        """Ses octets, décompressés."""
-        return chemin.open("rb") if self.texte(chemin) else gzip.GzipFile(chemin)
-
-    def fuseau(self, chemin: Path) -> str | None:
-        """Celui des instants ; None d'un fichier récrit sans (DuckDB d'avant 1.3), où ils sont tenus pour UTC."""
-        with self.ouvrir(chemin) as fichier:
-            fichier.readline()
-            return None if SANS_FUSEAU.search(fichier.readline(1 << 12)) else "UTC"
-
-    def texte(self, chemin: Path) -> TexteCsv | None:
-        if chemin.is_file():  # un tube attendrait sans fin qu'on y écrive
-            with contextlib.suppress(OSError), chemin.open("rb") as fichier:
-                return self._TEXTE if fichier.read(2) != b"\x1f\x8b" else None  # gzip
-        return self._TEXTE
-
-    def compression_de(self, chemin: Path) -> str | None:
-        return None if chemin.suffix != ".gz" and self.texte(chemin) else "gzip"
-
-    def lots(
-        self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
-    ) -> Iterator[pa.Table]:
-        with pa.OSFile(str(chemin)) as fichier:
-            debut = 0
-            if (texte := self.texte(chemin)) is not None:
-                reperage = annexe_ou_rien("reperage") if depuis else None
-                fin = texte.fin_des_lignes(chemin)
-                debut = reperage.octet(chemin, donnee, depuis, fin) if reperage else 0
-                if debut == fin:
-                    return
-                source = fichier.get_stream(debut, fin - debut)
-            else:
-                source = pa.CompressedInputStream(fichier, "gzip")
-            lecteur = pa_csv.open_csv(
-                source,
-                pa_csv.ReadOptions(column_names=donnee.noms if debut else None, block_size=1 << 20, use_threads=False),
-                pa_csv.ParseOptions(),
-                conversions(donnee, self.fuseau(chemin), colonnes),
-            )
-            for lot in lecteur:
-                yield aux_normes(pa.Table.from_batches([lot]), donnee)
-
-    def composer(
-        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
-    ) -> int | None:
-        del entete  # elle est à part
-        if compression != "gzip":
-            fichier.write(self._TEXTE.titre(donnee))
-            return self._TEXTE.verser(fichier, lots, donnee)
-        # Sans nom ni date dans son en-tête : mêmes lignes, mêmes octets.
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=fichier, mtime=0) as compresse:
-            compresse.write(self._TEXTE.titre(donnee))
-            for table in regrouper(lots, LIGNES_PAR_LOT):
-                compresse.write(self._TEXTE.octets(table, donnee))
-        return None
 
 
 def _joindre(*morceaux: pa.Array | str, entre: str = "", nul: str | None = None) -> pa.Array:
@@ -4798,18 +4791,16 @@ class SortieSqlite(Sortie):
         champs, places = ", ".join(valeurs), ", ".join("?" * len(valeurs))
         remplacer = f'INSERT OR REPLACE INTO "{self.table}_series" ({champs}) VALUES ({places})'
         base.execute(remplacer, tuple(valeurs.values()))
-        neuve = fiche.cle not in self.inscrites
-        avant = Fiche(fiche.cle) if neuve else self.fiches[fiche.cle]
-        appris = unir(lot.couverts, intervalles_de(lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
-        debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
-        couverts, trous = (avant.couverts, fiche.couverts), (avant.trous, fiche.trous)
-        for nom, places, suites in (("intervalles", "?,?,?,?,?,?", couverts), ("trous", "?,?,?,?,?,?,?", trous)):
-            oter = f'DELETE FROM "{self.table}_{nom}" WHERE {_SERIE_SQLITE}'
-            if neuve:  # ce qu'y aurait laissé une fiche d'avant
-                base.execute(oter, fiche.cle)
-            perimes, neufs = (suite[voisins(suite, debut, fin)] for suite in suites)
-            base.executemany(f"{oter} AND debut=?", [(*fiche.cle, perime[0]) for perime in perimes])
-            mettre = f'INSERT INTO "{self.table}_{nom}" VALUES ({places})'
+        # D'une fiche qui n'y est pas encore : tout, et ce qu'y aurait laissé une fiche d'avant.
+        neuve = [(0, INSTANT_MAX_MS)] if fiche.cle not in self.inscrites else []
+        appris = unir(lot.couverts, intervalles_de(lot.trous), neuve) or [(0, 0)]
+        debut, fin = appris[0][0], appris[-1][1]
+        for nom, suite, places in (("intervalles", fiche.couverts, "?,?"), ("trous", fiche.trous, "?,?,?")):
+            neufs = suite[voisins(suite, debut, fin)]
+            depart = min([debut, *(neuf[0] for neuf in neufs[:1])])
+            oter = f'DELETE FROM "{self.table}_{nom}" WHERE {_SERIE_SQLITE} AND debut BETWEEN ? AND ?'
+            base.execute(oter, (*fiche.cle, depart, fin))
+            mettre = f'INSERT INTO "{self.table}_{nom}" VALUES (?,?,?,?,{places})'
             base.executemany(mettre, [(*fiche.cle, *neuf) for neuf in neufs])
 
     def _finir(self) -> None:
@@ -4906,7 +4897,6 @@ ESSAIS_TEMOIN = 4  # d'un timeframe plus long que la série : quatre secondes ; 
 LIMITE_PAR_DEFAUT = 100  # là où ni `features` ni la table ne disent la page : toutes les classes en demandent autant
 BOUGIES = "bougies"  # celles du REST
 NIVEAUX_DE_PLUS = 10  # demandés pour un niveau rendu, d'un carnet partiel : le prix en sort moins vite
-INCONNUE = "inconnue"  # l'unité d'un volume que rien ne prouve
 
 
 class Particularite(NamedTuple):
@@ -4987,12 +4977,13 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # features dit 500 hors spot ; la classe, et l'exchange, en rendent 1000.
     # Son carnet d'office (1000 niveaux) coûte 50 jetons d'instantané ; ses bougies inverses comptent en contrats.
     # Une connexion qui s'abonne plus de cinq fois par seconde est fermée. En groupe, ccxt suit d'office `miniTicker`,
-    # sans vwap ni variation, ni les deux côtés du comptant.
+    # sans vwap ni variation, ni les deux côtés du comptant. Un inverse : 200 jours au plus entre le début et la fin.
     **dict.fromkeys(
         ("binance", "binanceusdm", "binancecoinm"),
         Particularite(
             options={"watchTickers": {"name": "ticker"}},
             limites=_contrats(1000),
+            fenetre_ms=lambda _timeframe, marche: 200 * JOUR_MS if marche.get("inverse") else 0,
             unites=_contrats("base"),
             profondeurs=(100, 500, 1000),
             carnet_partiel=100,
@@ -5023,7 +5014,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "kraken": Particularite(profondeurs=(10, 25, 100, 500, 1000)),
     # Carnets des contrats, et de gateeu : « only updates within are notified », sans un mot du niveau qui y entre, ni
     # de celui qui en sort et change.
-    "gate": Particularite(unites=_contrats("contrats"), carnet_partiel=50, carnet_borne=True),
+    "gate": Particularite(unites=_contrats("contrats"), carnet_partiel=50, carnet_borne=True, corrigee=("ticker",)),
     # Ses carnets partent de cent niveaux, sans clés.
     "kucoin": Particularite(carnet_partiel=100),
     # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
@@ -5088,7 +5079,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=(BOUGIES,)),
     **dict.fromkeys(("bitopro", "onetrading"), Particularite(corrigee=(BOUGIES,))),
     **dict.fromkeys(
-        ("bingx", "blockchaincom", "coinbaseexchange", "grvt", "weex"), Particularite(corrigee=("ticker",))
+        ("bingx", "blockchaincom", "coinbaseexchange", "grvt", "modetrade", "weex", "woo", "woofipro"),
+        Particularite(corrigee=("ticker",)),
     ),
     "luno": Particularite(corrigee=("trades",)),
     # Ses trades ont un identifiant sans suite, le même en REST, qui sert les deux cents derniers.
@@ -6082,9 +6074,9 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
 
     def unite_volume(self, marche: Mapping[str, Any]) -> str:
         """L'unité du volume que rend le REST : la monnaie de base au comptant ; d'un contrat, celle qu'on a prouvée."""
-        sinon = INCONNUE if marche.get("contract") else "base"
+        sinon = UNITE_INCONNUE if marche.get("contract") else "base"
         unite = self.particularite.unites.get(genre_de(marche), sinon)
-        return str({"base": marche.get("base"), "cotation": marche.get("quote")}.get(unite, unite) or INCONNUE)
+        return str({"base": marche.get("base"), "cotation": marche.get("quote")}.get(unite, unite) or UNITE_INCONNUE)
 
     def unite_des_trades(self, marche: Mapping[str, Any]) -> str:
         """L'unité de la quantité d'un trade, ou d'un niveau de carnet."""
@@ -7007,9 +6999,7 @@ class Ecoute:
             erreur = next(iter(finies)).exception()
         finally:
             self._livraison.livrer()
-            for tache in taches:
-                tache.cancel()
-            await asyncio.gather(*taches, return_exceptions=True)
+            await abandonner(*taches)
         raise self._traduire(erreur if isinstance(erreur, Exception) else ConnectionError("abonnement fini"))
 
     def fermer(self) -> None:
@@ -7173,7 +7163,8 @@ class Ecoute:
 
     def _suivre_le_rendu(self, symbole: Any, lignes: Iterable[Any]) -> None:
         """Reçoit ce qu'un appel a rendu d'un symbole dont aucun cache ne parle."""
-        if not isinstance(symbole, str) or symbole in self._livraison.entendus or self._coupure.done():
+        rendues = list(lignes)  # d'un marché sans trade, phemex commence par une liste vide
+        if not rendues or not isinstance(symbole, str) or symbole in self._livraison.entendus or self._coupure.done():
             return
         if not self._dit:
             self._dit = True
@@ -7181,7 +7172,7 @@ class Ecoute:
                 "%s : ccxt garde le flux « %s » d'une façon inconnue ; seules les valeurs qu'il rend sont suivies.",
                 self._connexion.reglages.exchange, self._nom,
             )  # fmt: skip
-        self._recevoir(symbole, list(lignes), maintenant_ms())
+        self._recevoir(symbole, rendues, maintenant_ms())
 
     def _relire_les_carnets(self, demande: str | list[str]) -> None:
         """Celui qui a changé entre deux appels n'est annoncé par aucun : c'est peut-être le dernier d'une rafale."""
@@ -7918,9 +7909,7 @@ class Lecteur:
         annulees = [tache for _, tache in self._en_vol]
         self._en_vol.clear()
         self._prochaine = instant
-        for tache in annulees:
-            tache.cancel()
-        await asyncio.gather(*annulees, return_exceptions=True)
+        await abandonner(*annulees)
 
 
 # --- Plan et reprise ---
@@ -8038,11 +8027,17 @@ class Historique:
         self.fiche.ancre_ms = self.timeframe.ancre_ms
         return planifier(self.demande, self.fiche, self.timeframe, self.plage.relecture)
 
+    @property
+    def _vues(self) -> int:
+        """Les bougies à regarder d'avant un instant : dix, ou moins si une demande n'en couvre pas autant."""
+        fenetre = self.connexion.fenetre_ms(self.timeframe, self.serie.marche)
+        return max(1, _tenir_dans(fenetre, self.timeframe, 1 + 10) - 1)
+
     async def _lire_l_heure_aux_bougies(self) -> None:
         """Une bougie servie s'est ouverte : l'heure de l'exchange est au moins celle-là, si l'en-tête le permet."""
         heure = self.connexion.heure_ms()
         fin = self.timeframe.avancer(heure + self.connexion.avance_douteuse_ms, 1)
-        brutes = await self._demander(self.timeframe, self.timeframe.avancer(fin, -10), fin, False)
+        brutes = await self._demander(self.timeframe, self.timeframe.avancer(fin, -self._vues), fin, False)
         ouvertures = sorted({b[0] for b in brutes if b and isinstance(b[0], int) and heure < b[0] < fin})
         if ouvertures:
             self.connexion.noter_instants(ouvertures)
@@ -8066,8 +8061,8 @@ class Historique:
     def _ou_voir_la_grille(self, heure: int) -> Iterator[Intervalle]:
         """Maintenant ; à la fin demandée ; puis, d'un marché retiré, page après page avant elle."""
         avancer, bouts = self.timeframe.avancer, [heure, *([] if self.plage.fin is None else [self.plage.fin])]
-        yield from ((avancer(bout, -10), avancer(bout, 1)) for bout in bouts)
-        place, fin = max(1, self.serie.limite - 1 - avance_de(self.timeframe)), avancer(min(bouts), -10)
+        yield from ((avancer(bout, -self._vues), avancer(bout, 1)) for bout in bouts)
+        place, fin = max(1, self.serie.limite - 1 - avance_de(self.timeframe)), avancer(min(bouts), -self._vues)
         for _ in range(PAGES_DE_GRILLE):
             if self.plage.debut is not None and self.plage.debut < fin:
                 yield max(self.plage.debut, avancer(fin, -place)), fin
@@ -8622,6 +8617,7 @@ PAS_DE_FIN_S = 0.5  # entre deux regards sur ce que l'exchange a répondu
 RETENUE_MAX_S = 4.0  # des trades attendent au plus cela que la coupure d'avant eux soit comblée
 RELANCE_RATTRAPAGE_S = 1.0
 REFUS_DE_SUITE_MAX = 3  # de suite
+REFUS_PASSAGERS_MAX = 6  # de même, d'un abonnement qui fut servi : se couper laisserait autant de connexions
 VERIFICATION_MAX_S = 5.0  # un REST qui ne répond pas n'empêche pas de se reconnecter
 ECOUTE_SAINE_S = 30.0  # une écoute qui a tant duré n'était pas refusée
 VERIFICATIONS_DE_FRONT = 4
@@ -8684,10 +8680,13 @@ class EnAvance(NamedTuple):
 class Fil(ABC):
     """Un symbole suivi : range ce que l'écoute lui dit, rend des lots sûrs, relit par REST ce qui lui manque."""
 
+    type_donnee: ClassVar[TypeDonnee]
+
     def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
         self.connexion, self.serie, self.fiche, self.reglages = connexion, serie, fiche, reglages
         self.compteurs = Compteurs()
         self.refus: ErreurCollecte | None = None
+        self.admis = False  # l'exchange l'a déjà servi : qu'il le refuse ensuite n'est que passager
         self.prets: list[Lot] = []  # sûrs, pas encore collectés ; la fiche en tient déjà compte
         self.recus = 0
         self.a_collecter = False  # a reçu depuis la dernière collecte
@@ -8696,6 +8695,7 @@ class Fil(ABC):
         self.echec: ErreurCollecte | None = None  # du dernier rattrapage
         self.ecoute_depuis = 0  # heure de l'exchange au dernier abonnement : le flux n'avait rien à dire d'avant
         self.reveiller: Callable[[], None] = lambda: None
+        self._du_depuis: int | None = None
         self._rattrapage: asyncio.Task[None] | None = None
         self._en_avance: list[EnAvance] = []
         self._prochain_essai = 0.0
@@ -8710,7 +8710,7 @@ class Fil(ABC):
     @property
     def du_depuis(self) -> int | None:
         """D'où cette exécution doit tout ; None : de son début."""
-        return None
+        return self._du_depuis
 
     # --- ce que dit l'écoute
 
@@ -8808,6 +8808,10 @@ class Fil(ABC):
             self.fiche.noter(lot.couverts, lot.trous)
         self.prets += lots
 
+    def _declarer(self, couverts: list[Intervalle], trous: list[Trou]) -> None:
+        """Rend ce qui est prouvé ou manque, sans une ligne."""
+        self._rendre(Lot(self.cle, self.type_donnee.schema.empty_table(), couverts, trous))
+
     @abstractmethod
     def _sures(self, heure: int) -> list[Lot]:
         """Les lots que le flux seul suffit à prouver."""
@@ -8882,8 +8886,7 @@ class Fil(ABC):
     async def arreter(self) -> None:
         """Abandonne un rattrapage en cours ; inscrit en trou ce qu'il devait relire, et ne le sera plus."""
         if self._rattrapage is not None:
-            self._rattrapage.cancel()
-            await asyncio.gather(self._rattrapage, return_exceptions=True)
+            await abandonner(self._rattrapage)
 
 
 # --- Bougies
@@ -8901,7 +8904,7 @@ class Couverture:
         # relire la première d'entre elles.
         depuis = self.timeframe.plancher(fin - CONFIRMATION_MS - 2 * AGE_SUR_MS)
         self.recentes = croiser(fiche.couverts, [(depuis, fin)])
-        dues = fiche.couverts[-1:] + self.recentes + fiche.a_relire() or intervalles_de(fiche.trous, ECHEC)
+        dues = fiche.couverts[-1:] + self.recentes + fiche.a_relire() or fiche.dus_sans_couvert()
         debut = min(dues)[0] if plage.debut is None and dues else plage.debut
         self.debut = None if debut is None else self.timeframe.plafond(debut)
         self.desavoues: list[Intervalle] = []  # la sortie les tient, ou les tenait, pour prouvés
@@ -9144,6 +9147,12 @@ def depassee(brutes: Sequence[Sequence[Any]], derniere: Sequence[Any], ouverture
     return depasse or any(instant > seuil and volume > 0 for instant, volume in volumes)
 
 
+def trade_possible(connexion: Connexion, donnee: Any, recu: int) -> Trade | None:
+    """Le trade qu'est cette donnée ; None s'il ne peut être vrai, ou s'il est daté loin dans le futur."""
+    trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
+    return trade if trade is not None and connexion.noter_instant(trade.timestamp) else None
+
+
 class BougiesFaites:
     """Des bougies faites du flux de trades : celles dont la suite des identifiants ne dément rien.
 
@@ -9156,8 +9165,8 @@ class BougiesFaites:
     def __init__(self, couverture: Couverture, compteurs: Compteurs, bougies_vides: str | None) -> None:
         self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
         self._report = annexe(*BOUGIES_PLATES).Report(couverture.fiche) if bougies_vides == "reporter" else None
-        self.suite_d_ids = SuiteDIds(asyncio.get_running_loop().time, couverture.plage.grace_ms / 1000)
-        self.suite_d_ids.sans_juge = not couverture.relisible
+        horloge, grace_s = asyncio.get_running_loop().time, couverture.plage.grace_ms / 1000
+        self.suite_d_ids = SuiteDIds(horloge, grace_s, sans_juge=not couverture.relisible)
         self._volume = couverture.connexion.mesure_des_trades(couverture.serie.marche)
         self._agregateur: Agregateur | None = None
         self._rendues: list[BougieTrades] = []
@@ -9193,11 +9202,9 @@ class BougiesFaites:
 
     def lire(self, donnee: Any, recu: int) -> Trade | None:
         """Le trade ; None, compté, s'il est impossible."""
-        trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
-        if trade is not None and self._couverture.connexion.noter_instant(trade.timestamp):
-            return trade
-        self._compteurs.impossibles += 1
-        return None
+        trade = trade_possible(self._couverture.connexion, donnee, recu)
+        self._compteurs.impossibles += trade is None
+        return trade
 
     def ranger(self, trade: Trade) -> bool:
         """Fond un trade dans sa bougie ; il apprend toujours quelque chose."""
@@ -9329,6 +9336,8 @@ def omettre_les_plates(lot: Lot, timeframe: Timeframe, ecrite: Fiche) -> Lot:
 class FilBougies(Fil):
     """Des bougies : celles qu'une source a vues naître et se clore sont rendues, les autres relues par REST."""
 
+    type_donnee = OHLCV
+
     def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
         super().__init__(connexion, serie, fiche, reglages)
         self.couverture = Couverture(connexion, serie, fiche, reglages.plage)
@@ -9349,7 +9358,7 @@ class FilBougies(Fil):
         """Les bougies seront faites d'un flux de trades ; `bougies_vides` None : elles restent celles du REST."""
         self.source = BougiesFaites(self.couverture, self.compteurs, bougies_vides)
         # L'unité du REST, que rien ne prouve, se compare sur les premières ; il les donne toutes, s'il diffère.
-        douteuse = self.couverture.relisible and self.connexion.unite_volume(self.serie.marche) == INCONNUE
+        douteuse = self.couverture.relisible and self.connexion.unite_volume(self.serie.marche) == UNITE_INCONNUE
         self.confrontation.crues = None if douteuse else True
         self.confrontation.temoignent = memes_volumes
         if bougies_vides is not None:
@@ -9439,7 +9448,7 @@ class FilBougies(Fil):
     def _inscrire(self, manques: Sequence[Intervalle], raison: str) -> None:
         """Rend des trous, s'il y en a."""
         if manques:
-            self._rendre(Lot(self.cle, OHLCV.schema.empty_table(), [], [Trou(*m, raison) for m in manques]))
+            self._declarer([], [Trou(*manque, raison) for manque in manques])
 
     async def _rattraper(self) -> None:
         """Relit ce qui manque ; en concluant, tant que le REST est en retard sur ce que le flux a dit."""
@@ -9512,18 +9521,17 @@ class SuiteDIds:
     temps avance (hyperliquid les tire au hasard) ne disent pas même l'ordre.
     """
 
-    def __init__(self, horloge: Callable[[], float], grace_s: float) -> None:
+    def __init__(self, horloge: Callable[[], float], grace_s: float, *, sans_juge: bool = False) -> None:
         self._horloge, self.grace_s = horloge, grace_s
         self.vains = self.suites = self.sauts = 0
         self.croissants = True
-        self.sans_juge = False  # aucun REST ne dira si un saut est vain
+        self.sans_juge = sans_juge  # aucun REST ne dira si un saut est vain
         self.recommencer()
 
     def recommencer(self) -> None:
         """Une écoute commence ou finit : plus rien n'est attendu ; ce qu'on sait de ces identifiants reste."""
         self._recent: Trade | None = None
         self._dernier: Trade | None = None  # le plus grand identifiant vu
-        self._attendu = 0  # celui qui doit le suivre
         self._avant_saut: Trade | None = None
         self._manquants: dict[int, float] = {}  # identifiant -> depuis quand on l'attend
         self._ouverts = 0  # sauts que ceux-là ont faits
@@ -9545,10 +9553,10 @@ class SuiteDIds:
         self._manquants.clear()
         return self._avant_saut
 
-    def prolonger(self, dernier: Trade, attendu: int, nombre: int) -> bool:
+    def prolonger(self, dernier: Trade, nombre: int) -> bool:
         """Avance d'autant de trades, qui suivent le précédent sans saut ; faux si des identifiants sont attendus."""
         if not self._manquants:
-            self._dernier, self._attendu = dernier, attendu
+            self._dernier = dernier
             self.suites += nombre
         return not self._manquants
 
@@ -9588,7 +9596,8 @@ class SuiteDIds:
             self._recent = trade
 
     def _avancer(self, trade: Trade, rangs: Intervalle) -> None:
-        attendu = self._attendu or rangs[0]
+        dernier = rangs_de(self._dernier.id) if self._dernier else None
+        attendu = dernier[1] + 1 if dernier else rangs[0]
         if rangs[0] < attendu:
             trouves = sum(self._manquants.pop(n, None) is not None for n in range(rangs[0], rangs[1] + 1))
             self.suites += trouves
@@ -9603,11 +9612,11 @@ class SuiteDIds:
                 self._manquants[HORS_SUITE] = -math.inf  # trop pour les attendre un à un
             else:
                 self._manquants.update(dict.fromkeys(range(attendu, rangs[0]), self._horloge()))
-        elif self._dernier is not None:
+        elif dernier:
             self.suites += 1
         if self.sans_juge and self.sauts > self.suites + SAUTS_VAINS_MAX:
             self.vains = SAUTS_VAINS_MAX
-        self._dernier, self._attendu = trade, rangs[1] + 1
+        self._dernier = trade
 
 
 class SuiteDeTrades:
@@ -9683,7 +9692,11 @@ class SuiteDeTrades:
     def renouer(self, connu: Trade, est_prouve: Callable[[int], bool]) -> list[Lacune]:
         """L'instantané d'une écoute neuve redit le dernier trade reçu, ou prouvé : ce qui vient ensuite le prolonge."""
         bord, dernier = self.bord, self.dernier
-        if bord is None or dernier is None or connu.est_anonyme or not connu.est(bord):
+        if bord is None or dernier is None:
+            return []
+        if not self.rompue:  # relu par REST avant que le flux le dise
+            return self.enchainer(connu) if dernier.precede(connu) else []
+        if connu.est_anonyme or not connu.est(bord):
             return []
         # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
         self._commencer(bord, connu.timestamp + (not est_prouve(connu.timestamp)))
@@ -9816,13 +9829,15 @@ class Lacunes:
 class FilTrades(Fil):
     """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite."""
 
+    type_donnee = TRADES
+
     def __init__(
         self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
     ) -> None:
         super().__init__(connexion, serie, fiche, reglages)
         # Ce qui est dû par cette exécution, depuis la précédente : l'entre-deux, et ce qu'elle n'a pu relire.
         dus = [fin for _, fin in fiche.couverts[-1:]]
-        dus += [debut for debut, _ in (fiche.a_relire() if dus else intervalles_de(fiche.trous, ECHEC))]
+        dus += [debut for debut, _ in (fiche.a_relire() if dus else fiche.dus_sans_couvert())]
         self._du_depuis = min(dus, default=None)
         # Une ligne écrite sans que sa fiche ait pu l'être est connue, mais la suite part de ce qui est prouvé.
         dernier = dernier_prouve(connus, fiche.couverts[-1][1] if fiche.couverts else 0) or self._depart()
@@ -9832,21 +9847,16 @@ class FilTrades(Fil):
         self._lacunes = Lacunes(self._oubliees(connus))
         self._retenir_jusqua = 0.0
         self._recus: list[Trade] = []
-        self._en_ordre = True  # ceux-là : rien ne sert de les trier
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
         self._rien_eu_lieu = False  # le REST sert ce qui précède l'écoute, et rien après
         self._memoire = Dedoublonneur(relit=self._peut_relire)
         self._memoire.montrer(connus)
 
-    @property
-    def du_depuis(self) -> int | None:
-        return self._du_depuis
-
     def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Lacune]:
         """Celles qu'une exécution arrêtée n'a pas eu le temps de combler."""
         for debut, fin in self.fiche.a_relire():
             en_tete = debut < self.fiche.couverts[0][0]  # le début d'une première écoute
-            avant = Trade(debut, None, None, 0.0, 0.0) if en_tete else dernier_prouve(connus, debut)
+            avant = debut_d_ecoute(debut) if en_tete else dernier_prouve(connus, debut)
             apres = min((trade for trade in connus if trade.timestamp >= fin), key=cle_de_trade, default=None)
             if avant is not None and apres is not None:
                 yield Lacune(avant, apres)
@@ -9856,13 +9866,11 @@ class FilTrades(Fil):
     def ecouter(self) -> None:
         super().ecouter()
         # Ce qui est dû commence avec la première écoute, qu'un trade en vienne ou non.
-        self._suite.dernier = self._suite.dernier or Trade(self.ecoute_depuis, None, None, 0.0, 0.0)
+        self._suite.dernier = self._suite.dernier or debut_d_ecoute(self.ecoute_depuis)
 
     def _depart(self) -> Trade | None:
         """D'où repartir si la précédente exécution n'a rien entendu."""
-        if self._du_depuis is None or self.fiche.couverts:
-            return None
-        return Trade(self._du_depuis, None, None, 0.0, 0.0)
+        return None if self._du_depuis is None or self.fiche.couverts else debut_d_ecoute(self._du_depuis)
 
     def renegocier(self) -> None:
         if self._suite.dernier is not None and self._suite.dernier.id is None:
@@ -9880,7 +9888,7 @@ class FilTrades(Fil):
         self._memoire.recommencer()
         self._relire(self._suite.confirmer())
         if avant := self._suite.ids.en_attente:
-            self._lacunes.file.append(Lacune(avant, self._suite.dernier, saut=True))  # ils ne viendront plus
+            self._lacunes.ajouter(Lacune(avant, self._suite.dernier, saut=True))  # ils ne viendront plus
         self._suite.ids.recommencer()
 
     def _peut_relire(self) -> bool:
@@ -9897,7 +9905,7 @@ class FilTrades(Fil):
         if rompue:  # un instantané est souvent à rebours : son plus ancien trade est le premier
             donnees = sorted(donnees, key=_rang_recu)
         fin = None if rompue else fin_de_la_suite([dernier, *donnees])
-        if not (fin and self._prolonge(donnees, fin)):
+        if not fin or not self._prolonge(donnees, fin):
             return super()._ranger_toutes(donnees, recu)
         self._recus += donnees
         self._suite.dernier = donnees[-1]
@@ -9905,41 +9913,27 @@ class FilTrades(Fil):
 
     def _prolonge(self, trades: Sequence[Trade], fin: int) -> bool:
         vrais = self.connexion.noter_instants([trade.timestamp for trade in trades])
-        suite = vrais and self._suite.ids.prolonger(trades[-1], fin, len(trades))
+        suite = vrais and self._suite.ids.prolonger(trades[-1], len(trades))
         return suite and self._memoire.prolonger(trades, fin)
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
-        trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
-        if trade is None or not self.connexion.noter_instant(trade.timestamp):
+        trade = trade_possible(self.connexion, donnee, recu)
+        if trade is None:
             self.compteurs.impossibles += 1
             self._suite.rompre()  # seul le REST peut dire ce qui a eu lieu (luno tait l'heure et le prix)
             self.relancer()
             return False
         if self._attendre(trade, recu, self._suite.dernier):
             return False
-        neufs = self._memoire.nouveaux([trade])
-        if not neufs:
-            self.compteurs.doublons += 1
-            self._renouer(trade)
-            return False
-        self._enchainer(neufs[0])
-        self._en_ordre = False
-        self._recus += neufs
-        return True
-
-    def _renouer(self, connu: Trade) -> None:
-        suite = self._suite
-        if suite.rompue:
-            self._relire(suite.renouer(connu, self._est_prouve))
-        elif suite.dernier is not None and suite.dernier.precede(connu):
-            self._enchainer(connu)
+        if neufs := self._memoire.nouveaux([trade]):
+            self._relire(self._suite.enchainer(neufs[0]))
+            self._recus += neufs
+            return True
+        self.compteurs.doublons += 1
+        self._relire(self._suite.renouer(trade, self._est_prouve))
+        if self._suite.ids.en_attente:
             self.signaler()  # un saut a peut-être commencé : son échéance est à attendre
-
-    def _enchainer(self, trade: Trade) -> None:
-        lacunes = self._suite.enchainer(trade)
-        if any(not lacune.saut for lacune in lacunes):
-            self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
-        self._relire(lacunes)
+        return False
 
     # --- ce qui est sûr
 
@@ -9950,8 +9944,7 @@ class FilTrades(Fil):
         retenus = any(not lacune.saut for lacune in self._lacunes.file) and self._horloge() < self._retenir_jusqua
         if not self._recus or retenus:
             return []
-        trades = self._recus if self._en_ordre else self._ordonner(self._recus)
-        self._recus, self._en_ordre = [], True
+        trades, self._recus = self._ordonner(self._recus), []
         self._relire(self._suite.compter(trades))
         return [Lot(self.cle, tabler(self.cle, trades, TRADES), self._suite.prendre(self._en_suspens()), [])]
 
@@ -9988,6 +9981,8 @@ class FilTrades(Fil):
 
     def _relire(self, lacunes: Iterable[Lacune]) -> None:
         for lacune in lacunes:
+            if not lacune.saut:  # les trades qui suivent une coupure l'attendent un peu, pour sortir en ordre
+                self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
             self._lacunes.ajouter(lacune)
             self.rattraper()
 
@@ -9997,7 +9992,7 @@ class FilTrades(Fil):
         if avant is None or dernier is None or avant.est(dernier):
             self._suite.rompre()
         else:
-            self._lacunes.file.append(Lacune(avant, dernier))
+            self._lacunes.ajouter(Lacune(avant, dernier))
 
     def _dementir(self, attente: EnAvance) -> None:
         super()._dementir(attente)
@@ -10022,7 +10017,7 @@ class FilTrades(Fil):
 
     async def _rattraper(self) -> None:
         if queue := self._queue():
-            self._lacunes.file.append(queue)
+            self._lacunes.ajouter(queue)
         if self.conclut:
             self._lacunes.file.extend(self._lacunes.vaines)
             self._lacunes.vaines.clear()
@@ -10054,24 +10049,24 @@ class FilTrades(Fil):
         if lacune.saut and (neufs or (not a_revoir and (relu.complet or relu.sautent))):
             self._suite.ids.juger(manquaient=neufs > 0 or not relu.sautent)
         if not a_revoir:
-            self._conclure_la_relecture(lacune, relu, tait=tait)
+            self._regler_relue(lacune, relu, tait=tait)
         return not a_revoir
 
-    def _conclure_la_relecture(self, lacune: Lacune, relu: Relu, *, tait: bool) -> None:
+    def _regler_relue(self, lacune: Lacune, relu: Relu, *, tait: bool) -> None:
         """Inscrit ce qu'elle a prouvé, et ce qu'elle laisse à redemander ; `tait` : des numéros qu'elle saute."""
         if not lacune.saut:
             self._lacunes.file.extend(relu.sauts)
         self._rien_eu_lieu, trous = False, relu.trous
         if lacune.jusqua is None:
             fin, tus = self._repartir_de_la_queue(lacune, relu)
-            self._conclure(lacune, fin, [*trous, *tus])
+            self._regler(lacune, fin, [*trous, *tus])
             return
         fin = lacune.etendue(lacune.jusqua.timestamp)[1]
         if not (relu.complet or trous):
             trous = lacune.trou(fin, ECHEC)  # ses deux bords ont la même milliseconde
         if not self.conclut and (tait or any(trou.raison == ECHEC for trou in trous)):
             self._lacunes.vaines.append(lacune)  # il était peut-être trop en retard
-        self._conclure(lacune, fin, trous)
+        self._regler(lacune, fin, trous)
 
     def _repartir_de_la_queue(self, lacune: Lacune, relu: Relu) -> tuple[int, list[Trou]]:
         """Jusqu'où le REST sert ce qui suit le dernier trade ; en concluant, les trous de ce qu'il en tait.
@@ -10099,9 +10094,9 @@ class FilTrades(Fil):
             # ni couvert.
             fin = max(debut, min(lacune.jusqua.timestamp, self.ecoute_depuis))
             trous = [Trou(debut, fin, raison)] if debut < fin else []
-        self._conclure(lacune, fin, trous)
+        self._regler(lacune, fin, trous)
 
-    def _conclure(self, lacune: Lacune, fin: int, trous: Sequence[Trou]) -> None:
+    def _regler(self, lacune: Lacune, fin: int, trous: Sequence[Trou]) -> None:
         """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et les trous qu'elle laisse."""
         debut = lacune.etendue(fin)[0]
         appris = oter([(debut, fin)], intervalles_de(trous))  # rien, d'ordinaire, à l'arrêt
@@ -10111,8 +10106,7 @@ class FilTrades(Fil):
             if len(dits := [trou for trou in trous if trou.raison == ECHEC]) < len(trous):
                 debut = max(debut, lacune.dernier.timestamp + 1)  # de leur milliseconde, rien n'est appris
             trous = dits
-        couverts = self._suite.combler((debut, fin), intervalles_de(trous))
-        self._rendre(Lot(self.cle, TRADES.schema.empty_table(), couverts, list(trous)))
+        self._declarer(self._suite.combler((debut, fin), intervalles_de(trous)), list(trous))
         for trou in trous:
             journal.warning(
                 "%s : de %s à %s, les trades de la coupure n'ont pu être relus (%s).",
@@ -10124,10 +10118,15 @@ class FilTrades(Fil):
         self._retenir_jusqua = 0.0
         queue, rien_eu_lieu = self._queue(), self.conclut and self._rien_eu_lieu  # au signal, nul ne l'a redemandé
         if queue and queue.dernier.id is None and self.refus is None and not rien_eu_lieu:
-            self._lacunes.file.append(queue)  # rien ne fut entendu : la relance n'en saurait rien
+            self._lacunes.ajouter(queue)  # rien ne fut entendu : la relance n'en saurait rien
         while self._lacunes.file:
             self._renoncer(self._lacunes.file.popleft(), ECHEC)
         self._queue_entendue = True  # ce qui manquait est inscrit
+
+
+def debut_d_ecoute(instant: int) -> Trade:
+    """En guise de trade qui précède le premier reçu : le seul qui n'ait pas d'id."""
+    return Trade(instant, None, None, 0.0, 0.0)
 
 
 def _rang_recu(donnee: Any) -> float:
@@ -10195,8 +10194,6 @@ class FilInstantanes(Fil):
     Là où il ne date pas ses états, ne les distingue que leur contenu : une ligne quand quelque chose a changé.
     """
 
-    type_donnee: ClassVar[TypeDonnee]
-
     def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
         super().__init__(connexion, serie, fiche, reglages)
         self._lignes: dict[tuple[Any, ...], list[Any]] = {}
@@ -10231,8 +10228,7 @@ class FilInstantanes(Fil):
         self._rendre(*self._sures(instant))
         entendu = instant if self._fin is None else max(self._fin, self._dernier_instant + 1)
         if entendu < instant and self._fin is not None:
-            couverts, trou = unir([(self._fin, entendu)]), Trou(entendu, instant, HORS_FENETRE_API)
-            self._rendre(Lot(self.cle, self.type_donnee.schema.empty_table(), couverts, [trou]))
+            self._declarer(unir([(self._fin, entendu)]), [Trou(entendu, instant, HORS_FENETRE_API)])
             self._fin = instant
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
@@ -10451,6 +10447,7 @@ class Abonnement:
         self._horloge = asyncio.get_running_loop().time
         self._sante = _Sante(noms, self._horloge)
         self._vivant = False  # des données sont arrivées par l'écoute en cours
+        self._servi = False  # une écoute d'avant, de cette forme, a fini autrement que par un refus
         self._premiere = True
         self._progres: dict[str, float] = {}
         self._verifications = asyncio.Semaphore(VERIFICATIONS_DE_FRONT)
@@ -10468,25 +10465,40 @@ class Abonnement:
         while True:
             debut = self._horloge()
             erreur = await self._une_ecoute()
+            saine = self._horloge() - debut >= ECOUTE_SAINE_S
             if self._vivant:
                 delais = delais_backoff()  # des données ont vraiment coulé
-                refus = refus if self._horloge() - debut < ECOUTE_SAINE_S else 0
+                refus = 0 if saine else refus
             definitive = isinstance(erreur, (ErreurDefinitive, ErreurDemande))
-            refus = refus + 1 if definitive or isinstance(erreur, RefusProbable) else 0
-            # À plusieurs, les données des autres ne disent rien de celui qui est refusé ; se couper en deux coûte peu.
-            plusieurs = len(self._par_symbole) > 1
-            patience = 1 if plusieurs and not self._groupe else REFUS_DE_SUITE_MAX
-            if refus >= patience or (definitive and (plusieurs or not self._vivant)):
+            refusee = definitive or isinstance(erreur, RefusProbable)
+            if (self._vivant or saine) and not refusee:
+                self._servi = True
+                for fil in self._fils:
+                    fil.admis = True  # muet, il fut écouté avec eux
+            refus = refus + 1 if refusee else 0
+            permis = self._refus_permis(erreur, definitive=definitive)
+            if refus >= permis:
                 if not self._ceder(erreur):
                     return
-                refus = 0
+                refus, self._servi = 0, False
                 continue
             attente = getattr(erreur, "attente_s", None) or next(delais)
             self._sante.tombe(erreur, attente)
-            if not (self._vivant or refus):
+            if not self._vivant and (permis > REFUS_DE_SUITE_MAX or not refus):
                 for fil in self._fils:
                     fil.relancer()  # une poignée de main qui échoue sans fin n'empêche pas de lire par REST
             await pause(min(attente, ATTENTE_MAX_S))
+
+    def _refus_permis(self, erreur: ErreurCollecte, *, definitive: bool) -> float:
+        """Combien de refus de suite avant de céder."""
+        plusieurs, cause_dite = len(self._par_symbole) > 1, erreur.conseil in (_CONSEIL_CLES, _CONSEIL_PAYS)
+        # Un exchange qui redémarre refuse un moment tout abonnement (bybit : « handler not found »). Après des données,
+        # c'est une trame qui ne se lit pas.
+        if not (self._vivant or cause_dite) and (self._servi if plusieurs else self._fils[0].admis):
+            return REFUS_PASSAGERS_MAX if plusieurs else math.inf
+        # À plusieurs, les données des autres ne disent rien de celui qui est refusé ; se couper en deux coûte peu.
+        vite = not self._groupe or definitive if plusieurs else definitive and not self._vivant
+        return 1 if vite else REFUS_DE_SUITE_MAX
 
     def _ceder(self, erreur: ErreurCollecte) -> bool:
         """L'exchange refuse : un par un au lieu de groupés, puis par moitiés, puis ce symbole seul est abandonné.
@@ -10495,7 +10507,8 @@ class Abonnement:
         """
         fils = self._fils
         for fil in fils:
-            fil.renegocier()
+            if not fil.admis:
+                fil.renegocier()
         if erreur.conseil in (_CONSEIL_CLES, _CONSEIL_PAYS):  # ce n'est pas la faute d'un symbole
             for fil in fils:
                 fil.refuser(erreur)
@@ -10532,12 +10545,8 @@ class Abonnement:
             propre = self._connexion.particularite
             attentes = attentes_d_abonnement(propre, self._par_symbole, groupe=self._groupe)
             self._progres = {symbole: maintenant + attente_s for symbole, attente_s in attentes.items()}
-            ronde = asyncio.ensure_future(self._surveiller(ecoute))
-            try:
+            async with pendant(self._surveiller(ecoute)):
                 await ecoute.suivre(groupe=self._groupe)
-            finally:
-                ronde.cancel()
-                await asyncio.gather(ronde, return_exceptions=True)
         except Exception as erreur:  # noqa: BLE001  l'imprévu est une panne comme une autre : dit, puis réessayé
             return traduire(erreur, f"Flux {self._canal}", self._connexion.heure_ms())
         finally:
@@ -10561,6 +10570,7 @@ class Abonnement:
         self._entendus.add(symbole)
         fil.recevoir(donnees, recu)
         if fil.recus != avant:
+            fil.admis = True
             self._progres[symbole] = self._horloge()
             self._patiences.pop(symbole, None)
             if not self._vivant:
@@ -10755,10 +10765,7 @@ class Flux:
     async def _fermer_les_ecoutes(self) -> None:
         """Ce qui est sûr est d'abord mis de côté : fermer une écoute fait oublier ce qui ne l'est pas."""
         self._restes = self.collecter()
-        taches = list(self._taches)
-        for tache in taches:
-            tache.cancel()
-        await asyncio.gather(*taches, return_exceptions=True)
+        await abandonner(*self._taches)
 
     async def arreter(self) -> None:
         """Ferme les écoutes ; ce qui est reçu reste à collecter, avec les trous de ce qui ne le sera plus."""
@@ -10778,14 +10785,10 @@ class Flux:
             if fil.refus is None:  # jusqu'à ce qu'une relecture dise le contraire
                 fil.echec = ErreurTemporaire("abandonné")
         await self._fermer_les_ecoutes()
-        relecture = asyncio.ensure_future(self._tout_relire(plafond_s))
-        try:
+        async with pendant(self._tout_relire(plafond_s)) as relecture:
             await self._patienter(relecture, plafond_s)
             if relecture.done():
                 relecture.result()
-        finally:
-            relecture.cancel()
-            await asyncio.gather(relecture, return_exceptions=True)
         await self.arreter()
         return self.collecter()
 
@@ -12249,8 +12252,7 @@ async def suivre_flux(
                 yield flux.collecter()  # elle peut durer : ce qui est sûr n'en attend pas la fin pour être écrit
             yield conclusion.result()
         finally:
-            conclusion.cancel()
-            await asyncio.gather(conclusion, return_exceptions=True)
+            await abandonner(conclusion)
     finally:
         await flux.arreter()
 
@@ -12285,8 +12287,7 @@ async def suivre(**options: Any) -> AsyncGenerator[Lot]:
             rendus.task_done()
         await lecture
     finally:
-        lecture.cancel()
-        await asyncio.gather(lecture, return_exceptions=True)
+        await abandonner(lecture)
 
 
 async def _rendre(tache: Tache, bilan: Bilan, rendus: asyncio.Queue[list[Lot]]) -> None:

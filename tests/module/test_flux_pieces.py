@@ -1093,7 +1093,7 @@ def test_une_unite_inconnue_se_compare_au_rest(
 
     async def essai() -> None:
         connexion = FausseConnexion()
-        connexion.__dict__["unite_volume"] = lambda lu: m.INCONNUE if lu["contract"] else "BTC"
+        connexion.__dict__["unite_volume"] = lambda lu: m.UNITE_INCONNUE if lu["contract"] else "BTC"
         serie = m.Serie(CLE, {"type": "swap", "symbol": "BTC/USDT", **marche}, UNE_MINUTE, 100)
         fil = m.FilBougies(connexion, serie, m.Fiche(CLE), m.ReglagesFlux(m.Plage(grace_ms=0)))  # type: ignore[arg-type]
         fil.faire_des_trades("omettre")
@@ -2987,6 +2987,23 @@ def test_une_execution_qui_n_a_rien_entendu_laisse_ce_qu_elle_devait_a_la_suivan
         await suivant.rattraper()
         assert ids(suivant.collecter(connexion.heure)) == ["0", "1", "2", "3", "4", "5", "6", "7"]
         assert (suivant.fiche.couverts, suivant.fiche.trous) == ([(T0, T0 + 7_000)], [])
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("genre", [m.FilTrades, m.FilBougies])
+def test_ce_qui_suit_un_trou_que_rien_ne_couvre_est_du_par_la_suivante(genre: Any) -> None:
+    """Un marché sans un trade, dont le REST ne prouve rien : l'entre-deux de deux exécutions n'est pas tu."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(genre, connexion)
+        fiche = fil.fiche.copie()
+        fiche.noter([], [m.Trou(T0, T0 + 120_000, m.HORS_FENETRE_API)])
+        suivant = genre(connexion, fil.serie, fiche, fil.reglages)
+        connexion.heure = T0 + 600_000
+        suivant.ecouter()
+        assert suivant.du_depuis == T0 + 120_000
 
     a_la_main(essai)
 
