@@ -9694,9 +9694,9 @@ class SuiteDeTrades:
 
     def rompre(self) -> None:
         """Ce qui viendra ne la prolonge pas : quelque chose a peut-être eu lieu entre-temps."""
+        self._solder()
         if not self.rompue and self.ids.se_suivent:
             self._sur = self.dernier
-        self._solder()
         self._depuis = None
 
     def repartir_de(self, servi: Trade) -> None:
@@ -9704,13 +9704,6 @@ class SuiteDeTrades:
         self._sur = servi
         if self.dernier is None or not servi.precede(self.dernier):
             self.dernier = servi
-
-    def vieillir(self) -> None:
-        """Le dernier trade a-t-il l'âge de dire que plus aucun d'avant ne tarde ?"""
-        if self.rompue or self.dernier is None or self._presque_sur is None:
-            return
-        if self.dernier.timestamp - self._presque_sur.timestamp >= self._grace_ms:
-            self._sur, self._presque_sur = self._presque_sur, self.dernier
 
     # --- ce qu'elle prouve
 
@@ -9722,6 +9715,9 @@ class SuiteDeTrades:
             fin = max(self._depuis, self.dernier.timestamp - tarde_ms)
             self._couverts.append((self._depuis, fin))
             self._depuis = fin
+            # Le dernier trade a-t-il l'âge de dire que plus aucun d'avant ne tarde ?
+            if self._presque_sur and self.dernier.timestamp - self._presque_sur.timestamp >= self._grace_ms:
+                self._sur, self._presque_sur = self._presque_sur, self.dernier
 
     def prouves(self, suspens: Sequence[Intervalle]) -> list[Intervalle]:
         """Ce qu'elle a prouvé et qui n'est pas encore pris, moins ce qui est en suspens."""
@@ -9926,7 +9922,6 @@ class FilTrades(Fil):
     # --- ce qui est sûr
 
     def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
-        self._suite.vieillir()
         if avant := self._suite.ids.echu():
             self._relire([Lacune(avant, self._suite.dernier, saut=True)])
         retenus = any(not lacune.saut for lacune in self._lacunes.file) and self._horloge() < self._retenir_jusqua
