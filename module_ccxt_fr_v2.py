@@ -2219,6 +2219,23 @@ async def attendre(evenement: asyncio.Event, plafond_s: float) -> bool:
     return evenement.is_set()
 
 
+async def abandonner(*taches: asyncio.Future[Any]) -> None:
+    """Annule ces tâches, et attend que ce soit fini."""
+    for tache in taches:
+        tache.cancel()
+    await asyncio.gather(*taches, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def pendant(coroutine: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Future[T]]:
+    """Une tâche de front avec ce bloc, abandonnée à sa fin."""
+    tache = asyncio.ensure_future(coroutine)
+    try:
+        yield tache
+    finally:
+        await abandonner(tache)
+
+
 @contextlib.asynccontextmanager
 async def groupe_de_taches() -> AsyncIterator[asyncio.TaskGroup]:
     """Un TaskGroup qui relève la première erreur telle quelle, et non un groupe d'une."""
@@ -4938,12 +4955,13 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # features dit 500 hors spot ; la classe, et l'exchange, en rendent 1000.
     # Son carnet d'office (1000 niveaux) coûte 50 jetons d'instantané ; ses bougies inverses comptent en contrats.
     # Une connexion qui s'abonne plus de cinq fois par seconde est fermée. En groupe, ccxt suit d'office `miniTicker`,
-    # sans vwap ni variation, ni les deux côtés du comptant.
+    # sans vwap ni variation, ni les deux côtés du comptant. Un inverse : 200 jours au plus entre le début et la fin.
     **dict.fromkeys(
         ("binance", "binanceusdm", "binancecoinm"),
         Particularite(
             options={"watchTickers": {"name": "ticker"}},
             limites=_contrats(1000),
+            fenetre_ms=lambda _timeframe, marche: 200 * JOUR_MS if marche.get("inverse") else 0,
             unites=_contrats("base"),
             profondeurs=(100, 500, 1000),
             carnet_partiel=100,
@@ -6959,9 +6977,7 @@ class Ecoute:
             erreur = next(iter(finies)).exception()
         finally:
             self._livraison.livrer()
-            for tache in taches:
-                tache.cancel()
-            await asyncio.gather(*taches, return_exceptions=True)
+            await abandonner(*taches)
         raise self._traduire(erreur if isinstance(erreur, Exception) else ConnectionError("abonnement fini"))
 
     def fermer(self) -> None:
@@ -7871,9 +7887,7 @@ class Lecteur:
         annulees = [tache for _, tache in self._en_vol]
         self._en_vol.clear()
         self._prochaine = instant
-        for tache in annulees:
-            tache.cancel()
-        await asyncio.gather(*annulees, return_exceptions=True)
+        await abandonner(*annulees)
 
 
 # --- Plan et reprise ---
@@ -7991,11 +8005,17 @@ class Historique:
         self.fiche.ancre_ms = self.timeframe.ancre_ms
         return planifier(self.demande, self.fiche, self.timeframe, self.plage.relecture)
 
+    @property
+    def _vues(self) -> int:
+        """Les bougies à regarder d'avant un instant : dix, ou moins si une demande n'en couvre pas autant."""
+        fenetre = self.connexion.fenetre_ms(self.timeframe, self.serie.marche)
+        return max(1, _tenir_dans(fenetre, self.timeframe, 1 + 10) - 1)
+
     async def _lire_l_heure_aux_bougies(self) -> None:
         """Une bougie servie s'est ouverte : l'heure de l'exchange est au moins celle-là, si l'en-tête le permet."""
         heure = self.connexion.heure_ms()
         fin = self.timeframe.avancer(heure + self.connexion.avance_douteuse_ms, 1)
-        brutes = await self._demander(self.timeframe, self.timeframe.avancer(fin, -10), fin, False)
+        brutes = await self._demander(self.timeframe, self.timeframe.avancer(fin, -self._vues), fin, False)
         ouvertures = sorted({b[0] for b in brutes if b and isinstance(b[0], int) and heure < b[0] < fin})
         if ouvertures:
             self.connexion.noter_instants(ouvertures)
@@ -8019,8 +8039,8 @@ class Historique:
     def _ou_voir_la_grille(self, heure: int) -> Iterator[Intervalle]:
         """Maintenant ; à la fin demandée ; puis, d'un marché retiré, page après page avant elle."""
         avancer, bouts = self.timeframe.avancer, [heure, *([] if self.plage.fin is None else [self.plage.fin])]
-        yield from ((avancer(bout, -10), avancer(bout, 1)) for bout in bouts)
-        place, fin = max(1, self.serie.limite - 1 - avance_de(self.timeframe)), avancer(min(bouts), -10)
+        yield from ((avancer(bout, -self._vues), avancer(bout, 1)) for bout in bouts)
+        place, fin = max(1, self.serie.limite - 1 - avance_de(self.timeframe)), avancer(min(bouts), -self._vues)
         for _ in range(PAGES_DE_GRILLE):
             if self.plage.debut is not None and self.plage.debut < fin:
                 yield max(self.plage.debut, avancer(fin, -place)), fin
@@ -8575,6 +8595,7 @@ PAS_DE_FIN_S = 0.5  # entre deux regards sur ce que l'exchange a répondu
 RETENUE_MAX_S = 4.0  # des trades attendent au plus cela que la coupure d'avant eux soit comblée
 RELANCE_RATTRAPAGE_S = 1.0
 REFUS_DE_SUITE_MAX = 3  # de suite
+REFUS_PASSAGERS_MAX = 6  # de même, d'un abonnement qui fut servi : se couper laisserait autant de connexions
 VERIFICATION_MAX_S = 5.0  # un REST qui ne répond pas n'empêche pas de se reconnecter
 ECOUTE_SAINE_S = 30.0  # une écoute qui a tant duré n'était pas refusée
 VERIFICATIONS_DE_FRONT = 4
@@ -8637,6 +8658,8 @@ class EnAvance(NamedTuple):
 class Fil(ABC):
     """Un symbole suivi : range ce que l'écoute lui dit, rend des lots sûrs, relit par REST ce qui lui manque."""
 
+    type_donnee: ClassVar[TypeDonnee]
+
     def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
         self.connexion, self.serie, self.fiche, self.reglages = connexion, serie, fiche, reglages
         self.compteurs = Compteurs()
@@ -8650,6 +8673,7 @@ class Fil(ABC):
         self.echec: ErreurCollecte | None = None  # du dernier rattrapage
         self.ecoute_depuis = 0  # heure de l'exchange au dernier abonnement : le flux n'avait rien à dire d'avant
         self.reveiller: Callable[[], None] = lambda: None
+        self._du_depuis: int | None = None
         self._rattrapage: asyncio.Task[None] | None = None
         self._en_avance: list[EnAvance] = []
         self._prochain_essai = 0.0
@@ -8664,7 +8688,7 @@ class Fil(ABC):
     @property
     def du_depuis(self) -> int | None:
         """D'où cette exécution doit tout ; None : de son début."""
-        return None
+        return self._du_depuis
 
     # --- ce que dit l'écoute
 
@@ -8762,6 +8786,10 @@ class Fil(ABC):
             self.fiche.noter(lot.couverts, lot.trous)
         self.prets += lots
 
+    def _declarer(self, couverts: list[Intervalle], trous: list[Trou]) -> None:
+        """Rend ce qui est prouvé ou manque, sans une ligne."""
+        self._rendre(Lot(self.cle, self.type_donnee.schema.empty_table(), couverts, trous))
+
     @abstractmethod
     def _sures(self, heure: int) -> list[Lot]:
         """Les lots que le flux seul suffit à prouver."""
@@ -8836,8 +8864,7 @@ class Fil(ABC):
     async def arreter(self) -> None:
         """Abandonne un rattrapage en cours ; inscrit en trou ce qu'il devait relire, et ne le sera plus."""
         if self._rattrapage is not None:
-            self._rattrapage.cancel()
-            await asyncio.gather(self._rattrapage, return_exceptions=True)
+            await abandonner(self._rattrapage)
 
 
 # --- Bougies
@@ -9098,6 +9125,12 @@ def depassee(brutes: Sequence[Sequence[Any]], derniere: Sequence[Any], ouverture
     return depasse or any(instant > seuil and volume > 0 for instant, volume in volumes)
 
 
+def trade_possible(connexion: Connexion, donnee: Any, recu: int) -> Trade | None:
+    """Le trade qu'est cette donnée ; None s'il ne peut être vrai, ou s'il est daté loin dans le futur."""
+    trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
+    return trade if trade is not None and connexion.noter_instant(trade.timestamp) else None
+
+
 class BougiesFaites:
     """Des bougies faites du flux de trades : celles dont la suite des identifiants ne dément rien.
 
@@ -9110,8 +9143,8 @@ class BougiesFaites:
     def __init__(self, couverture: Couverture, compteurs: Compteurs, bougies_vides: str | None) -> None:
         self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
         self._report = annexe(*BOUGIES_PLATES).Report(couverture.fiche) if bougies_vides == "reporter" else None
-        self.suite_d_ids = SuiteDIds(asyncio.get_running_loop().time, couverture.plage.grace_ms / 1000)
-        self.suite_d_ids.sans_juge = not couverture.relisible
+        horloge, grace_s = asyncio.get_running_loop().time, couverture.plage.grace_ms / 1000
+        self.suite_d_ids = SuiteDIds(horloge, grace_s, sans_juge=not couverture.relisible)
         self._volume = couverture.connexion.mesure_des_trades(couverture.serie.marche)
         self._agregateur: Agregateur | None = None
         self._rendues: list[BougieTrades] = []
@@ -9147,11 +9180,9 @@ class BougiesFaites:
 
     def lire(self, donnee: Any, recu: int) -> Trade | None:
         """Le trade ; None, compté, s'il est impossible."""
-        trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
-        if trade is not None and self._couverture.connexion.noter_instant(trade.timestamp):
-            return trade
-        self._compteurs.impossibles += 1
-        return None
+        trade = trade_possible(self._couverture.connexion, donnee, recu)
+        self._compteurs.impossibles += trade is None
+        return trade
 
     def ranger(self, trade: Trade) -> bool:
         """Fond un trade dans sa bougie ; il apprend toujours quelque chose."""
@@ -9283,6 +9314,8 @@ def omettre_les_plates(lot: Lot, timeframe: Timeframe, ecrite: Fiche) -> Lot:
 class FilBougies(Fil):
     """Des bougies : celles qu'une source a vues naître et se clore sont rendues, les autres relues par REST."""
 
+    type_donnee = OHLCV
+
     def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
         super().__init__(connexion, serie, fiche, reglages)
         self.couverture = Couverture(connexion, serie, fiche, reglages.plage)
@@ -9393,7 +9426,7 @@ class FilBougies(Fil):
     def _inscrire(self, manques: Sequence[Intervalle], raison: str) -> None:
         """Rend des trous, s'il y en a."""
         if manques:
-            self._rendre(Lot(self.cle, OHLCV.schema.empty_table(), [], [Trou(*m, raison) for m in manques]))
+            self._declarer([], [Trou(*manque, raison) for manque in manques])
 
     async def _rattraper(self) -> None:
         """Relit ce qui manque ; en concluant, tant que le REST est en retard sur ce que le flux a dit."""
@@ -9466,18 +9499,17 @@ class SuiteDIds:
     temps avance (hyperliquid les tire au hasard) ne disent pas même l'ordre.
     """
 
-    def __init__(self, horloge: Callable[[], float], grace_s: float) -> None:
+    def __init__(self, horloge: Callable[[], float], grace_s: float, *, sans_juge: bool = False) -> None:
         self._horloge, self.grace_s = horloge, grace_s
         self.vains = self.suites = self.sauts = 0
         self.croissants = True
-        self.sans_juge = False  # aucun REST ne dira si un saut est vain
+        self.sans_juge = sans_juge  # aucun REST ne dira si un saut est vain
         self.recommencer()
 
     def recommencer(self) -> None:
         """Une écoute commence ou finit : plus rien n'est attendu ; ce qu'on sait de ces identifiants reste."""
         self._recent: Trade | None = None
         self._dernier: Trade | None = None  # le plus grand identifiant vu
-        self._attendu = 0  # celui qui doit le suivre
         self._avant_saut: Trade | None = None
         self._manquants: dict[int, float] = {}  # identifiant -> depuis quand on l'attend
         self._ouverts = 0  # sauts que ceux-là ont faits
@@ -9499,10 +9531,10 @@ class SuiteDIds:
         self._manquants.clear()
         return self._avant_saut
 
-    def prolonger(self, dernier: Trade, attendu: int, nombre: int) -> bool:
+    def prolonger(self, dernier: Trade, nombre: int) -> bool:
         """Avance d'autant de trades, qui suivent le précédent sans saut ; faux si des identifiants sont attendus."""
         if not self._manquants:
-            self._dernier, self._attendu = dernier, attendu
+            self._dernier = dernier
             self.suites += nombre
         return not self._manquants
 
@@ -9542,7 +9574,8 @@ class SuiteDIds:
             self._recent = trade
 
     def _avancer(self, trade: Trade, rangs: Intervalle) -> None:
-        attendu = self._attendu or rangs[0]
+        dernier = rangs_de(self._dernier.id) if self._dernier else None
+        attendu = dernier[1] + 1 if dernier else rangs[0]
         if rangs[0] < attendu:
             trouves = sum(self._manquants.pop(n, None) is not None for n in range(rangs[0], rangs[1] + 1))
             self.suites += trouves
@@ -9557,11 +9590,11 @@ class SuiteDIds:
                 self._manquants[HORS_SUITE] = -math.inf  # trop pour les attendre un à un
             else:
                 self._manquants.update(dict.fromkeys(range(attendu, rangs[0]), self._horloge()))
-        elif self._dernier is not None:
+        elif dernier:
             self.suites += 1
         if self.sans_juge and self.sauts > self.suites + SAUTS_VAINS_MAX:
             self.vains = SAUTS_VAINS_MAX
-        self._dernier, self._attendu = trade, rangs[1] + 1
+        self._dernier = trade
 
 
 class SuiteDeTrades:
@@ -9637,7 +9670,11 @@ class SuiteDeTrades:
     def renouer(self, connu: Trade, est_prouve: Callable[[int], bool]) -> list[Lacune]:
         """L'instantané d'une écoute neuve redit le dernier trade reçu, ou prouvé : ce qui vient ensuite le prolonge."""
         bord, dernier = self.bord, self.dernier
-        if bord is None or dernier is None or connu.est_anonyme or not connu.est(bord):
+        if bord is None or dernier is None:
+            return []
+        if not self.rompue:  # relu par REST avant que le flux le dise
+            return self.enchainer(connu) if dernier.precede(connu) else []
+        if connu.est_anonyme or not connu.est(bord):
             return []
         # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
         self._commencer(bord, connu.timestamp + (not est_prouve(connu.timestamp)))
@@ -9770,6 +9807,8 @@ class Lacunes:
 class FilTrades(Fil):
     """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite."""
 
+    type_donnee = TRADES
+
     def __init__(
         self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
     ) -> None:
@@ -9786,21 +9825,16 @@ class FilTrades(Fil):
         self._lacunes = Lacunes(self._oubliees(connus))
         self._retenir_jusqua = 0.0
         self._recus: list[Trade] = []
-        self._en_ordre = True  # ceux-là : rien ne sert de les trier
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
         self._rien_eu_lieu = False  # le REST sert ce qui précède l'écoute, et rien après
         self._memoire = Dedoublonneur(relit=self._peut_relire)
         self._memoire.montrer(connus)
 
-    @property
-    def du_depuis(self) -> int | None:
-        return self._du_depuis
-
     def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Lacune]:
         """Celles qu'une exécution arrêtée n'a pas eu le temps de combler."""
         for debut, fin in self.fiche.a_relire():
             en_tete = debut < self.fiche.couverts[0][0]  # le début d'une première écoute
-            avant = Trade(debut, None, None, 0.0, 0.0) if en_tete else dernier_prouve(connus, debut)
+            avant = debut_d_ecoute(debut) if en_tete else dernier_prouve(connus, debut)
             apres = min((trade for trade in connus if trade.timestamp >= fin), key=cle_de_trade, default=None)
             if avant is not None and apres is not None:
                 yield Lacune(avant, apres)
@@ -9810,13 +9844,11 @@ class FilTrades(Fil):
     def ecouter(self) -> None:
         super().ecouter()
         # Ce qui est dû commence avec la première écoute, qu'un trade en vienne ou non.
-        self._suite.dernier = self._suite.dernier or Trade(self.ecoute_depuis, None, None, 0.0, 0.0)
+        self._suite.dernier = self._suite.dernier or debut_d_ecoute(self.ecoute_depuis)
 
     def _depart(self) -> Trade | None:
         """D'où repartir si la précédente exécution n'a rien entendu."""
-        if self._du_depuis is None or self.fiche.couverts:
-            return None
-        return Trade(self._du_depuis, None, None, 0.0, 0.0)
+        return None if self._du_depuis is None or self.fiche.couverts else debut_d_ecoute(self._du_depuis)
 
     def renegocier(self) -> None:
         if self._suite.dernier is not None and self._suite.dernier.id is None:
@@ -9834,7 +9866,7 @@ class FilTrades(Fil):
         self._memoire.recommencer()
         self._relire(self._suite.confirmer())
         if avant := self._suite.ids.en_attente:
-            self._lacunes.file.append(Lacune(avant, self._suite.dernier, saut=True))  # ils ne viendront plus
+            self._lacunes.ajouter(Lacune(avant, self._suite.dernier, saut=True))  # ils ne viendront plus
         self._suite.ids.recommencer()
 
     def _peut_relire(self) -> bool:
@@ -9851,7 +9883,7 @@ class FilTrades(Fil):
         if rompue:  # un instantané est souvent à rebours : son plus ancien trade est le premier
             donnees = sorted(donnees, key=_rang_recu)
         fin = None if rompue else fin_de_la_suite([dernier, *donnees])
-        if not (fin and self._prolonge(donnees, fin)):
+        if not fin or not self._prolonge(donnees, fin):
             return super()._ranger_toutes(donnees, recu)
         self._recus += donnees
         self._suite.dernier = donnees[-1]
@@ -9859,41 +9891,27 @@ class FilTrades(Fil):
 
     def _prolonge(self, trades: Sequence[Trade], fin: int) -> bool:
         vrais = self.connexion.noter_instants([trade.timestamp for trade in trades])
-        suite = vrais and self._suite.ids.prolonger(trades[-1], fin, len(trades))
+        suite = vrais and self._suite.ids.prolonger(trades[-1], len(trades))
         return suite and self._memoire.prolonger(trades, fin)
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
-        trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
-        if trade is None or not self.connexion.noter_instant(trade.timestamp):
+        trade = trade_possible(self.connexion, donnee, recu)
+        if trade is None:
             self.compteurs.impossibles += 1
             self._suite.rompre()  # seul le REST peut dire ce qui a eu lieu (luno tait l'heure et le prix)
             self.relancer()
             return False
         if self._attendre(trade, recu, self._suite.dernier):
             return False
-        neufs = self._memoire.nouveaux([trade])
-        if not neufs:
-            self.compteurs.doublons += 1
-            self._renouer(trade)
-            return False
-        self._enchainer(neufs[0])
-        self._en_ordre = False
-        self._recus += neufs
-        return True
-
-    def _renouer(self, connu: Trade) -> None:
-        suite = self._suite
-        if suite.rompue:
-            self._relire(suite.renouer(connu, self._est_prouve))
-        elif suite.dernier is not None and suite.dernier.precede(connu):
-            self._enchainer(connu)
+        if neufs := self._memoire.nouveaux([trade]):
+            self._relire(self._suite.enchainer(neufs[0]))
+            self._recus += neufs
+            return True
+        self.compteurs.doublons += 1
+        self._relire(self._suite.renouer(trade, self._est_prouve))
+        if self._suite.ids.en_attente:
             self.signaler()  # un saut a peut-être commencé : son échéance est à attendre
-
-    def _enchainer(self, trade: Trade) -> None:
-        lacunes = self._suite.enchainer(trade)
-        if any(not lacune.saut for lacune in lacunes):
-            self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
-        self._relire(lacunes)
+        return False
 
     # --- ce qui est sûr
 
@@ -9904,8 +9922,7 @@ class FilTrades(Fil):
         retenus = any(not lacune.saut for lacune in self._lacunes.file) and self._horloge() < self._retenir_jusqua
         if not self._recus or retenus:
             return []
-        trades = self._recus if self._en_ordre else self._ordonner(self._recus)
-        self._recus, self._en_ordre = [], True
+        trades, self._recus = self._ordonner(self._recus), []
         self._relire(self._suite.compter(trades))
         return [Lot(self.cle, tabler(self.cle, trades, TRADES), self._suite.prendre(self._en_suspens()), [])]
 
@@ -9942,6 +9959,8 @@ class FilTrades(Fil):
 
     def _relire(self, lacunes: Iterable[Lacune]) -> None:
         for lacune in lacunes:
+            if not lacune.saut:  # les trades qui suivent une coupure l'attendent un peu, pour sortir en ordre
+                self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
             self._lacunes.ajouter(lacune)
             self.rattraper()
 
@@ -9951,7 +9970,7 @@ class FilTrades(Fil):
         if avant is None or dernier is None or avant.est(dernier):
             self._suite.rompre()
         else:
-            self._lacunes.file.append(Lacune(avant, dernier))
+            self._lacunes.ajouter(Lacune(avant, dernier))
 
     def _dementir(self, attente: EnAvance) -> None:
         super()._dementir(attente)
@@ -9976,7 +9995,7 @@ class FilTrades(Fil):
 
     async def _rattraper(self) -> None:
         if queue := self._queue():
-            self._lacunes.file.append(queue)
+            self._lacunes.ajouter(queue)
         if self.conclut:
             self._lacunes.file.extend(self._lacunes.vaines)
             self._lacunes.vaines.clear()
@@ -10008,24 +10027,24 @@ class FilTrades(Fil):
         if lacune.saut and (neufs or (not a_revoir and (relu.complet or relu.sautent))):
             self._suite.ids.juger(manquaient=neufs > 0 or not relu.sautent)
         if not a_revoir:
-            self._conclure_la_relecture(lacune, relu, tait=tait)
+            self._regler_relue(lacune, relu, tait=tait)
         return not a_revoir
 
-    def _conclure_la_relecture(self, lacune: Lacune, relu: Relu, *, tait: bool) -> None:
+    def _regler_relue(self, lacune: Lacune, relu: Relu, *, tait: bool) -> None:
         """Inscrit ce qu'elle a prouvé, et ce qu'elle laisse à redemander ; `tait` : des numéros qu'elle saute."""
         if not lacune.saut:
             self._lacunes.file.extend(relu.sauts)
         self._rien_eu_lieu, trous = False, relu.trous
         if lacune.jusqua is None:
             fin, tus = self._repartir_de_la_queue(lacune, relu)
-            self._conclure(lacune, fin, [*trous, *tus])
+            self._regler(lacune, fin, [*trous, *tus])
             return
         fin = lacune.etendue(lacune.jusqua.timestamp)[1]
         if not (relu.complet or trous):
             trous = lacune.trou(fin, ECHEC)  # ses deux bords ont la même milliseconde
         if not self.conclut and (tait or any(trou.raison == ECHEC for trou in trous)):
             self._lacunes.vaines.append(lacune)  # il était peut-être trop en retard
-        self._conclure(lacune, fin, trous)
+        self._regler(lacune, fin, trous)
 
     def _repartir_de_la_queue(self, lacune: Lacune, relu: Relu) -> tuple[int, list[Trou]]:
         """Jusqu'où le REST sert ce qui suit le dernier trade ; en concluant, les trous de ce qu'il en tait.
@@ -10053,9 +10072,9 @@ class FilTrades(Fil):
             # ni couvert.
             fin = max(debut, min(lacune.jusqua.timestamp, self.ecoute_depuis))
             trous = [Trou(debut, fin, raison)] if debut < fin else []
-        self._conclure(lacune, fin, trous)
+        self._regler(lacune, fin, trous)
 
-    def _conclure(self, lacune: Lacune, fin: int, trous: Sequence[Trou]) -> None:
+    def _regler(self, lacune: Lacune, fin: int, trous: Sequence[Trou]) -> None:
         """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et les trous qu'elle laisse."""
         debut = lacune.etendue(fin)[0]
         appris = oter([(debut, fin)], intervalles_de(trous))  # rien, d'ordinaire, à l'arrêt
@@ -10065,8 +10084,7 @@ class FilTrades(Fil):
             if len(dits := [trou for trou in trous if trou.raison == ECHEC]) < len(trous):
                 debut = max(debut, lacune.dernier.timestamp + 1)  # de leur milliseconde, rien n'est appris
             trous = dits
-        couverts = self._suite.combler((debut, fin), intervalles_de(trous))
-        self._rendre(Lot(self.cle, TRADES.schema.empty_table(), couverts, list(trous)))
+        self._declarer(self._suite.combler((debut, fin), intervalles_de(trous)), list(trous))
         for trou in trous:
             journal.warning(
                 "%s : de %s à %s, les trades de la coupure n'ont pu être relus (%s).",
@@ -10078,10 +10096,15 @@ class FilTrades(Fil):
         self._retenir_jusqua = 0.0
         queue, rien_eu_lieu = self._queue(), self.conclut and self._rien_eu_lieu  # au signal, nul ne l'a redemandé
         if queue and queue.dernier.id is None and self.refus is None and not rien_eu_lieu:
-            self._lacunes.file.append(queue)  # rien ne fut entendu : la relance n'en saurait rien
+            self._lacunes.ajouter(queue)  # rien ne fut entendu : la relance n'en saurait rien
         while self._lacunes.file:
             self._renoncer(self._lacunes.file.popleft(), ECHEC)
         self._queue_entendue = True  # ce qui manquait est inscrit
+
+
+def debut_d_ecoute(instant: int) -> Trade:
+    """En guise de trade qui précède le premier reçu : le seul qui n'ait pas d'id."""
+    return Trade(instant, None, None, 0.0, 0.0)
 
 
 def _rang_recu(donnee: Any) -> float:
@@ -10149,8 +10172,6 @@ class FilInstantanes(Fil):
     Là où il ne date pas ses états, ne les distingue que leur contenu : une ligne quand quelque chose a changé.
     """
 
-    type_donnee: ClassVar[TypeDonnee]
-
     def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
         super().__init__(connexion, serie, fiche, reglages)
         self._lignes: dict[tuple[Any, ...], list[Any]] = {}
@@ -10185,8 +10206,7 @@ class FilInstantanes(Fil):
         self._rendre(*self._sures(instant))
         entendu = instant if self._fin is None else max(self._fin, self._dernier_instant + 1)
         if entendu < instant and self._fin is not None:
-            couverts, trou = unir([(self._fin, entendu)]), Trou(entendu, instant, HORS_FENETRE_API)
-            self._rendre(Lot(self.cle, self.type_donnee.schema.empty_table(), couverts, [trou]))
+            self._declarer(unir([(self._fin, entendu)]), [Trou(entendu, instant, HORS_FENETRE_API)])
             self._fin = instant
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
@@ -10405,6 +10425,7 @@ class Abonnement:
         self._horloge = asyncio.get_running_loop().time
         self._sante = _Sante(noms, self._horloge)
         self._vivant = False  # des données sont arrivées par l'écoute en cours
+        self._servi = False  # une écoute d'avant, de cette forme, a fini autrement que par un refus
         self._premiere = True
         self._progres: dict[str, float] = {}
         self._verifications = asyncio.Semaphore(VERIFICATIONS_DE_FRONT)
@@ -10428,28 +10449,34 @@ class Abonnement:
                 refus = 0 if saine else refus
             definitive = isinstance(erreur, (ErreurDefinitive, ErreurDemande))
             refusee = definitive or isinstance(erreur, RefusProbable)
-            for fil in self._fils:
-                fil.admis |= saine and not refusee
-            refus = refus + 1 if refusee and not self._passager(erreur) else 0
-            # À plusieurs, les données des autres ne disent rien de celui qui est refusé ; se couper en deux coûte peu.
-            plusieurs = len(self._par_symbole) > 1
-            patience = 1 if plusieurs and not self._groupe else REFUS_DE_SUITE_MAX
-            if refus >= patience or (refus and definitive and (plusieurs or not self._vivant)):
+            if (self._vivant or saine) and not refusee:
+                self._servi = True
+                for fil in self._fils:
+                    fil.admis = True  # muet, il fut écouté avec eux
+            refus = refus + 1 if refusee else 0
+            permis = self._refus_permis(erreur, definitive=definitive)
+            if refus >= permis:
                 if not self._ceder(erreur):
                     return
-                refus = 0
+                refus, self._servi = 0, False
                 continue
             attente = getattr(erreur, "attente_s", None) or next(delais)
             self._sante.tombe(erreur, attente)
-            if not (self._vivant or refus):
+            if not self._vivant and (permis > REFUS_DE_SUITE_MAX or not refus):
                 for fil in self._fils:
                     fil.relancer()  # une poignée de main qui échoue sans fin n'empêche pas de lire par REST
             await pause(min(attente, ATTENTE_MAX_S))
 
-    def _passager(self, erreur: ErreurCollecte) -> bool:
-        """Un exchange qui redémarre refuse un moment tout abonnement (bybit : « handler not found »)."""
-        seul = len(self._par_symbole) == 1 and not self._vivant  # après des données, c'est une trame qui ne se lit pas
-        return seul and self._fils[0].admis and erreur.conseil not in (_CONSEIL_CLES, _CONSEIL_PAYS)
+    def _refus_permis(self, erreur: ErreurCollecte, *, definitive: bool) -> float:
+        """Combien de refus de suite avant de céder."""
+        plusieurs, cause_dite = len(self._par_symbole) > 1, erreur.conseil in (_CONSEIL_CLES, _CONSEIL_PAYS)
+        # Un exchange qui redémarre refuse un moment tout abonnement (bybit : « handler not found »). Après des données,
+        # c'est une trame qui ne se lit pas.
+        if not (self._vivant or cause_dite) and (self._servi if plusieurs else self._fils[0].admis):
+            return REFUS_PASSAGERS_MAX if plusieurs else math.inf
+        # À plusieurs, les données des autres ne disent rien de celui qui est refusé ; se couper en deux coûte peu.
+        vite = not self._groupe or definitive if plusieurs else definitive and not self._vivant
+        return 1 if vite else REFUS_DE_SUITE_MAX
 
     def _ceder(self, erreur: ErreurCollecte) -> bool:
         """L'exchange refuse : un par un au lieu de groupés, puis par moitiés, puis ce symbole seul est abandonné.
@@ -10458,7 +10485,8 @@ class Abonnement:
         """
         fils = self._fils
         for fil in fils:
-            fil.renegocier()
+            if not fil.admis:
+                fil.renegocier()
         if erreur.conseil in (_CONSEIL_CLES, _CONSEIL_PAYS):  # ce n'est pas la faute d'un symbole
             for fil in fils:
                 fil.refuser(erreur)
@@ -10495,12 +10523,8 @@ class Abonnement:
             propre = self._connexion.particularite
             attentes = attentes_d_abonnement(propre, self._par_symbole, groupe=self._groupe)
             self._progres = {symbole: maintenant + attente_s for symbole, attente_s in attentes.items()}
-            ronde = asyncio.ensure_future(self._surveiller(ecoute))
-            try:
+            async with pendant(self._surveiller(ecoute)):
                 await ecoute.suivre(groupe=self._groupe)
-            finally:
-                ronde.cancel()
-                await asyncio.gather(ronde, return_exceptions=True)
         except Exception as erreur:  # noqa: BLE001  l'imprévu est une panne comme une autre : dit, puis réessayé
             return traduire(erreur, f"Flux {self._canal}", self._connexion.heure_ms())
         finally:
@@ -10719,10 +10743,7 @@ class Flux:
     async def _fermer_les_ecoutes(self) -> None:
         """Ce qui est sûr est d'abord mis de côté : fermer une écoute fait oublier ce qui ne l'est pas."""
         self._restes = self.collecter()
-        taches = list(self._taches)
-        for tache in taches:
-            tache.cancel()
-        await asyncio.gather(*taches, return_exceptions=True)
+        await abandonner(*self._taches)
 
     async def arreter(self) -> None:
         """Ferme les écoutes ; ce qui est reçu reste à collecter, avec les trous de ce qui ne le sera plus."""
@@ -10742,14 +10763,10 @@ class Flux:
             if fil.refus is None:  # jusqu'à ce qu'une relecture dise le contraire
                 fil.echec = ErreurTemporaire("abandonné")
         await self._fermer_les_ecoutes()
-        relecture = asyncio.ensure_future(self._tout_relire(plafond_s))
-        try:
+        async with pendant(self._tout_relire(plafond_s)) as relecture:
             await self._patienter(relecture, plafond_s)
             if relecture.done():
                 relecture.result()
-        finally:
-            relecture.cancel()
-            await asyncio.gather(relecture, return_exceptions=True)
         await self.arreter()
         return self.collecter()
 
@@ -12209,8 +12226,7 @@ async def suivre_flux(
                 yield flux.collecter()  # elle peut durer : ce qui est sûr n'en attend pas la fin pour être écrit
             yield conclusion.result()
         finally:
-            conclusion.cancel()
-            await asyncio.gather(conclusion, return_exceptions=True)
+            await abandonner(conclusion)
     finally:
         await flux.arreter()
 
@@ -12245,8 +12261,7 @@ async def suivre(**options: Any) -> AsyncGenerator[Lot]:
             rendus.task_done()
         await lecture
     finally:
-        lecture.cancel()
-        await asyncio.gather(lecture, return_exceptions=True)
+        await abandonner(lecture)
 
 
 async def _rendre(tache: Tache, bilan: Bilan, rendus: asyncio.Queue[list[Lot]]) -> None:
