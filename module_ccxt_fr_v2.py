@@ -1456,42 +1456,24 @@ def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -
     return suit
 
 
-class _Curseur:
-    """La tête d'un flot de tables triées."""
-
-    def __init__(self, flot: Iterable[pa.Table]) -> None:
-        self._flot = iter(flot)
-        self.suivre()
-
-    def suivre(self) -> None:
-        """Passe à la table suivante non vide ; None à la fin."""
-        self.table: Any = next((t for t in self._flot if t.num_rows), None)
-
-    def prendre(self, borne: Borne) -> pa.Table:
-        """Détache les lignes jusqu'à la borne incluse : toute la table si elle finit là, même mal rangée."""
-        fini = borne_de(self.table, -1) <= borne
-        rang = self.table.num_rows if fini else position_de(self.table, (borne[0], borne[1] + 1))
-        tete, reste = self.table[:rang], self.table[rang:]
-        if reste.num_rows:
-            self.table = reste
-        else:
-            self.suivre()
-        return tete
-
-
 def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: TypeDonnee) -> Iterator[pa.Table]:
     """L'union triée de deux flots triés, en mémoire constante ; ce que rien ne recouvre passe sans être touché."""
-    a, n = _Curseur(ancien), _Curseur(nouveau)
-    while a.table is not None and n.table is not None:
-        borne = min(borne_de(a.table, -1), borne_de(n.table, -1))
-        tetes = [tete for tete in (a.prendre(borne), n.prendre(borne)) if tete.num_rows]
-        tout = pa.concat_tables(tetes)
-        recouvre = len(tetes) == 2 and borne_de(tetes[0], -1) >= borne_de(tetes[1], 0)
+    flots = [filter(len, ancien), filter(len, nouveau)]
+    tetes: list[Any] = [next(flot, None) for flot in flots]
+    while all(tete is not None for tete in tetes):
+        borne = min(borne_de(tete, -1) for tete in tetes)
+        prises: list[pa.Table] = []
+        for rang, tete in enumerate(tetes):  # jusqu'à la borne : toute la table si elle finit là, même mal rangée
+            place = len(tete) if borne_de(tete, -1) <= borne else position_de(tete, (borne[0], borne[1] + 1))
+            prises += [tete[:place]] if place else []
+            tetes[rang] = tete[place:] if place < len(tete) else next(flots[rang], None)
+        tout = pa.concat_tables(prises)
+        recouvre = len(prises) == 2 and borne_de(prises[0], -1) >= borne_de(prises[1], 0)
         yield trier(tout, donnee) if recouvre else tout  # à clé égale, la nouvelle l'emporte
-    for reste in (a, n):
-        while reste.table is not None:
-            yield reste.table
-            reste.suivre()
+    for tete, flot in zip(tetes, flots, strict=True):
+        if tete is not None:
+            yield tete
+            yield from flot
 
 
 def regrouper(flot: Iterable[pa.Table], taille: int) -> Iterator[pa.Table]:
@@ -4973,12 +4955,13 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # features dit 500 hors spot ; la classe, et l'exchange, en rendent 1000.
     # Son carnet d'office (1000 niveaux) coûte 50 jetons d'instantané ; ses bougies inverses comptent en contrats.
     # Une connexion qui s'abonne plus de cinq fois par seconde est fermée. En groupe, ccxt suit d'office `miniTicker`,
-    # sans vwap ni variation, ni les deux côtés du comptant.
+    # sans vwap ni variation, ni les deux côtés du comptant. Un inverse : 200 jours au plus entre le début et la fin.
     **dict.fromkeys(
         ("binance", "binanceusdm", "binancecoinm"),
         Particularite(
             options={"watchTickers": {"name": "ticker"}},
             limites=_contrats(1000),
+            fenetre_ms=lambda _timeframe, marche: 200 * JOUR_MS if marche.get("inverse") else 0,
             unites=_contrats("base"),
             profondeurs=(100, 500, 1000),
             carnet_partiel=100,
@@ -8022,11 +8005,17 @@ class Historique:
         self.fiche.ancre_ms = self.timeframe.ancre_ms
         return planifier(self.demande, self.fiche, self.timeframe, self.plage.relecture)
 
+    @property
+    def _vues(self) -> int:
+        """Les bougies à regarder d'avant un instant : dix, ou moins si une demande n'en couvre pas autant."""
+        fenetre = self.connexion.fenetre_ms(self.timeframe, self.serie.marche)
+        return max(1, _tenir_dans(fenetre, self.timeframe, 1 + 10) - 1)
+
     async def _lire_l_heure_aux_bougies(self) -> None:
         """Une bougie servie s'est ouverte : l'heure de l'exchange est au moins celle-là, si l'en-tête le permet."""
         heure = self.connexion.heure_ms()
         fin = self.timeframe.avancer(heure + self.connexion.avance_douteuse_ms, 1)
-        brutes = await self._demander(self.timeframe, self.timeframe.avancer(fin, -10), fin, False)
+        brutes = await self._demander(self.timeframe, self.timeframe.avancer(fin, -self._vues), fin, False)
         ouvertures = sorted({b[0] for b in brutes if b and isinstance(b[0], int) and heure < b[0] < fin})
         if ouvertures:
             self.connexion.noter_instants(ouvertures)
@@ -8050,8 +8039,8 @@ class Historique:
     def _ou_voir_la_grille(self, heure: int) -> Iterator[Intervalle]:
         """Maintenant ; à la fin demandée ; puis, d'un marché retiré, page après page avant elle."""
         avancer, bouts = self.timeframe.avancer, [heure, *([] if self.plage.fin is None else [self.plage.fin])]
-        yield from ((avancer(bout, -10), avancer(bout, 1)) for bout in bouts)
-        place, fin = max(1, self.serie.limite - 1 - avance_de(self.timeframe)), avancer(min(bouts), -10)
+        yield from ((avancer(bout, -self._vues), avancer(bout, 1)) for bout in bouts)
+        place, fin = max(1, self.serie.limite - 1 - avance_de(self.timeframe)), avancer(min(bouts), -self._vues)
         for _ in range(PAGES_DE_GRILLE):
             if self.plage.debut is not None and self.plage.debut < fin:
                 yield max(self.plage.debut, avancer(fin, -place)), fin
@@ -8606,6 +8595,7 @@ PAS_DE_FIN_S = 0.5  # entre deux regards sur ce que l'exchange a répondu
 RETENUE_MAX_S = 4.0  # des trades attendent au plus cela que la coupure d'avant eux soit comblée
 RELANCE_RATTRAPAGE_S = 1.0
 REFUS_DE_SUITE_MAX = 3  # de suite
+REFUS_PASSAGERS_MAX = 6  # de même, d'un abonnement qui fut servi : se couper laisserait autant de connexions
 VERIFICATION_MAX_S = 5.0  # un REST qui ne répond pas n'empêche pas de se reconnecter
 ECOUTE_SAINE_S = 30.0  # une écoute qui a tant duré n'était pas refusée
 VERIFICATIONS_DE_FRONT = 4
@@ -10430,6 +10420,7 @@ class Abonnement:
         self._horloge = asyncio.get_running_loop().time
         self._sante = _Sante(noms, self._horloge)
         self._vivant = False  # des données sont arrivées par l'écoute en cours
+        self._servi = False  # une écoute d'avant, de cette forme, a fini autrement que par un refus
         self._premiere = True
         self._progres: dict[str, float] = {}
         self._verifications = asyncio.Semaphore(VERIFICATIONS_DE_FRONT)
@@ -10453,28 +10444,34 @@ class Abonnement:
                 refus = 0 if saine else refus
             definitive = isinstance(erreur, (ErreurDefinitive, ErreurDemande))
             refusee = definitive or isinstance(erreur, RefusProbable)
-            for fil in self._fils:
-                fil.admis |= saine and not refusee
-            refus = refus + 1 if refusee and not self._passager(erreur) else 0
-            # À plusieurs, les données des autres ne disent rien de celui qui est refusé ; se couper en deux coûte peu.
-            plusieurs = len(self._par_symbole) > 1
-            patience = 1 if plusieurs and not self._groupe else REFUS_DE_SUITE_MAX
-            if refus >= patience or (refus and definitive and (plusieurs or not self._vivant)):
+            if (self._vivant or saine) and not refusee:
+                self._servi = True
+                for fil in self._fils:
+                    fil.admis = True  # muet, il fut écouté avec eux
+            refus = refus + 1 if refusee else 0
+            permis = self._refus_permis(erreur, definitive=definitive)
+            if refus >= permis:
                 if not self._ceder(erreur):
                     return
-                refus = 0
+                refus, self._servi = 0, False
                 continue
             attente = getattr(erreur, "attente_s", None) or next(delais)
             self._sante.tombe(erreur, attente)
-            if not (self._vivant or refus):
+            if not self._vivant and (permis > REFUS_DE_SUITE_MAX or not refus):
                 for fil in self._fils:
                     fil.relancer()  # une poignée de main qui échoue sans fin n'empêche pas de lire par REST
             await pause(min(attente, ATTENTE_MAX_S))
 
-    def _passager(self, erreur: ErreurCollecte) -> bool:
-        """Un exchange qui redémarre refuse un moment tout abonnement (bybit : « handler not found »)."""
-        seul = len(self._par_symbole) == 1 and not self._vivant  # après des données, c'est une trame qui ne se lit pas
-        return seul and self._fils[0].admis and erreur.conseil not in (_CONSEIL_CLES, _CONSEIL_PAYS)
+    def _refus_permis(self, erreur: ErreurCollecte, *, definitive: bool) -> float:
+        """Combien de refus de suite avant de céder."""
+        plusieurs, cause_dite = len(self._par_symbole) > 1, erreur.conseil in (_CONSEIL_CLES, _CONSEIL_PAYS)
+        # Un exchange qui redémarre refuse un moment tout abonnement (bybit : « handler not found »). Après des données,
+        # c'est une trame qui ne se lit pas.
+        if not (self._vivant or cause_dite) and (self._servi if plusieurs else self._fils[0].admis):
+            return REFUS_PASSAGERS_MAX if plusieurs else math.inf
+        # À plusieurs, les données des autres ne disent rien de celui qui est refusé ; se couper en deux coûte peu.
+        vite = not self._groupe or definitive if plusieurs else definitive and not self._vivant
+        return 1 if vite else REFUS_DE_SUITE_MAX
 
     def _ceder(self, erreur: ErreurCollecte) -> bool:
         """L'exchange refuse : un par un au lieu de groupés, puis par moitiés, puis ce symbole seul est abandonné.
@@ -10483,7 +10480,8 @@ class Abonnement:
         """
         fils = self._fils
         for fil in fils:
-            fil.renegocier()
+            if not fil.admis:
+                fil.renegocier()
         if erreur.conseil in (_CONSEIL_CLES, _CONSEIL_PAYS):  # ce n'est pas la faute d'un symbole
             for fil in fils:
                 fil.refuser(erreur)
@@ -11566,12 +11564,8 @@ class Contexte(NamedTuple):
 def lire_identifiants(exchange: str, env: Path = Path(".env")) -> dict[str, str]:
     """Les clés de l'exchange, de l'environnement ou d'un `.env` ; `OKX_API_KEY` l'emporte sur `API_KEY`."""
     connus = {**lire_env(env), **os.environ}
-    trouves = {}
-    for champ, nom in NOMS_IDENTIFIANTS.items():
-        valeur = connus.get(f"{exchange.upper()}_{nom}") or connus.get(nom)
-        if valeur:
-            trouves[champ] = valeur
-    return trouves
+    lus = {c: connus.get(f"{exchange.upper()}_{nom}") or connus.get(nom) for c, nom in NOMS_IDENTIFIANTS.items()}
+    return {champ: valeur for champ, valeur in lus.items() if valeur}
 
 
 def secrets_connus(env: Path = Path(".env")) -> tuple[str, ...]:
