@@ -1509,42 +1509,24 @@ def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -
     return suit
 
 
-class _Curseur:
-    """La tête d'un flot de tables triées."""
-
-    def __init__(self, flot: Iterable[pa.Table]) -> None:
-        self._flot = iter(flot)
-        self.suivre()
-
-    def suivre(self) -> None:
-        """Passe à la table suivante non vide ; None à la fin."""
-        self.table: Any = next((t for t in self._flot if t.num_rows), None)
-
-    def prendre(self, borne: Borne) -> pa.Table:
-        """Détache les lignes jusqu'à la borne incluse : toute la table si elle finit là, même mal rangée."""
-        fini = borne_de(self.table, -1) <= borne
-        rang = self.table.num_rows if fini else position_de(self.table, (borne[0], borne[1] + 1))
-        tete, reste = self.table[:rang], self.table[rang:]
-        if reste.num_rows:
-            self.table = reste
-        else:
-            self.suivre()
-        return tete
-
-
 def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: TypeDonnee) -> Iterator[pa.Table]:
     """L'union triée de deux flots triés, en mémoire constante ; ce que rien ne recouvre passe sans être touché."""
-    a, n = _Curseur(ancien), _Curseur(nouveau)
-    while a.table is not None and n.table is not None:
-        borne = min(borne_de(a.table, -1), borne_de(n.table, -1))
-        tetes = [tete for tete in (a.prendre(borne), n.prendre(borne)) if tete.num_rows]
-        tout = pa.concat_tables(tetes)
-        recouvre = len(tetes) == 2 and borne_de(tetes[0], -1) >= borne_de(tetes[1], 0)
+    flots = [filter(len, ancien), filter(len, nouveau)]
+    tetes: list[Any] = [next(flot, None) for flot in flots]
+    while all(tete is not None for tete in tetes):
+        borne = min(borne_de(tete, -1) for tete in tetes)
+        prises: list[pa.Table] = []
+        for rang, tete in enumerate(tetes):  # jusqu'à la borne : toute la table si elle finit là, même mal rangée
+            place = len(tete) if borne_de(tete, -1) <= borne else position_de(tete, (borne[0], borne[1] + 1))
+            prises += [tete[:place]] if place else []
+            tetes[rang] = tete[place:] if place < len(tete) else next(flots[rang], None)
+        tout = pa.concat_tables(prises)
+        recouvre = len(prises) == 2 and borne_de(prises[0], -1) >= borne_de(prises[1], 0)
         yield trier(tout, donnee) if recouvre else tout  # à clé égale, la nouvelle l'emporte
-    for reste in (a, n):
-        while reste.table is not None:
-            yield reste.table
-            reste.suivre()
+    for tete, flot in zip(tetes, flots, strict=True):
+        if tete is not None:
+            yield tete
+            yield from flot
 
 
 def regrouper(flot: Iterable[pa.Table], taille: int) -> Iterator[pa.Table]:
@@ -9782,9 +9764,9 @@ class SuiteDeTrades:
 
     def rompre(self) -> None:
         """Ce qui viendra ne la prolonge pas : quelque chose a peut-être eu lieu entre-temps."""
+        self._solder()
         if not self.rompue and self.ids.se_suivent:
             self._sur = self.dernier
-        self._solder()
         self._depuis = None
 
     def repartir_de(self, servi: Trade) -> None:
@@ -9792,13 +9774,6 @@ class SuiteDeTrades:
         self._sur = servi
         if self.dernier is None or not servi.precede(self.dernier):
             self.dernier = servi
-
-    def vieillir(self) -> None:
-        """Le dernier trade a-t-il l'âge de dire que plus aucun d'avant ne tarde ?"""
-        if self.rompue or self.dernier is None or self._presque_sur is None:
-            return
-        if self.dernier.timestamp - self._presque_sur.timestamp >= self._grace_ms:
-            self._sur, self._presque_sur = self._presque_sur, self.dernier
 
     # --- ce qu'elle prouve
 
@@ -9810,6 +9785,9 @@ class SuiteDeTrades:
             fin = max(self._depuis, self.dernier.timestamp - tarde_ms)
             self._couverts.append((self._depuis, fin))
             self._depuis = fin
+            # Le dernier trade a-t-il l'âge de dire que plus aucun d'avant ne tarde ?
+            if self._presque_sur and self.dernier.timestamp - self._presque_sur.timestamp >= self._grace_ms:
+                self._sur, self._presque_sur = self._presque_sur, self.dernier
 
     def prouves(self, suspens: Sequence[Intervalle]) -> list[Intervalle]:
         """Ce qu'elle a prouvé et qui n'est pas encore pris, moins ce qui est en suspens."""
@@ -10014,7 +9992,6 @@ class FilTrades(Fil):
     # --- ce qui est sûr
 
     def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
-        self._suite.vieillir()
         if avant := self._suite.ids.echu():
             self._relire([Lacune(avant, self._suite.dernier, saut=True)])
         retenus = any(not lacune.saut for lacune in self._lacunes.file) and self._horloge() < self._retenir_jusqua
@@ -11667,12 +11644,8 @@ class Contexte(NamedTuple):
 def lire_identifiants(exchange: str, env: Path = Path(".env")) -> dict[str, str]:
     """Les clés de l'exchange, de l'environnement ou d'un `.env` ; `OKX_API_KEY` l'emporte sur `API_KEY`."""
     connus = {**lire_env(env), **os.environ}
-    trouves = {}
-    for champ, nom in NOMS_IDENTIFIANTS.items():
-        valeur = connus.get(f"{exchange.upper()}_{nom}") or connus.get(nom)
-        if valeur:
-            trouves[champ] = valeur
-    return trouves
+    lus = {c: connus.get(f"{exchange.upper()}_{nom}") or connus.get(nom) for c, nom in NOMS_IDENTIFIANTS.items()}
+    return {champ: valeur for champ, valeur in lus.items() if valeur}
 
 
 def secrets_connus(env: Path = Path(".env")) -> tuple[str, ...]:
