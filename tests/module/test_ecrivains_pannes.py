@@ -58,6 +58,7 @@ from vrais_processus import processus_neufs
 
 import module_ccxt_fr_v2 as m
 from annexes_ccxt_fr import causes, octets_douteux, reperage
+from annexes_ccxt_fr.place import CONSEIL_PLACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -761,11 +762,12 @@ def test_sqlite_sans_place(tmp_path: Path) -> None:
     chemin, neufs = tmp_path / "a.db", lot(range(5, 5000))
     ecrire(chemin, lot(range(5)))
     with creer(chemin) as ecrivain:
+        assert isinstance(ecrivain, m.SortieSqlite)
         assert ecrivain._base is not None
         ecrivain._base.execute("PRAGMA max_page_count = 1")  # SQLite s'en tient à sa taille d'alors
         with pytest.raises(m.ErreurSortie, match="a échoué : le disque est plein") as erreur:
             ecrivain.ecrire(neufs, fiche())
-    assert erreur.value.conseil == causes.CONSEIL_PLACE
+    assert erreur.value.conseil == CONSEIL_PLACE
     assert sorted(contenu(chemin)[BTC]) == list(range(5))
     ecrire(chemin, neufs)
     assert sorted(contenu(chemin)[BTC]) == list(range(5000))
