@@ -5680,7 +5680,7 @@ class Horloge:
     """L'heure d'un exchange : la nôtre, l'écart qu'on lui a mesuré, et le plus récent de ses horodatages crus."""
 
     def __init__(self) -> None:
-        self._decalage_ms = self._vu_ms = self._douteux_ms = 0
+        self._decalage_ms = self._vu_ms = self._douteux_ms = self._avance_ms = 0
 
     def heure_ms(self) -> int:
         """L'heure de l'exchange."""
@@ -5689,7 +5689,8 @@ class Horloge:
     def noter_instant(self, instant: int) -> bool:
         """Un horodatage de l'exchange : son heure est au moins celle-là. Faux s'il est loin dans le futur.
 
-        En avance, il ne fait pas l'heure à lui seul : elle est au moins le plus petit des deux plus avancés.
+        En avance, il ne fait pas l'heure à lui seul : elle est au moins le plus petit des deux plus avancés. La date
+        des réponses, quand rien d'autre ne la dit, en est un : d'une bougie de 5m, le flux n'a qu'un instant à dire.
         """
         if instant <= self._vu_ms:
             return True  # de presque toutes les trames : elles disent l'ouverture de leur bougie
@@ -5698,8 +5699,10 @@ class Horloge:
             return False
         if avance <= AVANCE_CRUE_MS:
             self._vu_ms = max(self._vu_ms, instant)
-        elif instant != self._douteux_ms:  # un trade redit deux fois n'est pas deux témoins
-            self._vu_ms = max(self._vu_ms, min(instant, self._douteux_ms))
+        else:
+            autre = self._douteux_ms if instant != self._douteux_ms else 0  # un trade redit n'est pas deux témoins
+            date = maintenant_ms() + self._avance_ms + AVANCE_CRUE_MS if self._avance_ms else 0
+            self._vu_ms = max(self._vu_ms, min(instant, max(autre, date)))
             self._douteux_ms = max(instant, self._douteux_ms)
         return True
 
@@ -5708,8 +5711,12 @@ class Horloge:
         proches = instants[-1] <= self.heure_ms() + AVANCE_CRUE_MS
         return all(map(self.noter_instant, instants[-1:] if proches else instants)) and instants[-1] <= self.heure_ms()
 
-    def recaler(self, decalage_ms: int) -> int:
-        """Retient l'écart mesuré, et rend de combien il a changé ; les horodatages d'avant ne comptent plus."""
+    def recaler(self, decalage_ms: int, avance_ms: int = 0) -> int:
+        """Retient l'écart mesuré, et rend de combien il a changé ; les horodatages d'avant ne comptent plus.
+
+        `avance_ms` : celle de la date des réponses, qui ne suffit pas à faire l'heure.
+        """
+        self._avance_ms = avance_ms
         derive, self._decalage_ms = abs(decalage_ms - self._decalage_ms), decalage_ms
         self._vu_ms = self._douteux_ms = 0
         return derive
@@ -5891,8 +5898,8 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
                 # De la réception, jamais du milieu : venue tard ou au second essai (gate), elle aurait clos une bougie.
                 ecart = int(heure) - maintenant_ms() if lue else 0
                 if lue and not self._est_absurde(ecart):
-                    self._noter_decalage(ecart)
                     self._heure_lue, self.avance_douteuse_ms = True, 0
+                    self._noter_decalage(ecart)
                     return True
         return self._heure_lue  # la mesure d'avant vaut mieux que l'en-tête d'un serveur en panne
 
@@ -5910,8 +5917,8 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
         ecart = date - self.api.date_recue_ms
         ecart = 0 if self._est_absurde(ecart) else ecart
         # Un serveur date parfois ses réponses à l'heure locale : en avance sur la nôtre, il ne suffit pas à clore.
-        self.avance_douteuse_ms = ecart if ecart > AVANCE_CRUE_MS else 0
-        if self.avance_douteuse_ms > MINUTE_MS:
+        dite, self.avance_douteuse_ms = self.avance_douteuse_ms, ecart if ecart > AVANCE_CRUE_MS else 0
+        if self.avance_douteuse_ms > MINUTE_MS and abs(self.avance_douteuse_ms - dite) > MINUTE_MS:
             journal.warning(
                 "Les réponses de %s sont datées %s plus tard que l'horloge locale : la plus en retard des deux, ou la "
                 "bougie suivante, décide des bougies closes.", self.reglages.exchange, duree_lisible(ecart / 1000),
@@ -5929,7 +5936,7 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
 
     def _noter_decalage(self, decalage_ms: int) -> None:
         """L'écart mesuré ; il est dit quand il change."""
-        if self._horloge.recaler(decalage_ms) > MINUTE_MS and not self.reglages.hors_ligne:
+        if self._horloge.recaler(decalage_ms, self.avance_douteuse_ms) > MINUTE_MS and not self.reglages.hors_ligne:
             journal.warning(
                 "L'horloge locale s'écarte de %s de celle de %s : c'est la sienne qui décide des bougies closes.",
                 duree_lisible(abs(decalage_ms) / 1000), self.reglages.exchange,
