@@ -1456,42 +1456,24 @@ def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -
     return suit
 
 
-class _Curseur:
-    """La tête d'un flot de tables triées."""
-
-    def __init__(self, flot: Iterable[pa.Table]) -> None:
-        self._flot = iter(flot)
-        self.suivre()
-
-    def suivre(self) -> None:
-        """Passe à la table suivante non vide ; None à la fin."""
-        self.table: Any = next((t for t in self._flot if t.num_rows), None)
-
-    def prendre(self, borne: Borne) -> pa.Table:
-        """Détache les lignes jusqu'à la borne incluse : toute la table si elle finit là, même mal rangée."""
-        fini = borne_de(self.table, -1) <= borne
-        rang = self.table.num_rows if fini else position_de(self.table, (borne[0], borne[1] + 1))
-        tete, reste = self.table[:rang], self.table[rang:]
-        if reste.num_rows:
-            self.table = reste
-        else:
-            self.suivre()
-        return tete
-
-
 def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: TypeDonnee) -> Iterator[pa.Table]:
     """L'union triée de deux flots triés, en mémoire constante ; ce que rien ne recouvre passe sans être touché."""
-    a, n = _Curseur(ancien), _Curseur(nouveau)
-    while a.table is not None and n.table is not None:
-        borne = min(borne_de(a.table, -1), borne_de(n.table, -1))
-        tetes = [tete for tete in (a.prendre(borne), n.prendre(borne)) if tete.num_rows]
-        tout = pa.concat_tables(tetes)
-        recouvre = len(tetes) == 2 and borne_de(tetes[0], -1) >= borne_de(tetes[1], 0)
+    flots = [filter(len, ancien), filter(len, nouveau)]
+    tetes: list[Any] = [next(flot, None) for flot in flots]
+    while all(tete is not None for tete in tetes):
+        borne = min(borne_de(tete, -1) for tete in tetes)
+        prises: list[pa.Table] = []
+        for rang, tete in enumerate(tetes):  # jusqu'à la borne : toute la table si elle finit là, même mal rangée
+            place = len(tete) if borne_de(tete, -1) <= borne else position_de(tete, (borne[0], borne[1] + 1))
+            prises += [tete[:place]] if place else []
+            tetes[rang] = tete[place:] if place < len(tete) else next(flots[rang], None)
+        tout = pa.concat_tables(prises)
+        recouvre = len(prises) == 2 and borne_de(prises[0], -1) >= borne_de(prises[1], 0)
         yield trier(tout, donnee) if recouvre else tout  # à clé égale, la nouvelle l'emporte
-    for reste in (a, n):
-        while reste.table is not None:
-            yield reste.table
-            reste.suivre()
+    for tete, flot in zip(tetes, flots, strict=True):
+        if tete is not None:
+            yield tete
+            yield from flot
 
 
 def regrouper(flot: Iterable[pa.Table], taille: int) -> Iterator[pa.Table]:
@@ -4973,12 +4955,13 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # features dit 500 hors spot ; la classe, et l'exchange, en rendent 1000.
     # Son carnet d'office (1000 niveaux) coûte 50 jetons d'instantané ; ses bougies inverses comptent en contrats.
     # Une connexion qui s'abonne plus de cinq fois par seconde est fermée. En groupe, ccxt suit d'office `miniTicker`,
-    # sans vwap ni variation, ni les deux côtés du comptant.
+    # sans vwap ni variation, ni les deux côtés du comptant. Un inverse : 200 jours au plus entre le début et la fin.
     **dict.fromkeys(
         ("binance", "binanceusdm", "binancecoinm"),
         Particularite(
             options={"watchTickers": {"name": "ticker"}},
             limites=_contrats(1000),
+            fenetre_ms=lambda _timeframe, marche: 200 * JOUR_MS if marche.get("inverse") else 0,
             unites=_contrats("base"),
             profondeurs=(100, 500, 1000),
             carnet_partiel=100,
@@ -8029,11 +8012,17 @@ class Historique:
         self.fiche.ancre_ms = self.timeframe.ancre_ms
         return planifier(self.demande, self.fiche, self.timeframe, self.plage.relecture)
 
+    @property
+    def _vues(self) -> int:
+        """Les bougies à regarder d'avant un instant : dix, ou moins si une demande n'en couvre pas autant."""
+        fenetre = self.connexion.fenetre_ms(self.timeframe, self.serie.marche)
+        return max(1, _tenir_dans(fenetre, self.timeframe, 1 + 10) - 1)
+
     async def _lire_l_heure_aux_bougies(self) -> None:
         """Une bougie servie s'est ouverte : l'heure de l'exchange est au moins celle-là, si l'en-tête le permet."""
         heure = self.connexion.heure_ms()
         fin = self.timeframe.avancer(heure + self.connexion.avance_douteuse_ms, 1)
-        brutes = await self._demander(self.timeframe, self.timeframe.avancer(fin, -10), fin, False)
+        brutes = await self._demander(self.timeframe, self.timeframe.avancer(fin, -self._vues), fin, False)
         ouvertures = sorted({b[0] for b in brutes if b and isinstance(b[0], int) and heure < b[0] < fin})
         if ouvertures:
             self.connexion.noter_instants(ouvertures)
@@ -8057,8 +8046,8 @@ class Historique:
     def _ou_voir_la_grille(self, heure: int) -> Iterator[Intervalle]:
         """Maintenant ; à la fin demandée ; puis, d'un marché retiré, page après page avant elle."""
         avancer, bouts = self.timeframe.avancer, [heure, *([] if self.plage.fin is None else [self.plage.fin])]
-        yield from ((avancer(bout, -10), avancer(bout, 1)) for bout in bouts)
-        place, fin = max(1, self.serie.limite - 1 - avance_de(self.timeframe)), avancer(min(bouts), -10)
+        yield from ((avancer(bout, -self._vues), avancer(bout, 1)) for bout in bouts)
+        place, fin = max(1, self.serie.limite - 1 - avance_de(self.timeframe)), avancer(min(bouts), -self._vues)
         for _ in range(PAGES_DE_GRILLE):
             if self.plage.debut is not None and self.plage.debut < fin:
                 yield max(self.plage.debut, avancer(fin, -place)), fin
@@ -9702,9 +9691,9 @@ class SuiteDeTrades:
 
     def rompre(self) -> None:
         """Ce qui viendra ne la prolonge pas : quelque chose a peut-être eu lieu entre-temps."""
+        self._solder()
         if not self.rompue and self.ids.se_suivent:
             self._sur = self.dernier
-        self._solder()
         self._depuis = None
 
     def repartir_de(self, servi: Trade) -> None:
@@ -9712,13 +9701,6 @@ class SuiteDeTrades:
         self._sur = servi
         if self.dernier is None or not servi.precede(self.dernier):
             self.dernier = servi
-
-    def vieillir(self) -> None:
-        """Le dernier trade a-t-il l'âge de dire que plus aucun d'avant ne tarde ?"""
-        if self.rompue or self.dernier is None or self._presque_sur is None:
-            return
-        if self.dernier.timestamp - self._presque_sur.timestamp >= self._grace_ms:
-            self._sur, self._presque_sur = self._presque_sur, self.dernier
 
     # --- ce qu'elle prouve
 
@@ -9730,6 +9712,9 @@ class SuiteDeTrades:
             fin = max(self._depuis, self.dernier.timestamp - tarde_ms)
             self._couverts.append((self._depuis, fin))
             self._depuis = fin
+            # Le dernier trade a-t-il l'âge de dire que plus aucun d'avant ne tarde ?
+            if self._presque_sur and self.dernier.timestamp - self._presque_sur.timestamp >= self._grace_ms:
+                self._sur, self._presque_sur = self._presque_sur, self.dernier
 
     def prouves(self, suspens: Sequence[Intervalle]) -> list[Intervalle]:
         """Ce qu'elle a prouvé et qui n'est pas encore pris, moins ce qui est en suspens."""
@@ -9934,7 +9919,6 @@ class FilTrades(Fil):
     # --- ce qui est sûr
 
     def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
-        self._suite.vieillir()
         if avant := self._suite.ids.echu():
             self._relire([Lacune(avant, self._suite.dernier, saut=True)])
         retenus = any(not lacune.saut for lacune in self._lacunes.file) and self._horloge() < self._retenir_jusqua
@@ -11587,12 +11571,8 @@ class Contexte(NamedTuple):
 def lire_identifiants(exchange: str, env: Path = Path(".env")) -> dict[str, str]:
     """Les clés de l'exchange, de l'environnement ou d'un `.env` ; `OKX_API_KEY` l'emporte sur `API_KEY`."""
     connus = {**lire_env(env), **os.environ}
-    trouves = {}
-    for champ, nom in NOMS_IDENTIFIANTS.items():
-        valeur = connus.get(f"{exchange.upper()}_{nom}") or connus.get(nom)
-        if valeur:
-            trouves[champ] = valeur
-    return trouves
+    lus = {c: connus.get(f"{exchange.upper()}_{nom}") or connus.get(nom) for c, nom in NOMS_IDENTIFIANTS.items()}
+    return {champ: valeur for champ, valeur in lus.items() if valeur}
 
 
 def secrets_connus(env: Path = Path(".env")) -> tuple[str, ...]:
