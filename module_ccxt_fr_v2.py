@@ -871,6 +871,7 @@ def _de_dates(genre: type[_Etiquete], dites: Iterable[Mapping[str, Any]]) -> lis
     return [genre(lire_instant(d["debut"], 0), lire_instant(d["fin"], 0), str(d[etiquette])) for d in dites]
 
 
+SUITES_DE_FICHE = ("couverts", "trous", "sources", "provisoires")
 _SANS_DIRE = {"horodatage": HORODATAGE_EXCHANGE, "marche_id": "", "identifiants": "", "origine": REEL}
 
 
@@ -884,6 +885,9 @@ class Fiche:
     `horodatage` : d'où vient `timestamp`, l'exchange, ou à défaut la réception. `marche_id` : le marché chez
     l'exchange, qui ne ment pas quand un symbole change de marché ; vide d'une fiche d'avant. `lignes` : d'une série
     d'événements, combien la sortie en tient ; None si rien ne le dit.
+    `provisoires` : de bougies, celles qui sont écrites sans être prouvées, et pourquoi. `a_venir` : elle n'était pas
+    close, ou un signal n'a pas laissé le temps de la relire. Une raison de trou : relue, l'exchange ne l'a pas
+    confirmée ; une ligne n'est jamais dans un trou. Disjointes du reste, elles sont redemandées.
     """
 
     cle: CleSerie
@@ -899,58 +903,104 @@ class Fiche:
     identifiants: str = ""  # d'une série de trades : IDS_REUNIS, ou rien
     sources: list[Provenance] = field(default_factory=list)
     lignes: int | None = None
+    provisoires: list[Trou] = field(default_factory=list)
 
     def copie(self) -> Fiche:
         """Une fiche que `noter` changera sans toucher à celle-ci."""
-        couverts, trous, sources = list(self.couverts), list(self.trous), list(self.sources)
-        return dataclasses.replace(self, couverts=couverts, trous=trous, sources=sources)
+        suites: dict[str, Any] = {nom: list(getattr(self, nom)) for nom in SUITES_DE_FICHE}
+        return dataclasses.replace(self, **suites)
+
+    def vierge(self) -> Fiche:
+        """La même, qui ne sait encore rien des lignes."""
+        suites: dict[str, Any] = {nom: [] for nom in SUITES_DE_FICHE}
+        return dataclasses.replace(self, **suites)
 
     def completee(self, neuve: Fiche) -> Fiche:
         """La fiche, avec ce qu'une fiche d'avant ne disait pas : l'apprendre n'est pas une raison de récrire."""
         lignes = neuve.lignes if self.lignes is None else self.lignes
-        return dataclasses.replace(self, marche_id=self.marche_id or neuve.marche_id, lignes=lignes)
+        marche_id, provisoires = self.marche_id or neuve.marche_id, self.provisoires or neuve.provisoires
+        return dataclasses.replace(self, marche_id=marche_id, lignes=lignes, provisoires=provisoires)
 
-    def noter(self, couverts: Iterable[Intervalle], trous: Sequence[Trou], source: str | None = None) -> None:
+    def noter(
+        self,
+        couverts: Iterable[Intervalle],
+        trous: Sequence[Trou],
+        source: str | None = None,
+        sans_preuve: Sequence[Intervalle] = (),
+    ) -> None:
         """Remplace ce qu'on savait des intervalles lus par ce qu'on vient d'y apprendre, sans parcourir le reste.
 
         `source` : d'où viennent les lignes ; None, d'une lecture sans ligne nouvelle : elle n'y change rien.
+        `sans_preuve` : des bougies, ce qui vient d'en être écrit sans être prouvé.
         """
-        couverts = unir(couverts)
+        couverts, provisoires, tenues = unir(couverts), list[Trou](), list[Intervalle]()
+        if self.cle.a_une_grille:
+            provisoires = self._provisoires_de(trous, sans_preuve)
+            tenues = [i for t in trous if t.raison in FAITS for i in croiser([t[:2]], self.ecrits(t.debut, t.fin))]
         for debut, fin in couverts if source is not None else ():
             _effacer(self.sources, debut, fin)
             if source != API:
                 _inserer(self.sources, Provenance(debut, fin, str(source)))
-        for debut, fin in unir(couverts, intervalles_de(trous)):
+        seules = intervalles_de(provisoires)
+        couverts, seules_ou_tenues = unir(couverts, tenues), unir(seules, tenues)
+        for debut, fin in unir(couverts, intervalles_de(trous), seules):
             place = voisins(self.couverts, debut, fin)
             self.couverts[place] = oter(self.couverts[place], [(debut, fin)])
             _effacer(self.trous, debut, fin)
-        for intervalle in couverts:
+            _effacer(self.provisoires, debut, fin)
+        for intervalle in oter(couverts, seules) if seules else couverts:
             place = voisins(self.couverts, *intervalle)
             self.couverts[place] = unir(self.couverts[place], [intervalle])
         for trou in trous:
             if trou.raison in RAISONS:  # ce qui reste à venir efface ce qu'on en disait, et ne s'inscrit pas
-                _inserer(self.trous, trou)
+                for reste in oter([trou[:2]], seules_ou_tenues) if seules_ou_tenues else [trou[:2]]:
+                    _inserer(self.trous, Trou(*reste, trou.raison))
+        for provisoire in provisoires:
+            _inserer(self.provisoires, provisoire)
+
+    def _provisoires_de(self, trous: Sequence[Trou], sans_preuve: Sequence[Intervalle]) -> list[Trou]:
+        """Les bougies écrites que ces trous, et elles-mêmes, laissent sans preuve.
+
+        Un fait ne dément pas une bougie prouvée ; une autre, que l'exchange ne sert plus, n'est pas confirmée.
+        """
+        deja, provisoires = intervalles_de(self.provisoires), list[Trou]()
+        sans_preuve = [reste for i in sans_preuve for reste in oter([i], self.couverts[voisins(self.couverts, *i)])]
+        for trou in trous:
+            un_fait = trou.raison in FAITS
+            if un_fait and not (deja or sans_preuve):
+                continue
+            ecrits = [] if un_fait else self.ecrits(trou.debut, trou.fin)
+            touches = croiser([trou[:2]], unir(deja, sans_preuve, ecrits))
+            provisoires += [Trou(*touche, ECHEC if un_fait else trou.raison) for touche in touches]
+        return provisoires + [Trou(*reste, A_VENIR) for reste in oter(sans_preuve, intervalles_de(provisoires))]
 
     def dits(self) -> list[Intervalle]:
         """Les intervalles dont elle dit quelque chose."""
-        return unir(self.couverts, intervalles_de(self.trous))
+        return unir(self.couverts, self.non_prouves())
 
-    def ecrits(self) -> list[Intervalle]:
-        """D'une série à grille, ceux dont chaque bougie est écrite."""
-        return oter(self.couverts, intervalles_de(self.trous))
+    def non_prouves(self, *raisons: str) -> list[Intervalle]:
+        """Ce qui n'est pas prouvé : trous et bougies provisoires ; de ces raisons, si l'on en donne."""
+        return unir(intervalles_de(self.trous, *raisons), intervalles_de(self.provisoires, *raisons))
+
+    def lacunes(self) -> list[Trou]:
+        """Ses trous, et les bougies que l'exchange n'a pas confirmées : ce qu'il en reste à dire."""
+        return sorted([*self.trous, *(t for t in self.provisoires if t.raison in RAISONS)])
+
+    def ecrits(self, debut: int = 0, fin: int = INSTANT_MAX_MS) -> list[Intervalle]:
+        """D'une série à grille, les prouvés dont chaque bougie est écrite ; ceux qui touchent [debut, fin]."""
+        trous = intervalles_de(self.trous[voisins(self.trous, debut, fin)])
+        return oter(self.couverts[voisins(self.couverts, debut, fin)], trous)
 
     def tient(self, instants: pa.ChunkedArray) -> pa.Array:
         """D'une série à grille, lesquelles de ces ouvertures ont leur bougie écrite."""
         ouvertures = instants.cast(pa.int64()).to_pylist()
-        bornes = min(ouvertures, default=0), max(ouvertures, default=0) + 1
-        trous = intervalles_de(self.trous[voisins(self.trous, *bornes)])
-        ecrits = oter(self.couverts[voisins(self.couverts, *bornes)], trous)
+        ecrits = self.ecrits(min(ouvertures, default=0), max(ouvertures, default=0) + 1)
         dedans = (any(debut <= i < fin for debut, fin in ecrits[voisins(ecrits, i, i)]) for i in ouvertures)
         return pa.array(dedans, pa.bool_())
 
     def connus(self) -> list[Intervalle]:
         """Les intervalles qu'il ne sert à rien de redemander."""
-        return unir(self.couverts, intervalles_de(self.trous, HORS_FENETRE_API))
+        return unir(self.couverts, self.non_prouves(HORS_FENETRE_API))
 
     def dus_sans_couvert(self) -> list[Intervalle]:
         """De qui n'a rien de couvert, d'où reprendre : ce qui a échoué, sinon la fin du dernier trou."""
@@ -961,7 +1011,7 @@ class Fiche:
         if not self.couverts:
             return []
         premier = self.couverts[0][0]  # ou le début d'une première écoute, qu'un signal a laissé à prouver
-        debut = next((debut for debut, fin in intervalles_de(self.trous, ECHEC) if fin == premier), premier)
+        debut = next((debut for debut, fin in self.non_prouves(ECHEC) if fin == premier), premier)
         return oter([(debut, self.couverts[-1][1])], self.connus())
 
     def du_marche(self) -> dict[str, Any]:
@@ -982,6 +1032,7 @@ class Fiche:
             "trous": _en_dates(self.trous),
             **({"sources": _en_dates(self.sources)} if self.sources else {}),
             **({"lignes": self.lignes} if self.lignes is not None else {}),
+            **({"provisoires": _en_dates(self.provisoires)} if self.provisoires else {}),
         }
 
     @classmethod
@@ -1001,6 +1052,7 @@ class Fiche:
             origine=origine_lue(donnees),
             sources=_de_dates(Provenance, donnees.get("sources", ())),
             lignes=int(donnees["lignes"]) if "lignes" in donnees else None,
+            provisoires=_de_dates(Trou, donnees.get("provisoires", ())),
             **{nom: str(donnees[nom]) for nom in ("horodatage", "marche_id", "identifiants") if nom in donnees},
         )
 
@@ -1019,6 +1071,7 @@ class Lot(NamedTuple):
     couverts: list[Intervalle]
     trous: list[Trou]
     source: str = API
+    sans_preuve: Sequence[Intervalle] = ()  # de bougies, ce qu'il en porte sans le prouver ; la sortie le voit
 
     @property
     def source_des_lignes(self) -> str | None:
@@ -1514,7 +1567,17 @@ def grille(fiche: Fiche) -> Timeframe:
 
 def lignes_attendues(fiche: Fiche) -> int:
     """Nombre de lignes que promet la fiche d'une série à grille."""
-    return sum(grille(fiche).compter(*intervalle) for intervalle in fiche.ecrits())
+    return sum(grille(fiche).compter(*i) for i in [*fiche.ecrits(), *intervalles_de(fiche.provisoires)])
+
+
+def sans_preuve(fiche: Fiche, lot: Lot) -> list[Intervalle]:
+    """Les bougies d'un lot de la série, qu'il ne prouve pas : celle qui n'est pas close, gardée sur demande."""
+    if not (fiche.cle.a_une_grille and lot.lignes.num_rows):
+        return []
+    premiere, derniere = (borne_de(lot.lignes, rang)[1] for rang in (0, -1))
+    if any(debut <= premiere and derniere < fin for debut, fin in lot.couverts):  # presque tous
+        return []
+    return oter(plages(en_un_bloc(lot.lignes["timestamp"].cast(pa.int64())), grille(fiche)), lot.couverts)
 
 
 def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
@@ -1533,17 +1596,25 @@ def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
 
 
 def absentes(fiche: Fiche, presents: Iterable[Intervalle]) -> list[Intervalle]:
-    """Ce que la fiche dit couvert, dont ni une ligne ni un trou ne rend compte."""
+    """Ce que la fiche dit écrit, et qui n'y est pas."""
     pas = grille(fiche)
-    return [i for i in oter(fiche.ecrits(), unir(presents)) if pas.compter(*i)]
+    return [i for i in oter(unir(fiche.ecrits(), intervalles_de(fiche.provisoires)), unir(presents)) if pas.compter(*i)]
 
 
 def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = True) -> None:
-    """Ce que la fiche dit couvert mais dont la ligne n'est plus là (ôtée à la main) sera redemandé."""
-    absents = absentes(fiche, presents)
+    """Ce que la fiche dit écrit mais dont la ligne n'est plus là (ôtée à la main) sera redemandé.
+
+    Et ce qui est écrit après tout ce qu'elle dit : une fiche d'avant taisait la bougie gardée avant sa clôture.
+    """
+    presents = unir(presents)
+    absents, dits = absentes(fiche, presents), fiche.dits()
     if absents and dire:
         journal.warning("%s : lignes absentes du fichier, elles seront redemandées.", fiche.cle)
     fiche.couverts = oter(fiche.couverts, absents)
+    for absent in absents:
+        _effacer(fiche.provisoires, *absent)
+    for seule in oter(presents, [(0, dits[-1][1])] if dits else []):
+        _inserer(fiche.provisoires, Trou(*seule, A_VENIR))
 
 
 def denombrer(fiche: Fiche, lignes: int) -> None:
@@ -2713,6 +2784,8 @@ def note_du_lot(fiche: Fiche, lot: Lot, *, fichier: bool) -> dict[str, Any]:
         note["lignes"] = fiche.lignes
     if lot.source_des_lignes and (fiche.sources or lot.source != API):
         note["source"] = lot.source
+    if lot.sans_preuve:
+        note["sans_preuve"] = lot.sans_preuve
     return note
 
 
@@ -3189,9 +3262,10 @@ class Sortie(ABC):
         lot = lot._replace(lignes=apport)
         connue = self.fiches.get(lot.cle)
         avant = (connue or Fiche(lot.cle, lignes=self._aucune_ligne())).copie()
-        champs = {nom: getattr(avant, nom) for nom in ("cle", "couverts", "trous", "sources", "lignes")}
+        champs = {nom: getattr(avant, nom) for nom in ("cle", *SUITES_DE_FICHE, "lignes")}
         apres = dataclasses.replace(fiche, **champs)
-        apres.noter(lot.couverts, lot.trous, lot.source_des_lignes)
+        lot = lot._replace(sans_preuve=sans_preuve(apres, lot))
+        apres.noter(lot.couverts, lot.trous, lot.source_des_lignes, lot.sans_preuve)
         if not apport.num_rows and connue is not None and apres == connue.completee(apres):
             self.fiches[lot.cle] = apres
             return 0, 0
@@ -3214,8 +3288,10 @@ class Sortie(ABC):
         if not lot.lignes.num_rows:
             return lot.lignes
         debut, fin = borne_de(lot.lignes, 0)[1], borne_de(lot.lignes, -1)[1] + 1
-        fin_connue = self._fins_connues.get(lot.cle, -1)
-        if debut == fin_connue:  # une bougie courante, gardée, peut y être : illisible, le lot sera gardé quand même
+        fin_connue, dite = self._fins_connues.get(lot.cle, -1), self.fiches.get(lot.cle)
+        provisoire = dite is not None and bool(croiser([(debut, fin)], intervalles_de(dite.provisoires)))
+        # D'une fiche d'avant, elle peut suivre ce qui est prouvé sans être dite.
+        if debut == fin_connue or (debut > fin_connue and provisoire):  # illisible, le lot sera gardé quand même
             with contextlib.suppress(SortieIllisible):
                 return self._lire(lot.cle, debut, fin)
         if self.flux and self.type_donnee.a_une_grille and lot.cle in self.fiches:  # ses bougies peuvent être redites
@@ -3706,7 +3782,7 @@ class SortieFichier(Sortie):
         """Où finissent les lignes de la série, au plus : d'événements, ou sans preuve, rien ne le dit."""
         if not (self.type_donnee.a_une_grille and fiche.couverts):
             return INSTANT_MAX_MS
-        return fiche.dits()[-1][1] + grille(fiche).pas_ms  # une bougie courante, gardée, peut y être
+        return fiche.dits()[-1][1] + grille(fiche).pas_ms  # d'une fiche d'avant, une provisoire peut y être
 
     def _accorder(self) -> None:
         """Remplit `fiches`, d'accord avec les lignes ; remet en ordre un fichier que sa feuille ne décrit pas."""
@@ -3825,8 +3901,9 @@ class SortieFichier(Sortie):
             fiche.couverts = []  # on ne sait lesquelles
         cru = not note.get("fichier") or (self.existe() and not manquent)
         if cru:
-            couverts, trous = [(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]]
-            fiche.noter(couverts, trous, note.get("source"))
+            trous = [Trou(*trou) for trou in note["trous"]]
+            couverts, seules = ([(d, f) for d, f in note.get(nom, ())] for nom in ("couverts", "sans_preuve"))
+            fiche.noter(couverts, trous, note.get("source"), seules)
         return cru
 
     # Ranger : au journal, et au bout du fichier quand il s'allonge.
@@ -4378,6 +4455,7 @@ _AJOUTEES_SQLITE = {
     "identifiants": "TEXT NOT NULL DEFAULT ''",
     "sources": "TEXT NOT NULL DEFAULT '[]'",  # JSON : [[debut, fin, source], …]
     "lignes": "INTEGER",
+    "provisoires": "TEXT NOT NULL DEFAULT '[]'",  # JSON : [[debut, fin, raison], …]
 }
 _SERIE_SQLITE = "exchange=? AND symbole=? AND timeframe=? AND prix=?"  # dans les tables de fiches
 
@@ -4424,6 +4502,7 @@ def fiches_sqlite(base: sqlite3.Connection, table: str) -> list[Fiche]:
         fiche.origine = origine_lue(serie)
         fiche.sources = [Provenance(*provenance) for provenance in json.loads(serie.get("sources") or "[]")]
         fiche.lignes = lignes if isinstance(lignes := serie.get("lignes"), int) else None
+        fiche.provisoires = [Trou(*provisoire) for provisoire in json.loads(serie.get("provisoires") or "[]")]
         lus = f'FROM "{table}_{{}}" WHERE {_SERIE_SQLITE} ORDER BY debut'
         fiche.couverts = list(base.execute("SELECT debut, fin " + lus.format("intervalles"), cle))
         fiche.trous = [Trou(*trou) for trou in base.execute("SELECT debut, fin, raison " + lus.format("trous"), cle)]
@@ -4662,7 +4741,7 @@ class SortieSqlite(Sortie):
                 self._recenser(base, cle)
 
     def _recenser(self, base: sqlite3.Connection, cle: CleSerie) -> None:
-        """Remet la fiche d'une série de bougies d'accord avec ses lignes : une courante de plus, une ôtée."""
+        """Remet la fiche d'une série de bougies d'accord avec ses lignes : une de plus, une ôtée."""
         fiche, presents = self.fiches.get(cle), list[Intervalle]()
         for lot in self.lire_lignes(base, "timestamp", f"WHERE {self.d_une_serie}", cle):
             instants = pa.array([instant for (instant,) in lot], pa.int64())
@@ -4763,7 +4842,7 @@ class SortieSqlite(Sortie):
             **{champ: getattr(fiche, champ) for champ in ("type_marche", "unite_volume", "ancre_ms")},
             **{champ: getattr(fiche, champ) for champ in _AJOUTEES_SQLITE},
             "contractSize": fiche.taille_contrat,
-            "sources": json.dumps(fiche.sources),
+            **{suite: json.dumps(getattr(fiche, suite)) for suite in ("sources", "provisoires")},
             **_versions(),
         }
         champs, places = ", ".join(valeurs), ", ".join("?" * len(valeurs))
@@ -4771,7 +4850,7 @@ class SortieSqlite(Sortie):
         base.execute(remplacer, tuple(valeurs.values()))
         # D'une fiche qui n'y est pas encore : tout, et ce qu'y aurait laissé une fiche d'avant.
         neuve = [(0, INSTANT_MAX_MS)] if fiche.cle not in self.inscrites else []
-        appris = unir(lot.couverts, intervalles_de(lot.trous), neuve) or [(0, 0)]
+        appris = unir(lot.couverts, intervalles_de(lot.trous), lot.sans_preuve, neuve) or [(0, 0)]
         debut, fin = appris[0][0], appris[-1][1]
         for nom, suite, places in (("intervalles", fiche.couverts, "?,?"), ("trous", fiche.trous, "?,?,?")):
             neufs = suite[voisins(suite, debut, fin)]
@@ -8155,7 +8234,7 @@ class Historique:
             if exigee or t.raison != A_VENIR or reste[0] < connu
         ]
         if queues := intervalles_de(morceau.trous, A_VENIR):  # un jour de panne en avait fait un trou
-            dits = oter(croiser(queues, intervalles_de(self.fiche.trous, *RAISONS_PARTIELLES)), intervalles_de(trous))
+            dits = oter(croiser(queues, self.fiche.non_prouves(*RAISONS_PARTIELLES)), intervalles_de(trous))
             trous += [Trou(*dit, A_VENIR) for dit in dits]
         if self.plage.fin is not None and not self._grille_connue:  # d'une autre (htx), une bougie ouvrirait après elle
             trous = [t._replace(fin=min(t.fin, self.plage.fin)) for t in trous if t.debut < self.plage.fin]
@@ -8890,6 +8969,7 @@ class Couverture:
         depuis = self.timeframe.plancher(fin - CONFIRMATION_MS - 2 * AGE_SUR_MS)
         self.recentes = croiser(fiche.couverts, [(depuis, fin)])
         dues = fiche.couverts[-1:] + self.recentes + fiche.a_relire() or fiche.dus_sans_couvert()
+        dues += intervalles_de(fiche.provisoires)
         debut = min(dues)[0] if plage.debut is None and dues else plage.debut
         self.debut = None if debut is None else self.timeframe.plafond(debut)
         self.desavoues: list[Intervalle] = []  # la sortie les tient, ou les tenait, pour prouvés
@@ -9415,7 +9495,7 @@ class FilBougies(Fil):
             self._inscrire(manques, HORS_FENETRE_API)
         elif manques or douteuses:
             muet = self.echec and (self._rattrapage is None or self._rattrapage.done())
-            if muet and (neuves := oter(douteuses, intervalles_de(self.fiche.trous, ECHEC))):
+            if muet and (neuves := oter(douteuses, self.fiche.non_prouves(ECHEC))):
                 self._inscrire(neuves, ECHEC)  # tué maintenant, la relance ne relirait que les plus récentes
             self.relancer()
         else:
@@ -9483,14 +9563,14 @@ class FilBougies(Fil):
             self._rendre(self._lot(seules))
         # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
         fin = INSTANT_MAX_MS if self.echec else max([f for _, f in self.fiche.couverts], default=INSTANT_MAX_MS)
-        # De même après un signal. Ce que la sortie tient déjà, sans preuve, n'y est plus tenu que pour une queue : une
-        # relance le relira ; le dire manquant ferait une faute d'une bougie qui est là.
+        # De même après un signal : ce que la sortie tient déjà, sans preuve, une relance le relira.
         desavoues = [] if self.conclut and not self.echec else oter(self.couverture.desavoues, self.fiche.couverts)
         if not self.conclut:
             self._inscrire(desavoues, A_VENIR)
         # Lues du REST à peine closes, elles devaient l'être de nouveau, et il n'a jamais confirmé le flux.
         jeunes = self.confrontation.a_relire(INSTANT_MAX_MS) if self.echec and self.confrontation.crues is None else []
-        manques = oter(unir(self.couverture.manques(fin), desavoues, jeunes), intervalles_de(self.fiche.trous))
+        dits = unir(intervalles_de(self.fiche.trous), self.fiche.non_prouves(*RAISONS_PARTIELLES))
+        manques = oter(unir(self.couverture.manques(fin), desavoues, jeunes), dits)
         self._inscrire(manques if self.conclut else oter(manques, desavoues), ECHEC)
 
 
@@ -11534,8 +11614,8 @@ class Memoire(contextlib.AbstractContextManager["Memoire"]):
 
     def ecrire(self, lot: Lot, fiche: Fiche) -> tuple[int, int]:
         """Garde le lot, dont toutes les lignes sont tenues pour nouvelles."""
-        neuve = dataclasses.replace(fiche, couverts=[], trous=[], sources=[])
-        self.fiches.setdefault(lot.cle, neuve).noter(lot.couverts, lot.trous, lot.source_des_lignes)
+        connue = self.fiches.setdefault(lot.cle, fiche.vierge())
+        connue.noter(lot.couverts, lot.trous, lot.source_des_lignes, sans_preuve(connue, lot))
         self._tables.append(lot.lignes)
         return lot.lignes.num_rows, 0
 
@@ -11915,13 +11995,13 @@ class Execution:
         source = self._source(serie, fiche)
         intervalles = await source.preparer()
         bilan.demande = source.demande
-        return Copie(bilan, fiche, source, unir(intervalles, self._courantes_laissees(fiche, intervalles)))
+        return Copie(bilan, fiche, source, unir(intervalles, self._laissees(fiche, source.demande, intervalles)))
 
-    def _courantes_laissees(self, fiche: Fiche, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
-        """Les bougies courantes gardées d'autres fois, que ce qui est à lire laisserait derrière, à moitié faites.
-
-        Tout ce qui est écrit après ce que la fiche prouve : d'un cron « -1h » en 1h, elle n'en prouve aucune.
-        """
+    def _laissees(self, fiche: Fiche, demande: Intervalle, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
+        """Les bougies provisoires d'autres fois, que ce qui est à lire laisserait derrière, à moitié faites."""
+        if fiche.provisoires:
+            return oter(croiser(intervalles_de(fiche.provisoires), [(0, demande[1])]), fiche.connus())
+        # Une fiche d'avant ne les disait pas : tout ce qui est écrit après ce qu'elle prouve.
         prouve = fiche.couverts[-1][1] if fiche.couverts else 0
         if self.tache.type_donnee is not OHLCV or not intervalles or intervalles[-1][0] <= prouve:
             return []
@@ -12005,8 +12085,9 @@ class Execution:
                 "cet exchange les réunit, son flux les dit un par un",
                 "Un même trade y serait deux fois : donnez une autre sortie à l'un des deux (--sortie).",
             )
+        sues = connue.copie()
         return dataclasses.replace(
-            neuve, ancre_ms=connue.ancre_ms, couverts=list(connue.couverts), trous=list(connue.trous)
+            neuve, ancre_ms=connue.ancre_ms, couverts=sues.couverts, trous=sues.trous, provisoires=sues.provisoires
         )
 
     def _ecrire(self, lot: Lot, fiche: Fiche, bilan: BilanSerie) -> None:
@@ -12021,14 +12102,16 @@ class Execution:
         """L'état de la série, d'après les trous de l'intervalle demandé."""
         debut, fin = bilan.demande or (0, 0)
         bilan.trous = [
-            Trou(max(t.debut, debut), min(t.fin, fin), t.raison) for t in fiche.trous if t.debut < fin and t.fin > debut
+            Trou(max(t.debut, debut), min(t.fin, fin), t.raison)
+            for t in fiche.lacunes()
+            if t.debut < fin and t.fin > debut
         ]
         if bilan.derniere_ms is None:  # rien à relire : la dernière prouvée
             bilan.derniere_ms = derniere_ligne(fiche)
         partiels = [t for t in bilan.trous if t.raison in RAISONS_PARTIELLES]
         bilan.etat = "partielle" if partiels else "complete"
         if partiels:
-            bilan.message, sortie = _dire_partiel(partiels, (debut, fin)), self.bilan.sortie
+            bilan.message, sortie = _dire_partiel(partiels, fiche, (debut, fin)), self.bilan.sortie
             if par_les_trades := annexe_ou_rien("par_les_trades"):
                 bilan.message += par_les_trades.offrir(self.connexion, self.tache, fiche.cle, sortie, partiels)
             journal.warning("%s : %s", fiche.cle, bilan.message)
@@ -12042,17 +12125,23 @@ def derniere_ligne(fiche: Fiche) -> int | None:
     return grille(fiche).avancer(fin, -1) if fiche.cle.a_une_grille else fin - 1
 
 
-def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
+def _dire_partiel(trous: Sequence[Trou], fiche: Fiche, demande: Intervalle) -> str:
     """Ce qui manque et pourquoi, demandé contre obtenu."""
     sens = {
         HORS_FENETRE_API: "l'exchange ne sert pas si loin en arrière",
         ECHEC: "lignes impossibles ou jamais rendues",
     }
-    morceaux = []
+    ecrites, morceaux = intervalles_de(fiche.provisoires), list[str]()
     for raison in RAISONS_PARTIELLES:
-        if manquent := intervalles_de(trous, raison):
-            bornes = f"de {en_iso(manquent[0][0])} à {en_iso(manquent[-1][1])}"
-            morceaux.append(f"{nombre_de(len(manquent), 'trou')} « {raison} » ({sens[raison]}), {bornes}")
+        manquent = oter(intervalles_de(trous, raison), ecrites)
+        restent = croiser(intervalles_de(trous, raison), ecrites)
+        a_confirmer = sum(grille(fiche).compter(*i) for i in restent)
+        for nombre, dits, pourquoi in (
+            (nombre_de(len(manquent), "trou"), manquent, f"« {raison} » ({sens[raison]})"),
+            (nombre_de(a_confirmer, "bougie"), restent, f"à confirmer « {raison} » (écrite, jamais redite)"),
+        ):
+            if dits:
+                morceaux.append(f"{nombre} {pourquoi}, de {en_iso(dits[0][0])} à {en_iso(dits[-1][1])}")
     return f"demandé de {en_iso(demande[0])} à {en_iso(demande[1])} ; il reste {' et '.join(morceaux)}"
 
 
