@@ -71,7 +71,6 @@ import errno
 import functools
 import importlib
 import importlib.util
-import inspect
 import io
 import itertools
 import logging
@@ -821,7 +820,7 @@ SOURCES = (API, ARCHIVES, AUTO)
 # D'où viennent les lignes : le vrai exchange, l'embarqué, ou le banc d'essai. Une sortie n'en a qu'une.
 REEL, HORS_LIGNE, SANDBOX = "reel", "hors_ligne", "sandbox"
 ORIGINES = (REEL, HORS_LIGNE, SANDBOX)
-UNITE_INCONNUE = "inconnue"
+UNITE_INCONNUE = "inconnue"  # celle d'un volume que rien ne prouve
 
 
 class Trou(NamedTuple):
@@ -850,25 +849,17 @@ _Etiquete = TypeVar("_Etiquete", Trou, Provenance)  # rangés, disjoints, contig
 
 def _inserer(suite: list[_Etiquete], element: _Etiquete) -> None:
     """Le range, fondu avec ses voisins contigus de même étiquette."""
-    rang = bisect.bisect_left(suite, element)
-    if rang and suite[rang - 1].fin == element.debut and suite[rang - 1][2] == element[2]:
-        rang -= 1
-        element = element._replace(debut=suite.pop(rang).debut)
-    if rang < len(suite) and suite[rang].debut == element.fin and suite[rang][2] == element[2]:
-        element = element._replace(fin=suite.pop(rang).fin)
-    suite.insert(rang, element)
+    for voisin in suite[voisins(suite, element.debut, element.fin)]:
+        if voisin[2] == element[2]:
+            del suite[bisect.bisect_left(suite, voisin)]
+            element = element._replace(debut=min(voisin.debut, element.debut), fin=max(voisin.fin, element.fin))
+    bisect.insort(suite, element)
 
 
 def _effacer(suite: list[_Etiquete], debut: int, fin: int) -> None:
     """Oublie [debut, fin[ ; ce qui est à cheval garde ce qui dépasse."""
-    gauche = bisect.bisect_left(suite, (debut,))
-    if gauche and suite[gauche - 1].fin > debut:
-        gauche -= 1
-    droite = bisect.bisect_left(suite, (fin,), lo=gauche)
-    touches = suite[gauche:droite]
-    restes = [t._replace(fin=debut) for t in touches if t.debut < debut]
-    restes += [t._replace(debut=fin) for t in touches if t.fin > fin]
-    suite[gauche:droite] = restes
+    place = voisins(suite, debut, fin)
+    suite[place] = [e._replace(debut=d, fin=f) for e in suite[place] for d, f in oter([e[:2]], [(debut, fin)])]
 
 
 def _en_dates(suite: Iterable[_Etiquete]) -> list[dict[str, Any]]:
@@ -880,6 +871,7 @@ def _de_dates(genre: type[_Etiquete], dites: Iterable[Mapping[str, Any]]) -> lis
     return [genre(lire_instant(d["debut"], 0), lire_instant(d["fin"], 0), str(d[etiquette])) for d in dites]
 
 
+SUITES_DE_FICHE = ("couverts", "trous", "sources", "provisoires")
 _SANS_DIRE = {"horodatage": HORODATAGE_EXCHANGE, "marche_id": "", "identifiants": "", "origine": REEL}
 
 
@@ -893,6 +885,9 @@ class Fiche:
     `horodatage` : d'où vient `timestamp`, l'exchange, ou à défaut la réception. `marche_id` : le marché chez
     l'exchange, qui ne ment pas quand un symbole change de marché ; vide d'une fiche d'avant. `lignes` : d'une série
     d'événements, combien la sortie en tient ; None si rien ne le dit.
+    `provisoires` : de bougies, celles qui sont écrites sans être prouvées, et pourquoi. `a_venir` : elle n'était pas
+    close, ou un signal n'a pas laissé le temps de la relire. Une raison de trou : relue, l'exchange ne l'a pas
+    confirmée ; une ligne n'est jamais dans un trou. Disjointes du reste, elles sont redemandées.
     """
 
     cle: CleSerie
@@ -908,65 +903,115 @@ class Fiche:
     identifiants: str = ""  # d'une série de trades : IDS_REUNIS, ou rien
     sources: list[Provenance] = field(default_factory=list)
     lignes: int | None = None
+    provisoires: list[Trou] = field(default_factory=list)
 
     def copie(self) -> Fiche:
         """Une fiche que `noter` changera sans toucher à celle-ci."""
-        couverts, trous, sources = list(self.couverts), list(self.trous), list(self.sources)
-        return dataclasses.replace(self, couverts=couverts, trous=trous, sources=sources)
+        suites: dict[str, Any] = {nom: list(getattr(self, nom)) for nom in SUITES_DE_FICHE}
+        return dataclasses.replace(self, **suites)
+
+    def vierge(self) -> Fiche:
+        """La même, qui ne sait encore rien des lignes."""
+        suites: dict[str, Any] = {nom: [] for nom in SUITES_DE_FICHE}
+        return dataclasses.replace(self, **suites)
 
     def completee(self, neuve: Fiche) -> Fiche:
         """La fiche, avec ce qu'une fiche d'avant ne disait pas : l'apprendre n'est pas une raison de récrire."""
         lignes = neuve.lignes if self.lignes is None else self.lignes
-        return dataclasses.replace(self, marche_id=self.marche_id or neuve.marche_id, lignes=lignes)
+        marche_id, provisoires = self.marche_id or neuve.marche_id, self.provisoires or neuve.provisoires
+        return dataclasses.replace(self, marche_id=marche_id, lignes=lignes, provisoires=provisoires)
 
-    def noter(self, couverts: Iterable[Intervalle], trous: Sequence[Trou], source: str | None = None) -> None:
+    def noter(
+        self,
+        couverts: Iterable[Intervalle],
+        trous: Sequence[Trou],
+        source: str | None = None,
+        sans_preuve: Sequence[Intervalle] = (),
+    ) -> None:
         """Remplace ce qu'on savait des intervalles lus par ce qu'on vient d'y apprendre, sans parcourir le reste.
 
         `source` : d'où viennent les lignes ; None, d'une lecture sans ligne nouvelle : elle n'y change rien.
+        `sans_preuve` : des bougies, ce qui vient d'en être écrit sans être prouvé.
         """
-        couverts = unir(couverts)
+        couverts, provisoires, tenues = unir(couverts), list[Trou](), list[Intervalle]()
+        if self.cle.a_une_grille:
+            provisoires = self._provisoires_de(trous, sans_preuve)
+            tenues = [i for t in trous if t.raison in FAITS for i in croiser([t[:2]], self.ecrits(t.debut, t.fin))]
         for debut, fin in couverts if source is not None else ():
             _effacer(self.sources, debut, fin)
             if source != API:
                 _inserer(self.sources, Provenance(debut, fin, str(source)))
-        for debut, fin in unir(couverts, intervalles_de(trous)):
+        seules = intervalles_de(provisoires)
+        couverts, seules_ou_tenues = unir(couverts, tenues), unir(seules, tenues)
+        for debut, fin in unir(couverts, intervalles_de(trous), seules):
             place = voisins(self.couverts, debut, fin)
             self.couverts[place] = oter(self.couverts[place], [(debut, fin)])
             _effacer(self.trous, debut, fin)
-        for intervalle in couverts:
+            _effacer(self.provisoires, debut, fin)
+        for intervalle in oter(couverts, seules) if seules else couverts:
             place = voisins(self.couverts, *intervalle)
             self.couverts[place] = unir(self.couverts[place], [intervalle])
         for trou in trous:
             if trou.raison in RAISONS:  # ce qui reste à venir efface ce qu'on en disait, et ne s'inscrit pas
-                _inserer(self.trous, trou)
+                for reste in oter([trou[:2]], seules_ou_tenues) if seules_ou_tenues else [trou[:2]]:
+                    _inserer(self.trous, Trou(*reste, trou.raison))
+        for provisoire in provisoires:
+            _inserer(self.provisoires, provisoire)
+
+    def _provisoires_de(self, trous: Sequence[Trou], sans_preuve: Sequence[Intervalle]) -> list[Trou]:
+        """Les bougies écrites que ces trous, et elles-mêmes, laissent sans preuve.
+
+        Un fait ne dément pas une bougie prouvée ; une autre, que l'exchange ne sert plus, n'est pas confirmée.
+        """
+        deja, provisoires = intervalles_de(self.provisoires), list[Trou]()
+        sans_preuve = [reste for i in sans_preuve for reste in oter([i], self.couverts[voisins(self.couverts, *i)])]
+        for trou in trous:
+            un_fait = trou.raison in FAITS
+            if un_fait and not (deja or sans_preuve):
+                continue
+            ecrits = [] if un_fait else self.ecrits(trou.debut, trou.fin)
+            touches = croiser([trou[:2]], unir(deja, sans_preuve, ecrits))
+            provisoires += [Trou(*touche, ECHEC if un_fait else trou.raison) for touche in touches]
+        return provisoires + [Trou(*reste, A_VENIR) for reste in oter(sans_preuve, intervalles_de(provisoires))]
 
     def dits(self) -> list[Intervalle]:
         """Les intervalles dont elle dit quelque chose."""
-        return unir(self.couverts, intervalles_de(self.trous))
+        return unir(self.couverts, self.non_prouves())
 
-    def ecrits(self) -> list[Intervalle]:
-        """D'une série à grille, ceux dont chaque bougie est écrite."""
-        return oter(self.couverts, intervalles_de(self.trous))
+    def non_prouves(self, *raisons: str) -> list[Intervalle]:
+        """Ce qui n'est pas prouvé : trous et bougies provisoires ; de ces raisons, si l'on en donne."""
+        return unir(intervalles_de(self.trous, *raisons), intervalles_de(self.provisoires, *raisons))
+
+    def lacunes(self) -> list[Trou]:
+        """Ses trous, et les bougies que l'exchange n'a pas confirmées : ce qu'il en reste à dire."""
+        return sorted([*self.trous, *(t for t in self.provisoires if t.raison in RAISONS)])
+
+    def ecrits(self, debut: int = 0, fin: int = INSTANT_MAX_MS) -> list[Intervalle]:
+        """D'une série à grille, les prouvés dont chaque bougie est écrite ; ceux qui touchent [debut, fin]."""
+        trous = intervalles_de(self.trous[voisins(self.trous, debut, fin)])
+        return oter(self.couverts[voisins(self.couverts, debut, fin)], trous)
 
     def tient(self, instants: pa.ChunkedArray) -> pa.Array:
         """D'une série à grille, lesquelles de ces ouvertures ont leur bougie écrite."""
         ouvertures = instants.cast(pa.int64()).to_pylist()
-        bornes = min(ouvertures, default=0), max(ouvertures, default=0) + 1
-        trous = intervalles_de(self.trous[voisins(self.trous, *bornes)])
-        ecrits = oter(self.couverts[voisins(self.couverts, *bornes)], trous)
+        ecrits = self.ecrits(min(ouvertures, default=0), max(ouvertures, default=0) + 1)
         dedans = (any(debut <= i < fin for debut, fin in ecrits[voisins(ecrits, i, i)]) for i in ouvertures)
         return pa.array(dedans, pa.bool_())
 
     def connus(self) -> list[Intervalle]:
         """Les intervalles qu'il ne sert à rien de redemander."""
-        return unir(self.couverts, intervalles_de(self.trous, HORS_FENETRE_API))
+        return unir(self.couverts, self.non_prouves(HORS_FENETRE_API))
+
+    def dus_sans_couvert(self) -> list[Intervalle]:
+        """De qui n'a rien de couvert, d'où reprendre : ce qui a échoué, sinon la fin du dernier trou."""
+        return intervalles_de(self.trous, ECHEC) or [(trou.fin, trou.fin) for trou in self.trous[-1:]]
 
     def a_relire(self) -> list[Intervalle]:
         """Ce qui reste à redemander avant le dernier instant couvert : un échec, ou l'oubli d'une exécution tuée."""
         if not self.couverts:
             return []
         premier = self.couverts[0][0]  # ou le début d'une première écoute, qu'un signal a laissé à prouver
-        debut = next((debut for debut, fin in intervalles_de(self.trous, ECHEC) if fin == premier), premier)
+        debut = next((debut for debut, fin in self.non_prouves(ECHEC) if fin == premier), premier)
         return oter([(debut, self.couverts[-1][1])], self.connus())
 
     def du_marche(self) -> dict[str, Any]:
@@ -987,6 +1032,7 @@ class Fiche:
             "trous": _en_dates(self.trous),
             **({"sources": _en_dates(self.sources)} if self.sources else {}),
             **({"lignes": self.lignes} if self.lignes is not None else {}),
+            **({"provisoires": _en_dates(self.provisoires)} if self.provisoires else {}),
         }
 
     @classmethod
@@ -1006,6 +1052,7 @@ class Fiche:
             origine=origine_lue(donnees),
             sources=_de_dates(Provenance, donnees.get("sources", ())),
             lignes=int(donnees["lignes"]) if "lignes" in donnees else None,
+            provisoires=_de_dates(Trou, donnees.get("provisoires", ())),
             **{nom: str(donnees[nom]) for nom in ("horodatage", "marche_id", "identifiants") if nom in donnees},
         )
 
@@ -1024,6 +1071,7 @@ class Lot(NamedTuple):
     couverts: list[Intervalle]
     trous: list[Trou]
     source: str = API
+    sans_preuve: Sequence[Intervalle] = ()  # de bougies, ce qu'il en porte sans le prouver ; la sortie le voit
 
     @property
     def source_des_lignes(self) -> str | None:
@@ -1369,10 +1417,7 @@ def position_de(table: pa.Table, borne: Borne) -> int:
 
 def _dernier_groupe(table: pa.Table) -> int:
     """Où commence le groupe de la dernière ligne."""
-    debut = max(int(table.num_rows) - 1, 0)
-    while debut and borne_de(table, debut - 1) == borne_de(table, -1):
-        debut -= 1
-    return debut
+    return position_de(table, borne_de(table, -1)) if table.num_rows else 0
 
 
 def sans_couper(flot: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -1464,47 +1509,24 @@ def prolonger(fins: dict[str, pa.Table], lignes: pa.Table, donnee: TypeDonnee) -
     return suit
 
 
-def superposer(ancienne: pa.Table, nouvelle: pa.Table, donnee: TypeDonnee) -> pa.Table:
-    """L'union de deux tables triées ; à clé égale la nouvelle l'emporte."""
-    if not (ancienne.num_rows and nouvelle.num_rows):
-        return nouvelle if nouvelle.num_rows else ancienne
-    tout = pa.concat_tables([ancienne, nouvelle])
-    return tout if borne_de(ancienne, -1) < borne_de(nouvelle, 0) else trier(tout, donnee)
-
-
-class _Curseur:
-    """La tête d'un flot de tables triées."""
-
-    def __init__(self, flot: Iterable[pa.Table]) -> None:
-        self._flot = iter(flot)
-        self.suivre()
-
-    def suivre(self) -> None:
-        """Passe à la table suivante non vide ; None à la fin."""
-        self.table: Any = next((t for t in self._flot if t.num_rows), None)
-
-    def prendre(self, borne: Borne) -> pa.Table:
-        """Détache les lignes jusqu'à la borne incluse : toute la table si elle finit là, même mal rangée."""
-        fini = borne_de(self.table, -1) <= borne
-        rang = self.table.num_rows if fini else position_de(self.table, (borne[0], borne[1] + 1))
-        tete, reste = self.table[:rang], self.table[rang:]
-        if reste.num_rows:
-            self.table = reste
-        else:
-            self.suivre()
-        return tete
-
-
 def fusionner(ancien: Iterable[pa.Table], nouveau: Iterable[pa.Table], donnee: TypeDonnee) -> Iterator[pa.Table]:
     """L'union triée de deux flots triés, en mémoire constante ; ce que rien ne recouvre passe sans être touché."""
-    a, n = _Curseur(ancien), _Curseur(nouveau)
-    while a.table is not None and n.table is not None:
-        borne = min(borne_de(a.table, -1), borne_de(n.table, -1))
-        yield superposer(a.prendre(borne), n.prendre(borne), donnee)
-    for reste in (a, n):
-        while reste.table is not None:
-            yield reste.table
-            reste.suivre()
+    flots = [filter(len, ancien), filter(len, nouveau)]
+    tetes: list[Any] = [next(flot, None) for flot in flots]
+    while all(tete is not None for tete in tetes):
+        borne = min(borne_de(tete, -1) for tete in tetes)
+        prises: list[pa.Table] = []
+        for rang, tete in enumerate(tetes):  # jusqu'à la borne : toute la table si elle finit là, même mal rangée
+            place = len(tete) if borne_de(tete, -1) <= borne else position_de(tete, (borne[0], borne[1] + 1))
+            prises += [tete[:place]] if place else []
+            tetes[rang] = tete[place:] if place < len(tete) else next(flots[rang], None)
+        tout = pa.concat_tables(prises)
+        recouvre = len(prises) == 2 and borne_de(prises[0], -1) >= borne_de(prises[1], 0)
+        yield trier(tout, donnee) if recouvre else tout  # à clé égale, la nouvelle l'emporte
+    for tete, flot in zip(tetes, flots, strict=True):
+        if tete is not None:
+            yield tete
+            yield from flot
 
 
 def regrouper(flot: Iterable[pa.Table], taille: int) -> Iterator[pa.Table]:
@@ -1545,7 +1567,17 @@ def grille(fiche: Fiche) -> Timeframe:
 
 def lignes_attendues(fiche: Fiche) -> int:
     """Nombre de lignes que promet la fiche d'une série à grille."""
-    return sum(grille(fiche).compter(*intervalle) for intervalle in fiche.ecrits())
+    return sum(grille(fiche).compter(*i) for i in [*fiche.ecrits(), *intervalles_de(fiche.provisoires)])
+
+
+def sans_preuve(fiche: Fiche, lot: Lot) -> list[Intervalle]:
+    """Les bougies d'un lot de la série, qu'il ne prouve pas : celle qui n'est pas close, gardée sur demande."""
+    if not (fiche.cle.a_une_grille and lot.lignes.num_rows):
+        return []
+    premiere, derniere = (borne_de(lot.lignes, rang)[1] for rang in (0, -1))
+    if any(debut <= premiere and derniere < fin for debut, fin in lot.couverts):  # presque tous
+        return []
+    return oter(plages(en_un_bloc(lot.lignes["timestamp"].cast(pa.int64())), grille(fiche)), lot.couverts)
 
 
 def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
@@ -1564,17 +1596,25 @@ def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
 
 
 def absentes(fiche: Fiche, presents: Iterable[Intervalle]) -> list[Intervalle]:
-    """Ce que la fiche dit couvert, dont ni une ligne ni un trou ne rend compte."""
+    """Ce que la fiche dit écrit, et qui n'y est pas."""
     pas = grille(fiche)
-    return [i for i in oter(fiche.ecrits(), unir(presents)) if pas.compter(*i)]
+    return [i for i in oter(unir(fiche.ecrits(), intervalles_de(fiche.provisoires)), unir(presents)) if pas.compter(*i)]
 
 
 def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = True) -> None:
-    """Ce que la fiche dit couvert mais dont la ligne n'est plus là (ôtée à la main) sera redemandé."""
-    absents = absentes(fiche, presents)
+    """Ce que la fiche dit écrit mais dont la ligne n'est plus là (ôtée à la main) sera redemandé.
+
+    Et ce qui est écrit après tout ce qu'elle dit : une fiche d'avant taisait la bougie gardée avant sa clôture.
+    """
+    presents = unir(presents)
+    absents, dits = absentes(fiche, presents), fiche.dits()
     if absents and dire:
         journal.warning("%s : lignes absentes du fichier, elles seront redemandées.", fiche.cle)
     fiche.couverts = oter(fiche.couverts, absents)
+    for absent in absents:
+        _effacer(fiche.provisoires, *absent)
+    for seule in oter(presents, [(0, dits[-1][1])] if dits else []):
+        _inserer(fiche.provisoires, Trou(*seule, A_VENIR))
 
 
 def denombrer(fiche: Fiche, lignes: int) -> None:
@@ -2250,6 +2290,23 @@ async def attendre(evenement: asyncio.Event, plafond_s: float) -> bool:
     return evenement.is_set()
 
 
+async def abandonner(*taches: asyncio.Future[Any]) -> None:
+    """Annule ces tâches, et attend que ce soit fini."""
+    for tache in taches:
+        tache.cancel()
+    await asyncio.gather(*taches, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def pendant(coroutine: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Future[T]]:
+    """Une tâche de front avec ce bloc, abandonnée à sa fin."""
+    tache = asyncio.ensure_future(coroutine)
+    try:
+        yield tache
+    finally:
+        await abandonner(tache)
+
+
 @contextlib.asynccontextmanager
 async def groupe_de_taches() -> AsyncIterator[asyncio.TaskGroup]:
     """Un TaskGroup qui relève la première erreur telle quelle, et non un groupe d'une."""
@@ -2727,6 +2784,8 @@ def note_du_lot(fiche: Fiche, lot: Lot, *, fichier: bool) -> dict[str, Any]:
         note["lignes"] = fiche.lignes
     if lot.source_des_lignes and (fiche.sources or lot.source != API):
         note["source"] = lot.source
+    if lot.sans_preuve:
+        note["sans_preuve"] = lot.sans_preuve
     return note
 
 
@@ -2744,7 +2803,6 @@ class JournalDeReprise(Allonge):
         self.lignes = self.octets = 0
         self.depuis = 0.0  # l'heure de sa plus ancienne ligne
         self.donnee, self._schema = donnee, donnee.schema
-        self._aucune = pa.RecordBatch.from_pylist([], self._schema)
         self._entete = self._schema.serialize().to_pybytes()
         self._graine = zlib.crc32(repr(donnee.colonnes).encode())  # la somme d'un autre type n'est jamais juste
         self._synchro = 0.0
@@ -2802,13 +2860,14 @@ class JournalDeReprise(Allonge):
 
     def ajouter(self, lignes: pa.Table, note: dict[str, Any]) -> None:
         """Ajoute un lot (lignes triées, peut-être aucune) ; au retour, il survit à `kill -9`."""
-        lot = next(iter(lignes.combine_chunks().to_batches()), self._aucune)
-        octets = self.emballer(note, self._coder(lot) if lot.num_rows else b"")
+        lots = lignes.combine_chunks().to_batches() if lignes.num_rows else []  # un seul, ou aucun
+        octets = self.emballer(note, b"".join(map(self._coder, lots)))
         position = self.au_bout(octets)
         self.octets = position + len(octets)
         if time.monotonic() - self._synchro >= SYNCHRO_S:
             self.synchroniser()
-        self._indexer(position, lot)
+        for lot in lots:
+            self._indexer(position, lot)
 
     def emballer(self, note: Mapping[str, Any], lignes: bytes) -> bytes:
         """Les octets d'un lot : sa tête, sa note, ses lignes."""
@@ -2837,11 +2896,10 @@ class JournalDeReprise(Allonge):
         self._synchro = time.monotonic()
 
     def _indexer(self, position: int, lot: pa.RecordBatch) -> None:
-        if lot.num_rows:
-            (symbole, debut), (_, fin) = borne_de(lot, 0), borne_de(lot, -1)
-            self.entrees.setdefault(symbole, []).append(_Entree(position, debut, fin + 1))
-            self.depuis = self.depuis if self.lignes else time.monotonic()
-            self.lignes += lot.num_rows
+        (symbole, debut), (_, fin) = borne_de(lot, 0), borne_de(lot, -1)
+        self.entrees.setdefault(symbole, []).append(_Entree(position, debut, fin + 1))
+        self.depuis = self.depuis if self.lignes else time.monotonic()
+        self.lignes += lot.num_rows
 
     def _charger(self, fichier: BinaryIO, position: int) -> pa.Table:
         with disque("Lire", self.chemin):
@@ -3204,9 +3262,10 @@ class Sortie(ABC):
         lot = lot._replace(lignes=apport)
         connue = self.fiches.get(lot.cle)
         avant = (connue or Fiche(lot.cle, lignes=self._aucune_ligne())).copie()
-        champs = {nom: getattr(avant, nom) for nom in ("cle", "couverts", "trous", "sources", "lignes")}
+        champs = {nom: getattr(avant, nom) for nom in ("cle", *SUITES_DE_FICHE, "lignes")}
         apres = dataclasses.replace(fiche, **champs)
-        apres.noter(lot.couverts, lot.trous, lot.source_des_lignes)
+        lot = lot._replace(sans_preuve=sans_preuve(apres, lot))
+        apres.noter(lot.couverts, lot.trous, lot.source_des_lignes, lot.sans_preuve)
         if not apport.num_rows and connue is not None and apres == connue.completee(apres):
             self.fiches[lot.cle] = apres
             return 0, 0
@@ -3229,8 +3288,10 @@ class Sortie(ABC):
         if not lot.lignes.num_rows:
             return lot.lignes
         debut, fin = borne_de(lot.lignes, 0)[1], borne_de(lot.lignes, -1)[1] + 1
-        fin_connue = self._fins_connues.get(lot.cle, -1)
-        if debut == fin_connue:  # une bougie courante, gardée, peut y être : illisible, le lot sera gardé quand même
+        fin_connue, dite = self._fins_connues.get(lot.cle, -1), self.fiches.get(lot.cle)
+        provisoire = dite is not None and bool(croiser([(debut, fin)], intervalles_de(dite.provisoires)))
+        # D'une fiche d'avant, elle peut suivre ce qui est prouvé sans être dite.
+        if debut == fin_connue or (debut > fin_connue and provisoire):  # illisible, le lot sera gardé quand même
             with contextlib.suppress(SortieIllisible):
                 return self._lire(lot.cle, debut, fin)
         if self.flux and self.type_donnee.a_une_grille and lot.cle in self.fiches:  # ses bougies peuvent être redites
@@ -3353,8 +3414,8 @@ class Codec(ABC):
     def schema(self, chemin: Path) -> pa.Schema | None:
         """Le schéma que porte le fichier, métadonnées comprises ; None d'un texte."""
 
-    def texte(self, chemin: Path) -> TexteCsv | None:
-        """De quoi ajouter des lignes au bout du fichier, tel qu'il est ; None s'il faut le récrire."""
+    def texte(self, chemin: Path) -> CodecCsv | None:
+        """Le codec, s'il sait ajouter des lignes au bout du fichier tel qu'il est ; None s'il faut le récrire."""
 
 
 class Feuille:
@@ -3536,14 +3597,15 @@ class Tableau:
         entete: Entete,
     ) -> None:
         """Écrit un fichier entier ; `lots` en rend ces colonnes, pour les compter d'abord si la fiche les précède."""
-        compte = self.compter(lots(None), self.ecrites)
+        self.ecrites.clear()
 
         def compte_fait() -> str:
-            if not self._donnee.a_une_grille and inspect.getgeneratorstate(compte) != inspect.GEN_CLOSED:
+            if not (self._donnee.a_une_grille or self.ecrites):
                 collections.deque(self.compter(lots(self._donnee.reperes), self.ecrites), maxlen=0)
             return entete()
 
-        self.exiger(self._codec.composer(fichier, compte, self._donnee, compression, compte_fait))
+        comptes = self.compter(lots(None), self.ecrites)
+        self.exiger(self._codec.composer(fichier, comptes, self._donnee, compression, compte_fait))
         self.lignes = self.ecrites.total()
 
     @staticmethod
@@ -3566,7 +3628,7 @@ class Tableau:
 class Bout(Allonge):
     """Le bout d'un fichier, où un flux ajoute les lignes qui suivent toutes celles de leur symbole."""
 
-    def __init__(self, texte: TexteCsv, chemin: Path, donnee: TypeDonnee) -> None:
+    def __init__(self, texte: CodecCsv, chemin: Path, donnee: TypeDonnee) -> None:
         super().__init__(chemin)
         self._texte, self._donnee = texte, donnee
         self.fins: dict[str, pa.Table] = {}  # voir `prolonger`
@@ -3612,19 +3674,15 @@ class SortieFichier(Sortie):
         self.tableau = Tableau(codec, self.chemin, self.type_donnee, self.feuille)
         texte = self._texte()
         self.bout = Bout(texte, self.chemin, self.type_donnee) if self.flux and texte else None
+        # Le journal suppose au fichier des lignes d'un flux en CSV : elles sont durables avant lui.
+        avant = self.bout.synchroniser if self.bout else lambda: None
+        self.reprise = JournalDeReprise(self.nom_journal, self.type_donnee, avant)
         self._duree_fonte = 0.0
         self.presente = False  # le fichier a été vu : s'il n'y est plus, un autre l'a ôté
         # Où finissent, au plus, les lignes de chaque symbole dans le fichier ; None : on n'en sait rien.
         self._fondues: dict[str, int] | None = None
 
-    @functools.cached_property
-    def reprise(self) -> JournalDeReprise:
-        """Son journal de reprise."""
-        # Il suppose au fichier des lignes d'un flux en CSV : elles sont durables avant lui.
-        avant = [self.bout.synchroniser] if self.bout is not None else []
-        return JournalDeReprise(self.nom_journal, self.type_donnee, *avant)
-
-    def _texte(self) -> TexteCsv | None:
+    def _texte(self) -> CodecCsv | None:
         return self.codec.texte(self.chemin) if self.compression == "none" else None
 
     # Lire.
@@ -3724,7 +3782,7 @@ class SortieFichier(Sortie):
         """Où finissent les lignes de la série, au plus : d'événements, ou sans preuve, rien ne le dit."""
         if not (self.type_donnee.a_une_grille and fiche.couverts):
             return INSTANT_MAX_MS
-        return fiche.dits()[-1][1] + grille(fiche).pas_ms  # une bougie courante, gardée, peut y être
+        return fiche.dits()[-1][1] + grille(fiche).pas_ms  # d'une fiche d'avant, une provisoire peut y être
 
     def _accorder(self) -> None:
         """Remplit `fiches`, d'accord avec les lignes ; remet en ordre un fichier que sa feuille ne décrit pas."""
@@ -3814,7 +3872,7 @@ class SortieFichier(Sortie):
                     annexe(*MISES_DE_COTE).renoncer_aux_lignes_parties(self)
         except SortieIllisible as refus:
             annexe(*MISES_DE_COTE).mettre_de_cote(self.nom_journal, constat=str(refus))
-            del self.reprise
+            self.reprise.supprimer()
             return
         if crus:
             repris = nombre_de(len(crus), "lot")
@@ -3843,8 +3901,9 @@ class SortieFichier(Sortie):
             fiche.couverts = []  # on ne sait lesquelles
         cru = not note.get("fichier") or (self.existe() and not manquent)
         if cru:
-            couverts, trous = [(d, f) for d, f in note["couverts"]], [Trou(*trou) for trou in note["trous"]]
-            fiche.noter(couverts, trous, note.get("source"))
+            trous = [Trou(*trou) for trou in note["trous"]]
+            couverts, seules = ([(d, f) for d, f in note.get(nom, ())] for nom in ("couverts", "sans_preuve"))
+            fiche.noter(couverts, trous, note.get("source"), seules)
         return cru
 
     # Ranger : au journal, et au bout du fichier quand il s'allonge.
@@ -3955,7 +4014,7 @@ class SortieFichier(Sortie):
         if self.bout is not None:
             self.bout.retenir(self.reprise.flot())
 
-    def _se_recopie(self) -> TexteCsv | None:
+    def _se_recopie(self) -> CodecCsv | None:
         """D'un texte trié, écrit comme aujourd'hui : ce qui y précède une ligne nouvelle se recopie tel quel."""
         return self._texte() if self.existe() and self.tableau.a_jour and not self.tableau.entrelace else None
 
@@ -3985,8 +4044,7 @@ class SortieFichier(Sortie):
     def fermer(self) -> None:
         if self.bout is not None:
             self.bout.fermer()
-        if "reprise" in self.__dict__:
-            self.reprise.fermer()
+        self.reprise.fermer()
         super().fermer()
 
 
@@ -4007,11 +4065,80 @@ def conversions(donnee: TypeDonnee, fuseau: str | None = "UTC", colonnes: Sequen
     )
 
 
-class TexteCsv:
-    """Un CSV non compressé : un texte dont les lignes s'ajoutent au bout (`tail -f`), et se cherchent par leurs octets.
+class CodecCsv(Codec):
+    """CSV, éventuellement gzip."""
 
-    Sans état ; une sous-classe ferait de même d'un autre texte à lignes.
-    """
+    format = "csv"
+    extensions = (".csv", ".csv.gz")
+    compressions = ("none", "gzip")
+    modules = (pc, pa_acero, pa_csv)
+    octets_par_ligne = 130
+    lenteurs: ClassVar = {"gzip": 8.0}
+    marque = "nombres_a_point"  # chaque nombre du fichier a son point
+
+    def reconnaitre(self, chemin: Path, donnee: TypeDonnee) -> None:
+        with self.ouvrir(chemin) as fichier:
+            titre = fichier.readline(1 << 12)
+        if titre.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n") != self.titre(donnee).rstrip():
+            annexe(*FICHIERS_ETRANGERS).refuser_titre(self, chemin, donnee, titre)
+
+    def ouvrir(self, chemin: Path) -> io.BufferedIOBase:
+        """Ses octets, décompressés."""
+        return chemin.open("rb") if self.texte(chemin) else gzip.GzipFile(chemin)
+
+    def fuseau(self, chemin: Path) -> str | None:
+        """Celui des instants ; None d'un fichier récrit sans (DuckDB d'avant 1.3), où ils sont tenus pour UTC."""
+        with self.ouvrir(chemin) as fichier:
+            fichier.readline()
+            return None if SANS_FUSEAU.search(fichier.readline(1 << 12)) else "UTC"
+
+    def texte(self, chemin: Path) -> CodecCsv | None:
+        if chemin.is_file():  # un tube attendrait sans fin qu'on y écrive
+            with contextlib.suppress(OSError), chemin.open("rb") as fichier:
+                return self if fichier.read(2) != b"\x1f\x8b" else None  # gzip
+        return self
+
+    def compression_de(self, chemin: Path) -> str | None:
+        return None if chemin.suffix != ".gz" and self.texte(chemin) else "gzip"
+
+    def lots(
+        self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
+    ) -> Iterator[pa.Table]:
+        with pa.OSFile(str(chemin)) as fichier:
+            debut = 0
+            if (texte := self.texte(chemin)) is not None:
+                reperage = annexe_ou_rien("reperage") if depuis else None
+                fin = texte.fin_des_lignes(chemin)
+                debut = reperage.octet(chemin, donnee, depuis, fin) if reperage else 0
+                if debut == fin:
+                    return
+                source = fichier.get_stream(debut, fin - debut)
+            else:
+                source = pa.CompressedInputStream(fichier, "gzip")
+            lecteur = pa_csv.open_csv(
+                source,
+                pa_csv.ReadOptions(column_names=donnee.noms if debut else None, block_size=1 << 20, use_threads=False),
+                pa_csv.ParseOptions(),
+                conversions(donnee, self.fuseau(chemin), colonnes),
+            )
+            for lot in lecteur:
+                yield aux_normes(pa.Table.from_batches([lot]), donnee)
+
+    def composer(
+        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
+    ) -> int | None:
+        del entete  # elle est à part
+        if compression != "gzip":
+            fichier.write(self.titre(donnee))
+            return self.verser(fichier, lots, donnee)
+        # Sans nom ni date dans son en-tête : mêmes lignes, mêmes octets.
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=fichier, mtime=0) as compresse:
+            compresse.write(self.titre(donnee))
+            for table in regrouper(lots, LIGNES_PAR_LOT):
+                compresse.write(self.octets(table, donnee))
+        return None
+
+    # Un texte : ses lignes s'ajoutent au bout (`tail -f`), et se cherchent par leurs octets.
 
     def titre(self, donnee: TypeDonnee) -> bytes:
         """Les premiers octets d'un fichier qui n'a pas encore de ligne."""
@@ -4078,81 +4205,6 @@ class TexteCsv:
         if octets_de(chemin) > (fin := self.fin_des_lignes(chemin)):
             with disque("Réparer", chemin):
                 os.truncate(chemin, fin)
-
-
-class CodecCsv(Codec):
-    """CSV, éventuellement gzip."""
-
-    format = "csv"
-    extensions = (".csv", ".csv.gz")
-    compressions = ("none", "gzip")
-    modules = (pc, pa_acero, pa_csv)
-    octets_par_ligne = 130
-    lenteurs: ClassVar = {"gzip": 8.0}
-    marque = "nombres_a_point"  # chaque nombre du fichier a son point
-    _TEXTE: ClassVar = TexteCsv()
-
-    def reconnaitre(self, chemin: Path, donnee: TypeDonnee) -> None:
-        with self.ouvrir(chemin) as fichier:
-            titre = fichier.readline(1 << 12)
-        if titre.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n") != self._TEXTE.titre(donnee).rstrip():
-            annexe(*FICHIERS_ETRANGERS).refuser_titre(self, chemin, donnee, titre)
-
-    def ouvrir(self, chemin: Path) -> io.BufferedIOBase:
-        """Ses octets, décompressés."""
-        return chemin.open("rb") if self.texte(chemin) else gzip.GzipFile(chemin)
-
-    def fuseau(self, chemin: Path) -> str | None:
-        """Celui des instants ; None d'un fichier récrit sans (DuckDB d'avant 1.3), où ils sont tenus pour UTC."""
-        with self.ouvrir(chemin) as fichier:
-            fichier.readline()
-            return None if SANS_FUSEAU.search(fichier.readline(1 << 12)) else "UTC"
-
-    def texte(self, chemin: Path) -> TexteCsv | None:
-        if chemin.is_file():  # un tube attendrait sans fin qu'on y écrive
-            with contextlib.suppress(OSError), chemin.open("rb") as fichier:
-                return self._TEXTE if fichier.read(2) != b"\x1f\x8b" else None  # gzip
-        return self._TEXTE
-
-    def compression_de(self, chemin: Path) -> str | None:
-        return None if chemin.suffix != ".gz" and self.texte(chemin) else "gzip"
-
-    def lots(
-        self, chemin: Path, donnee: TypeDonnee, depuis: Borne | None = None, colonnes: Sequence[str] | None = None
-    ) -> Iterator[pa.Table]:
-        with pa.OSFile(str(chemin)) as fichier:
-            debut = 0
-            if (texte := self.texte(chemin)) is not None:
-                reperage = annexe_ou_rien("reperage") if depuis else None
-                fin = texte.fin_des_lignes(chemin)
-                debut = reperage.octet(chemin, donnee, depuis, fin) if reperage else 0
-                if debut == fin:
-                    return
-                source = fichier.get_stream(debut, fin - debut)
-            else:
-                source = pa.CompressedInputStream(fichier, "gzip")
-            lecteur = pa_csv.open_csv(
-                source,
-                pa_csv.ReadOptions(column_names=donnee.noms if debut else None, block_size=1 << 20, use_threads=False),
-                pa_csv.ParseOptions(),
-                conversions(donnee, self.fuseau(chemin), colonnes),
-            )
-            for lot in lecteur:
-                yield aux_normes(pa.Table.from_batches([lot]), donnee)
-
-    def composer(
-        self, fichier: BinaryIO, lots: Iterable[pa.Table], donnee: TypeDonnee, compression: str, entete: Entete
-    ) -> int | None:
-        del entete  # elle est à part
-        if compression != "gzip":
-            fichier.write(self._TEXTE.titre(donnee))
-            return self._TEXTE.verser(fichier, lots, donnee)
-        # Sans nom ni date dans son en-tête : mêmes lignes, mêmes octets.
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=fichier, mtime=0) as compresse:
-            compresse.write(self._TEXTE.titre(donnee))
-            for table in regrouper(lots, LIGNES_PAR_LOT):
-                compresse.write(self._TEXTE.octets(table, donnee))
-        return None
 
 
 def _joindre(*morceaux: pa.Array | str, entre: str = "", nul: str | None = None) -> pa.Array:
@@ -4403,6 +4455,7 @@ _AJOUTEES_SQLITE = {
     "identifiants": "TEXT NOT NULL DEFAULT ''",
     "sources": "TEXT NOT NULL DEFAULT '[]'",  # JSON : [[debut, fin, source], …]
     "lignes": "INTEGER",
+    "provisoires": "TEXT NOT NULL DEFAULT '[]'",  # JSON : [[debut, fin, raison], …]
 }
 _SERIE_SQLITE = "exchange=? AND symbole=? AND timeframe=? AND prix=?"  # dans les tables de fiches
 
@@ -4449,6 +4502,7 @@ def fiches_sqlite(base: sqlite3.Connection, table: str) -> list[Fiche]:
         fiche.origine = origine_lue(serie)
         fiche.sources = [Provenance(*provenance) for provenance in json.loads(serie.get("sources") or "[]")]
         fiche.lignes = lignes if isinstance(lignes := serie.get("lignes"), int) else None
+        fiche.provisoires = [Trou(*provisoire) for provisoire in json.loads(serie.get("provisoires") or "[]")]
         lus = f'FROM "{table}_{{}}" WHERE {_SERIE_SQLITE} ORDER BY debut'
         fiche.couverts = list(base.execute("SELECT debut, fin " + lus.format("intervalles"), cle))
         fiche.trous = [Trou(*trou) for trou in base.execute("SELECT debut, fin, raison " + lus.format("trous"), cle)]
@@ -4687,7 +4741,7 @@ class SortieSqlite(Sortie):
                 self._recenser(base, cle)
 
     def _recenser(self, base: sqlite3.Connection, cle: CleSerie) -> None:
-        """Remet la fiche d'une série de bougies d'accord avec ses lignes : une courante de plus, une ôtée."""
+        """Remet la fiche d'une série de bougies d'accord avec ses lignes : une de plus, une ôtée."""
         fiche, presents = self.fiches.get(cle), list[Intervalle]()
         for lot in self.lire_lignes(base, "timestamp", f"WHERE {self.d_une_serie}", cle):
             instants = pa.array([instant for (instant,) in lot], pa.int64())
@@ -4788,24 +4842,22 @@ class SortieSqlite(Sortie):
             **{champ: getattr(fiche, champ) for champ in ("type_marche", "unite_volume", "ancre_ms")},
             **{champ: getattr(fiche, champ) for champ in _AJOUTEES_SQLITE},
             "contractSize": fiche.taille_contrat,
-            "sources": json.dumps(fiche.sources),
+            **{suite: json.dumps(getattr(fiche, suite)) for suite in ("sources", "provisoires")},
             **_versions(),
         }
         champs, places = ", ".join(valeurs), ", ".join("?" * len(valeurs))
         remplacer = f'INSERT OR REPLACE INTO "{self.table}_series" ({champs}) VALUES ({places})'
         base.execute(remplacer, tuple(valeurs.values()))
-        neuve = fiche.cle not in self.inscrites
-        avant = Fiche(fiche.cle) if neuve else self.fiches[fiche.cle]
-        appris = unir(lot.couverts, intervalles_de(lot.trous), [(0, INSTANT_MAX_MS)] if neuve else ())
-        debut, fin = (appris[0][0], appris[-1][1]) if appris else (0, 0)
-        couverts, trous = (avant.couverts, fiche.couverts), (avant.trous, fiche.trous)
-        for nom, places, suites in (("intervalles", "?,?,?,?,?,?", couverts), ("trous", "?,?,?,?,?,?,?", trous)):
-            oter = f'DELETE FROM "{self.table}_{nom}" WHERE {_SERIE_SQLITE}'
-            if neuve:  # ce qu'y aurait laissé une fiche d'avant
-                base.execute(oter, fiche.cle)
-            perimes, neufs = (suite[voisins(suite, debut, fin)] for suite in suites)
-            base.executemany(f"{oter} AND debut=?", [(*fiche.cle, perime[0]) for perime in perimes])
-            mettre = f'INSERT INTO "{self.table}_{nom}" VALUES ({places})'
+        # D'une fiche qui n'y est pas encore : tout, et ce qu'y aurait laissé une fiche d'avant.
+        neuve = [(0, INSTANT_MAX_MS)] if fiche.cle not in self.inscrites else []
+        appris = unir(lot.couverts, intervalles_de(lot.trous), lot.sans_preuve, neuve) or [(0, 0)]
+        debut, fin = appris[0][0], appris[-1][1]
+        for nom, suite, places in (("intervalles", fiche.couverts, "?,?"), ("trous", fiche.trous, "?,?,?")):
+            neufs = suite[voisins(suite, debut, fin)]
+            depart = min([debut, *(neuf[0] for neuf in neufs[:1])])
+            oter = f'DELETE FROM "{self.table}_{nom}" WHERE {_SERIE_SQLITE} AND debut BETWEEN ? AND ?'
+            base.execute(oter, (*fiche.cle, depart, fin))
+            mettre = f'INSERT INTO "{self.table}_{nom}" VALUES (?,?,?,?,{places})'
             base.executemany(mettre, [(*fiche.cle, *neuf) for neuf in neufs])
 
     def _finir(self) -> None:
@@ -4902,7 +4954,6 @@ ESSAIS_TEMOIN = 4  # d'un timeframe plus long que la série : quatre secondes ; 
 LIMITE_PAR_DEFAUT = 100  # là où ni `features` ni la table ne disent la page : toutes les classes en demandent autant
 BOUGIES = "bougies"  # celles du REST
 NIVEAUX_DE_PLUS = 10  # demandés pour un niveau rendu, d'un carnet partiel : le prix en sort moins vite
-INCONNUE = "inconnue"  # l'unité d'un volume que rien ne prouve
 
 
 class Particularite(NamedTuple):
@@ -4983,12 +5034,13 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # features dit 500 hors spot ; la classe, et l'exchange, en rendent 1000.
     # Son carnet d'office (1000 niveaux) coûte 50 jetons d'instantané ; ses bougies inverses comptent en contrats.
     # Une connexion qui s'abonne plus de cinq fois par seconde est fermée. En groupe, ccxt suit d'office `miniTicker`,
-    # sans vwap ni variation, ni les deux côtés du comptant.
+    # sans vwap ni variation, ni les deux côtés du comptant. Un inverse : 200 jours au plus entre le début et la fin.
     **dict.fromkeys(
         ("binance", "binanceusdm", "binancecoinm"),
         Particularite(
             options={"watchTickers": {"name": "ticker"}},
             limites=_contrats(1000),
+            fenetre_ms=lambda _timeframe, marche: 200 * JOUR_MS if marche.get("inverse") else 0,
             unites=_contrats("base"),
             profondeurs=(100, 500, 1000),
             carnet_partiel=100,
@@ -5019,7 +5071,7 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "kraken": Particularite(profondeurs=(10, 25, 100, 500, 1000)),
     # Carnets des contrats, et de gateeu : « only updates within are notified », sans un mot du niveau qui y entre, ni
     # de celui qui en sort et change.
-    "gate": Particularite(unites=_contrats("contrats"), carnet_partiel=50, carnet_borne=True),
+    "gate": Particularite(unites=_contrats("contrats"), carnet_partiel=50, carnet_borne=True, corrigee=("ticker",)),
     # Ses carnets partent de cent niveaux, sans clés.
     "kucoin": Particularite(carnet_partiel=100),
     # Un contrat demandé avec `size` rend les dernières bougies : `from` et `to` sont ignorés.
@@ -5084,7 +5136,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=(BOUGIES,)),
     **dict.fromkeys(("bitopro", "onetrading"), Particularite(corrigee=(BOUGIES,))),
     **dict.fromkeys(
-        ("bingx", "blockchaincom", "coinbaseexchange", "grvt", "weex"), Particularite(corrigee=("ticker",))
+        ("bingx", "blockchaincom", "coinbaseexchange", "grvt", "modetrade", "weex", "woo", "woofipro"),
+        Particularite(corrigee=("ticker",)),
     ),
     "luno": Particularite(corrigee=("trades",)),
     # Ses trades ont un identifiant sans suite, le même en REST, qui sert les deux cents derniers.
@@ -5689,7 +5742,7 @@ class Horloge:
     """L'heure d'un exchange : la nôtre, l'écart qu'on lui a mesuré, et le plus récent de ses horodatages crus."""
 
     def __init__(self) -> None:
-        self._decalage_ms = self._vu_ms = self._douteux_ms = 0
+        self._decalage_ms = self._vu_ms = self._douteux_ms = self._avance_ms = 0
 
     def heure_ms(self) -> int:
         """L'heure de l'exchange."""
@@ -5698,7 +5751,8 @@ class Horloge:
     def noter_instant(self, instant: int) -> bool:
         """Un horodatage de l'exchange : son heure est au moins celle-là. Faux s'il est loin dans le futur.
 
-        En avance, il ne fait pas l'heure à lui seul : elle est au moins le plus petit des deux plus avancés.
+        En avance, il ne fait pas l'heure à lui seul : elle est au moins le plus petit des deux plus avancés. La date
+        des réponses, quand rien d'autre ne la dit, en est un : d'une bougie de 5m, le flux n'a qu'un instant à dire.
         """
         if instant <= self._vu_ms:
             return True  # de presque toutes les trames : elles disent l'ouverture de leur bougie
@@ -5707,8 +5761,10 @@ class Horloge:
             return False
         if avance <= AVANCE_CRUE_MS:
             self._vu_ms = max(self._vu_ms, instant)
-        elif instant != self._douteux_ms:  # un trade redit deux fois n'est pas deux témoins
-            self._vu_ms = max(self._vu_ms, min(instant, self._douteux_ms))
+        else:
+            autre = self._douteux_ms if instant != self._douteux_ms else 0  # un trade redit n'est pas deux témoins
+            date = maintenant_ms() + self._avance_ms + AVANCE_CRUE_MS if self._avance_ms else 0
+            self._vu_ms = max(self._vu_ms, min(instant, max(autre, date)))
             self._douteux_ms = max(instant, self._douteux_ms)
         return True
 
@@ -5717,8 +5773,12 @@ class Horloge:
         proches = instants[-1] <= self.heure_ms() + AVANCE_CRUE_MS
         return all(map(self.noter_instant, instants[-1:] if proches else instants)) and instants[-1] <= self.heure_ms()
 
-    def recaler(self, decalage_ms: int) -> int:
-        """Retient l'écart mesuré, et rend de combien il a changé ; les horodatages d'avant ne comptent plus."""
+    def recaler(self, decalage_ms: int, avance_ms: int = 0) -> int:
+        """Retient l'écart mesuré, et rend de combien il a changé ; les horodatages d'avant ne comptent plus.
+
+        `avance_ms` : celle de la date des réponses, qui ne suffit pas à faire l'heure.
+        """
+        self._avance_ms = avance_ms
         derive, self._decalage_ms = abs(decalage_ms - self._decalage_ms), decalage_ms
         self._vu_ms = self._douteux_ms = 0
         return derive
@@ -5739,6 +5799,9 @@ async def _fermer_vite(api: Any) -> None:
     except TimeoutError:
         api.clients = {}
         await api.close()
+    except asyncio.CancelledError:  # à moitié fermée, elle se plaindrait : cela d'abord
+        await _fermer_vite(api)
+        raise
     for nom in ("trades", "ohlcvs", "orderbooks", "tickers"):
         setattr(api, nom, {})
 
@@ -5822,7 +5885,7 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
             debit.brancher(self.api)
         self.essais = Essais(reglages.essais, self.api.frein, self.noter_essai)
         self.nombre_essais = self.reponses = 0
-        self._fermetures: set[asyncio.Task[None]] = set()
+        self._fermetures: dict[Any, asyncio.Task[None]] = {}  # par instance d'écoute
 
     async def __aexit__(self, *_: object) -> None:
         await self.fermer()
@@ -5868,13 +5931,17 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
 
     def fermer_plus_tard(self, api: Any) -> None:
         """Ferme une instance d'écoute en tâche de fond."""
-        tache = asyncio.ensure_future(_fermer_vite(api))
-        self._fermetures.add(tache)
-        tache.add_done_callback(self._fermetures.discard)
+        tache = self._fermetures[api] = asyncio.ensure_future(_fermer_vite(api))
+        tache.add_done_callback(lambda faite: faite.cancelled() or self._fermetures.pop(api))
 
     async def fermer(self) -> None:
-        """Ferme tout, écoutes comprises."""
-        await asyncio.gather(*self._fermetures, _fermer_vite(self.api), return_exceptions=True)
+        """Ferme tout, écoutes comprises, même annulée en route."""
+        self.fermer_plus_tard(self.api)
+        try:
+            await asyncio.gather(*self._fermetures.values(), return_exceptions=True)
+        finally:  # à la fin d'un programme, asyncio annule toutes les tâches, même d'une fermeture pas encore commencée
+            for api in list(self._fermetures):
+                await _fermer_vite(api)
 
     # --- son heure
 
@@ -5893,8 +5960,8 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
                 # De la réception, jamais du milieu : venue tard ou au second essai (gate), elle aurait clos une bougie.
                 ecart = int(heure) - maintenant_ms() if lue else 0
                 if lue and not self._est_absurde(ecart):
-                    self._noter_decalage(ecart)
                     self._heure_lue, self.avance_douteuse_ms = True, 0
+                    self._noter_decalage(ecart)
                     return True
         return self._heure_lue  # la mesure d'avant vaut mieux que l'en-tête d'un serveur en panne
 
@@ -5912,8 +5979,8 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
         ecart = date - self.api.date_recue_ms
         ecart = 0 if self._est_absurde(ecart) else ecart
         # Un serveur date parfois ses réponses à l'heure locale : en avance sur la nôtre, il ne suffit pas à clore.
-        self.avance_douteuse_ms = ecart if ecart > AVANCE_CRUE_MS else 0
-        if self.avance_douteuse_ms > MINUTE_MS:
+        dite, self.avance_douteuse_ms = self.avance_douteuse_ms, ecart if ecart > AVANCE_CRUE_MS else 0
+        if self.avance_douteuse_ms > MINUTE_MS and abs(self.avance_douteuse_ms - dite) > MINUTE_MS:
             journal.warning(
                 "Les réponses de %s sont datées %s plus tard que l'horloge locale : la plus en retard des deux, ou la "
                 "bougie suivante, décide des bougies closes.", self.reglages.exchange, duree_lisible(ecart / 1000),
@@ -5931,7 +5998,7 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
 
     def _noter_decalage(self, decalage_ms: int) -> None:
         """L'écart mesuré ; il est dit quand il change."""
-        if self._horloge.recaler(decalage_ms) > MINUTE_MS and not self.reglages.hors_ligne:
+        if self._horloge.recaler(decalage_ms, self.avance_douteuse_ms) > MINUTE_MS and not self.reglages.hors_ligne:
             journal.warning(
                 "L'horloge locale s'écarte de %s de celle de %s : c'est la sienne qui décide des bougies closes.",
                 duree_lisible(abs(decalage_ms) / 1000), self.reglages.exchange,
@@ -6071,9 +6138,9 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
 
     def unite_volume(self, marche: Mapping[str, Any]) -> str:
         """L'unité du volume que rend le REST : la monnaie de base au comptant ; d'un contrat, celle qu'on a prouvée."""
-        sinon = INCONNUE if marche.get("contract") else "base"
+        sinon = UNITE_INCONNUE if marche.get("contract") else "base"
         unite = self.particularite.unites.get(genre_de(marche), sinon)
-        return str({"base": marche.get("base"), "cotation": marche.get("quote")}.get(unite, unite) or INCONNUE)
+        return str({"base": marche.get("base"), "cotation": marche.get("quote")}.get(unite, unite) or UNITE_INCONNUE)
 
     def unite_des_trades(self, marche: Mapping[str, Any]) -> str:
         """L'unité de la quantité d'un trade, ou d'un niveau de carnet."""
@@ -6999,9 +7066,7 @@ class Ecoute:
             erreur = next(iter(finies)).exception()
         finally:
             self._livraison.livrer()
-            for tache in taches:
-                tache.cancel()
-            await asyncio.gather(*taches, return_exceptions=True)
+            await abandonner(*taches)
         raise self._traduire(erreur if isinstance(erreur, Exception) else ConnectionError("abonnement fini"))
 
     def fermer(self) -> None:
@@ -7165,7 +7230,8 @@ class Ecoute:
 
     def _suivre_le_rendu(self, symbole: Any, lignes: Iterable[Any]) -> None:
         """Reçoit ce qu'un appel a rendu d'un symbole dont aucun cache ne parle."""
-        if not isinstance(symbole, str) or symbole in self._livraison.entendus or self._coupure.done():
+        rendues = list(lignes)  # d'un marché sans trade, phemex commence par une liste vide
+        if not rendues or not isinstance(symbole, str) or symbole in self._livraison.entendus or self._coupure.done():
             return
         if not self._dit:
             self._dit = True
@@ -7173,7 +7239,7 @@ class Ecoute:
                 "%s : ccxt garde le flux « %s » d'une façon inconnue ; seules les valeurs qu'il rend sont suivies.",
                 self._connexion.reglages.exchange, self._nom,
             )  # fmt: skip
-        self._recevoir(symbole, list(lignes), maintenant_ms())
+        self._recevoir(symbole, rendues, maintenant_ms())
 
     def _relire_les_carnets(self, demande: str | list[str]) -> None:
         """Celui qui a changé entre deux appels n'est annoncé par aucun : c'est peut-être le dernier d'une rafale."""
@@ -7952,9 +8018,7 @@ class Lecteur:
         annulees = [tache for _, tache in self._en_vol]
         self._en_vol.clear()
         self._prochaine = instant
-        for tache in annulees:
-            tache.cancel()
-        await asyncio.gather(*annulees, return_exceptions=True)
+        await abandonner(*annulees)
 
 
 # --- Plan et reprise ---
@@ -8073,11 +8137,17 @@ class Historique:
         self.fiche.ancre_ms = self.timeframe.ancre_ms
         return planifier(self.demande, self.fiche, self.timeframe, self.plage.relecture)
 
+    @property
+    def _vues(self) -> int:
+        """Les bougies à regarder d'avant un instant : dix, ou moins si une demande n'en couvre pas autant."""
+        fenetre = self.connexion.fenetre_ms(self.timeframe, self.serie.marche)
+        return max(1, _tenir_dans(fenetre, self.timeframe, 1 + 10) - 1)
+
     async def _lire_l_heure_aux_bougies(self) -> None:
         """Une bougie servie s'est ouverte : l'heure de l'exchange est au moins celle-là, si l'en-tête le permet."""
         heure = self.connexion.heure_ms()
         fin = self.timeframe.avancer(heure + self.connexion.avance_douteuse_ms, 1)
-        brutes = await self._demander(self.timeframe, self.timeframe.avancer(fin, -10), fin, False)
+        brutes = await self._demander(self.timeframe, self.timeframe.avancer(fin, -self._vues), fin, False)
         ouvertures = sorted({b[0] for b in brutes if b and isinstance(b[0], int) and heure < b[0] < fin})
         if ouvertures:
             self.connexion.noter_instants(ouvertures)
@@ -8101,8 +8171,8 @@ class Historique:
     def _ou_voir_la_grille(self, heure: int) -> Iterator[Intervalle]:
         """Maintenant ; à la fin demandée ; puis, d'un marché retiré, page après page avant elle."""
         avancer, bouts = self.timeframe.avancer, [heure, *([] if self.plage.fin is None else [self.plage.fin])]
-        yield from ((avancer(bout, -10), avancer(bout, 1)) for bout in bouts)
-        place, fin = max(1, self.serie.limite - 1 - avance_de(self.timeframe)), avancer(min(bouts), -10)
+        yield from ((avancer(bout, -self._vues), avancer(bout, 1)) for bout in bouts)
+        place, fin = max(1, self.serie.limite - 1 - avance_de(self.timeframe)), avancer(min(bouts), -self._vues)
         for _ in range(PAGES_DE_GRILLE):
             if self.plage.debut is not None and self.plage.debut < fin:
                 yield max(self.plage.debut, avancer(fin, -place)), fin
@@ -8214,7 +8284,7 @@ class Historique:
             if exigee or t.raison != A_VENIR or reste[0] < connu
         ]
         if queues := intervalles_de(morceau.trous, A_VENIR):  # un jour de panne en avait fait un trou
-            dits = oter(croiser(queues, intervalles_de(self.fiche.trous, *RAISONS_PARTIELLES)), intervalles_de(trous))
+            dits = oter(croiser(queues, self.fiche.non_prouves(*RAISONS_PARTIELLES)), intervalles_de(trous))
             trous += [Trou(*dit, A_VENIR) for dit in dits]
         if self.plage.fin is not None and not self._grille_connue:  # d'une autre (htx), une bougie ouvrirait après elle
             trous = [t._replace(fin=min(t.fin, self.plage.fin)) for t in trous if t.debut < self.plage.fin]
@@ -8278,15 +8348,15 @@ class Relu(NamedTuple):
     """Ce qu'une relecture a prouvé.
 
     `trous` : ce que l'exchange n'a pas rendu ; `complet` : il a tout rendu, d'un bord à l'autre ; `rejoint` : jusqu'au
-    second, au moins ; `sautent` : ses identifiants sautent eux aussi, ceux de `sauts` les bordent ; `dernier` : son
-    trade le plus récent.
+    second, au moins ; `sautent` : ses identifiants sautent eux aussi ; `sauts` : ceux d'une coupure, à redemander ;
+    `dernier` : son trade le plus récent.
     """
 
     trous: list[Trou]
     complet: bool
     rejoint: bool
     sautent: bool
-    sauts: list[tuple[Trade, Trade]]
+    sauts: list[Lacune]
     dernier: Trade | None
 
 
@@ -8316,7 +8386,7 @@ class RelectureTrades:
         self._cassures: list[tuple[Trade, Trade]] = []  # entre deux pages qui ne se suivent pas
         self._attendus: list[Trade] = []  # des groupes dont le flux n'a pas encore dit la fin
         self._numeros: list[Intervalle] = []  # ceux qu'il a servis
-        self._sauts: list[tuple[Trade, Trade]] = []  # entre deux trades servis de suite ; un retardataire le comble
+        self._sauts: list[Lacune] = []  # entre deux trades servis de suite ; un retardataire le comble
         self._plus_grand = self._avant  # le plus grand numéro servi
 
     async def pages(self) -> AsyncGenerator[list[Trade]]:
@@ -8354,12 +8424,12 @@ class RelectureTrades:
         vus = self._numeros
         servis = self._lacune.numeros() if complet else [(vus[0][0], vus[-1][1])] if vus else []
         if complet and self._apres:
-            self._sauts.append((self._plus_grand, self._apres))
+            self._sauts.append(Lacune(self._plus_grand, self._apres, saut=True))
         return Relu(trous, complet, self._rejoint, bool(oter(servis, vus)), self._redemandables(), self._dernier)
 
-    def _redemandables(self) -> list[tuple[Trade, Trade]]:
+    def _redemandables(self) -> list[Lacune]:
         """Les sauts qu'aucun retardataire n'a comblés ; trop nombreux, ses identifiants sautent d'eux-mêmes."""
-        vus, numeros = self._numeros, ((saut, Lacune(*saut).numeros()) for saut in self._sauts)
+        vus, numeros = self._numeros, ((saut, saut.numeros()) for saut in self._sauts)
         restent = (saut for saut, manque in numeros if manque and oter(manque, vus[voisins(vus, *manque[0])]))
         sauts = list(itertools.islice(restent, SAUTS_REDEMANDES_MAX + 1)) if self._suivis else []
         return sauts if len(sauts) <= SAUTS_REDEMANDES_MAX else []
@@ -8369,8 +8439,8 @@ class RelectureTrades:
         for trade in page:
             if (rangs := rangs_de(trade.id)) is None:
                 continue
-            if Lacune(self._plus_grand, trade).numeros():
-                self._sauts.append((self._plus_grand, trade))
+            if (saut := Lacune(self._plus_grand, trade, saut=True)).numeros():
+                self._sauts.append(saut)
             if rangs > (rangs_de(self._plus_grand.id) or (-1, -1)):
                 self._plus_grand = trade
         self._numeros = unir(self._numeros, ((r[0], r[1] + 1) for t in page if (r := rangs_de(t.id))))
@@ -8661,6 +8731,7 @@ PAS_DE_FIN_S = 0.5  # entre deux regards sur ce que l'exchange a répondu
 RETENUE_MAX_S = 4.0  # des trades attendent au plus cela que la coupure d'avant eux soit comblée
 RELANCE_RATTRAPAGE_S = 1.0
 REFUS_DE_SUITE_MAX = 3  # de suite
+REFUS_PASSAGERS_MAX = 6  # de même, d'un abonnement qui fut servi : se couper laisserait autant de connexions
 VERIFICATION_MAX_S = 5.0  # un REST qui ne répond pas n'empêche pas de se reconnecter
 ECOUTE_SAINE_S = 30.0  # une écoute qui a tant duré n'était pas refusée
 VERIFICATIONS_DE_FRONT = 4
@@ -8723,10 +8794,13 @@ class EnAvance(NamedTuple):
 class Fil(ABC):
     """Un symbole suivi : range ce que l'écoute lui dit, rend des lots sûrs, relit par REST ce qui lui manque."""
 
+    type_donnee: ClassVar[TypeDonnee]
+
     def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
         self.connexion, self.serie, self.fiche, self.reglages = connexion, serie, fiche, reglages
         self.compteurs = Compteurs()
         self.refus: ErreurCollecte | None = None
+        self.admis = False  # l'exchange l'a déjà servi : qu'il le refuse ensuite n'est que passager
         self.prets: list[Lot] = []  # sûrs, pas encore collectés ; la fiche en tient déjà compte
         self.recus = 0
         self.a_collecter = False  # a reçu depuis la dernière collecte
@@ -8735,6 +8809,7 @@ class Fil(ABC):
         self.echec: ErreurCollecte | None = None  # du dernier rattrapage
         self.ecoute_depuis = 0  # heure de l'exchange au dernier abonnement : le flux n'avait rien à dire d'avant
         self.reveiller: Callable[[], None] = lambda: None
+        self._du_depuis: int | None = None
         self._rattrapage: asyncio.Task[None] | None = None
         self._en_avance: list[EnAvance] = []
         self._prochain_essai = 0.0
@@ -8749,7 +8824,7 @@ class Fil(ABC):
     @property
     def du_depuis(self) -> int | None:
         """D'où cette exécution doit tout ; None : de son début."""
-        return None
+        return self._du_depuis
 
     # --- ce que dit l'écoute
 
@@ -8847,6 +8922,10 @@ class Fil(ABC):
             self.fiche.noter(lot.couverts, lot.trous)
         self.prets += lots
 
+    def _declarer(self, couverts: list[Intervalle], trous: list[Trou]) -> None:
+        """Rend ce qui est prouvé ou manque, sans une ligne."""
+        self._rendre(Lot(self.cle, self.type_donnee.schema.empty_table(), couverts, trous))
+
     @abstractmethod
     def _sures(self, heure: int) -> list[Lot]:
         """Les lots que le flux seul suffit à prouver."""
@@ -8921,8 +9000,7 @@ class Fil(ABC):
     async def arreter(self) -> None:
         """Abandonne un rattrapage en cours ; inscrit en trou ce qu'il devait relire, et ne le sera plus."""
         if self._rattrapage is not None:
-            self._rattrapage.cancel()
-            await asyncio.gather(self._rattrapage, return_exceptions=True)
+            await abandonner(self._rattrapage)
 
 
 # --- Bougies
@@ -8940,7 +9018,8 @@ class Couverture:
         # relire la première d'entre elles.
         depuis = self.timeframe.plancher(fin - CONFIRMATION_MS - 2 * AGE_SUR_MS)
         self.recentes = croiser(fiche.couverts, [(depuis, fin)])
-        dues = fiche.couverts[-1:] + self.recentes + fiche.a_relire() or intervalles_de(fiche.trous, ECHEC)
+        dues = fiche.couverts[-1:] + self.recentes + fiche.a_relire() or fiche.dus_sans_couvert()
+        dues += intervalles_de(fiche.provisoires)
         debut = min(dues)[0] if plage.debut is None and dues else plage.debut
         self.debut = None if debut is None else self.timeframe.plafond(debut)
         self.desavoues: list[Intervalle] = []  # la sortie les tient, ou les tenait, pour prouvés
@@ -9183,6 +9262,12 @@ def depassee(brutes: Sequence[Sequence[Any]], derniere: Sequence[Any], ouverture
     return depasse or any(instant > seuil and volume > 0 for instant, volume in volumes)
 
 
+def trade_possible(connexion: Connexion, donnee: Any, recu: int) -> Trade | None:
+    """Le trade qu'est cette donnée ; None s'il ne peut être vrai, ou s'il est daté loin dans le futur."""
+    trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
+    return trade if trade is not None and connexion.noter_instant(trade.timestamp) else None
+
+
 class BougiesFaites:
     """Des bougies faites du flux de trades : celles dont la suite des identifiants ne dément rien.
 
@@ -9195,8 +9280,8 @@ class BougiesFaites:
     def __init__(self, couverture: Couverture, compteurs: Compteurs, bougies_vides: str | None) -> None:
         self._couverture, self._compteurs, self._vides = couverture, compteurs, bougies_vides
         self._report = annexe(*BOUGIES_PLATES).Report(couverture.fiche) if bougies_vides == "reporter" else None
-        self.suite_d_ids = SuiteDIds(asyncio.get_running_loop().time, couverture.plage.grace_ms / 1000)
-        self.suite_d_ids.sans_juge = not couverture.relisible
+        horloge, grace_s = asyncio.get_running_loop().time, couverture.plage.grace_ms / 1000
+        self.suite_d_ids = SuiteDIds(horloge, grace_s, sans_juge=not couverture.relisible)
         self._volume = couverture.connexion.mesure_des_trades(couverture.serie.marche)
         self._agregateur: Agregateur | None = None
         self._rendues: list[BougieTrades] = []
@@ -9232,11 +9317,9 @@ class BougiesFaites:
 
     def lire(self, donnee: Any, recu: int) -> Trade | None:
         """Le trade ; None, compté, s'il est impossible."""
-        trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
-        if trade is not None and self._couverture.connexion.noter_instant(trade.timestamp):
-            return trade
-        self._compteurs.impossibles += 1
-        return None
+        trade = trade_possible(self._couverture.connexion, donnee, recu)
+        self._compteurs.impossibles += trade is None
+        return trade
 
     def ranger(self, trade: Trade) -> bool:
         """Fond un trade dans sa bougie ; il apprend toujours quelque chose."""
@@ -9368,6 +9451,8 @@ def omettre_les_plates(lot: Lot, timeframe: Timeframe, ecrite: Fiche) -> Lot:
 class FilBougies(Fil):
     """Des bougies : celles qu'une source a vues naître et se clore sont rendues, les autres relues par REST."""
 
+    type_donnee = OHLCV
+
     def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
         super().__init__(connexion, serie, fiche, reglages)
         self.couverture = Couverture(connexion, serie, fiche, reglages.plage)
@@ -9388,7 +9473,7 @@ class FilBougies(Fil):
         """Les bougies seront faites d'un flux de trades ; `bougies_vides` None : elles restent celles du REST."""
         self.source = BougiesFaites(self.couverture, self.compteurs, bougies_vides)
         # L'unité du REST, que rien ne prouve, se compare sur les premières ; il les donne toutes, s'il diffère.
-        douteuse = self.couverture.relisible and self.connexion.unite_volume(self.serie.marche) == INCONNUE
+        douteuse = self.couverture.relisible and self.connexion.unite_volume(self.serie.marche) == UNITE_INCONNUE
         self.confrontation.crues = None if douteuse else True
         self.confrontation.temoignent = memes_volumes
         if bougies_vides is not None:
@@ -9460,7 +9545,7 @@ class FilBougies(Fil):
             self._inscrire(manques, HORS_FENETRE_API)
         elif manques or douteuses:
             muet = self.echec and (self._rattrapage is None or self._rattrapage.done())
-            if muet and (neuves := oter(douteuses, intervalles_de(self.fiche.trous, ECHEC))):
+            if muet and (neuves := oter(douteuses, self.fiche.non_prouves(ECHEC))):
                 self._inscrire(neuves, ECHEC)  # tué maintenant, la relance ne relirait que les plus récentes
             self.relancer()
         else:
@@ -9478,7 +9563,7 @@ class FilBougies(Fil):
     def _inscrire(self, manques: Sequence[Intervalle], raison: str) -> None:
         """Rend des trous, s'il y en a."""
         if manques:
-            self._rendre(Lot(self.cle, OHLCV.schema.empty_table(), [], [Trou(*m, raison) for m in manques]))
+            self._declarer([], [Trou(*manque, raison) for manque in manques])
 
     async def _rattraper(self) -> None:
         """Relit ce qui manque ; en concluant, tant que le REST est en retard sur ce que le flux a dit."""
@@ -9528,14 +9613,14 @@ class FilBougies(Fil):
             self._rendre(self._lot(seules))
         # La queue qu'un REST en bonne santé ne sert pas encore n'est pas un trou : la prochaine exécution la lira.
         fin = INSTANT_MAX_MS if self.echec else max([f for _, f in self.fiche.couverts], default=INSTANT_MAX_MS)
-        # De même après un signal. Ce que la sortie tient déjà, sans preuve, n'y est plus tenu que pour une queue : une
-        # relance le relira ; le dire manquant ferait une faute d'une bougie qui est là.
+        # De même après un signal : ce que la sortie tient déjà, sans preuve, une relance le relira.
         desavoues = [] if self.conclut and not self.echec else oter(self.couverture.desavoues, self.fiche.couverts)
         if not self.conclut:
             self._inscrire(desavoues, A_VENIR)
         # Lues du REST à peine closes, elles devaient l'être de nouveau, et il n'a jamais confirmé le flux.
         jeunes = self.confrontation.a_relire(INSTANT_MAX_MS) if self.echec and self.confrontation.crues is None else []
-        manques = oter(unir(self.couverture.manques(fin), desavoues, jeunes), intervalles_de(self.fiche.trous))
+        dits = unir(intervalles_de(self.fiche.trous), self.fiche.non_prouves(*RAISONS_PARTIELLES))
+        manques = oter(unir(self.couverture.manques(fin), desavoues, jeunes), dits)
         self._inscrire(manques if self.conclut else oter(manques, desavoues), ECHEC)
 
 
@@ -9551,18 +9636,17 @@ class SuiteDIds:
     temps avance (hyperliquid les tire au hasard) ne disent pas même l'ordre.
     """
 
-    def __init__(self, horloge: Callable[[], float], grace_s: float) -> None:
+    def __init__(self, horloge: Callable[[], float], grace_s: float, *, sans_juge: bool = False) -> None:
         self._horloge, self.grace_s = horloge, grace_s
         self.vains = self.suites = self.sauts = 0
         self.croissants = True
-        self.sans_juge = False  # aucun REST ne dira si un saut est vain
+        self.sans_juge = sans_juge  # aucun REST ne dira si un saut est vain
         self.recommencer()
 
     def recommencer(self) -> None:
         """Une écoute commence ou finit : plus rien n'est attendu ; ce qu'on sait de ces identifiants reste."""
         self._recent: Trade | None = None
         self._dernier: Trade | None = None  # le plus grand identifiant vu
-        self._attendu = 0  # celui qui doit le suivre
         self._avant_saut: Trade | None = None
         self._manquants: dict[int, float] = {}  # identifiant -> depuis quand on l'attend
         self._ouverts = 0  # sauts que ceux-là ont faits
@@ -9584,10 +9668,10 @@ class SuiteDIds:
         self._manquants.clear()
         return self._avant_saut
 
-    def prolonger(self, dernier: Trade, attendu: int, nombre: int) -> bool:
+    def prolonger(self, dernier: Trade, nombre: int) -> bool:
         """Avance d'autant de trades, qui suivent le précédent sans saut ; faux si des identifiants sont attendus."""
         if not self._manquants:
-            self._dernier, self._attendu = dernier, attendu
+            self._dernier = dernier
             self.suites += nombre
         return not self._manquants
 
@@ -9627,7 +9711,8 @@ class SuiteDIds:
             self._recent = trade
 
     def _avancer(self, trade: Trade, rangs: Intervalle) -> None:
-        attendu = self._attendu or rangs[0]
+        dernier = rangs_de(self._dernier.id) if self._dernier else None
+        attendu = dernier[1] + 1 if dernier else rangs[0]
         if rangs[0] < attendu:
             trouves = sum(self._manquants.pop(n, None) is not None for n in range(rangs[0], rangs[1] + 1))
             self.suites += trouves
@@ -9642,59 +9727,247 @@ class SuiteDIds:
                 self._manquants[HORS_SUITE] = -math.inf  # trop pour les attendre un à un
             else:
                 self._manquants.update(dict.fromkeys(range(attendu, rangs[0]), self._horloge()))
-        elif self._dernier is not None:
+        elif dernier:
             self.suites += 1
         if self.sans_juge and self.sauts > self.suites + SAUTS_VAINS_MAX:
             self.vains = SAUTS_VAINS_MAX
-        self._dernier, self._attendu = trade, rangs[1] + 1
+        self._dernier = trade
+
+
+class SuiteDeTrades:
+    """Jusqu'où des trades qui se suivent sont sûrs : du calcul pur, sur leurs instants et leurs identifiants.
+
+    Elle est couverte de son début à son `dernier`, exclu. Ce qui la rompt (une écoute neuve, un saut d'identifiants)
+    est une lacune : rien n'en est couvert tant que le REST n'a pas tranché.
+    """
+
+    def __init__(self, ids: SuiteDIds, dernier: Trade | None, grace_ms: int, a_confirmer: int = 0) -> None:
+        self.ids, self.dernier = ids, dernier
+        self._grace_ms, self._a_confirmer = grace_ms, a_confirmer
+        self._depuis: int | None = None  # d'où elle va au dernier ; None : elle est rompue
+        self._couverts: list[Intervalle] = []  # des suites d'avant, ce qui n'est pas encore pris
+        self._sur: Trade | None = None  # aucun trade d'avant lui ne tardait encore
+        self._presque_sur: Trade | None = None  # celui qui le sera, sa grâce passée
+        self._confirme: Trade | None = None  # le premier que le REST n'a pas encore confirmé
+        self._non_confirmes = 0  # trades rendus depuis
+
+    @property
+    def rompue(self) -> bool:
+        """Vrai si le prochain trade ne la prolongera pas."""
+        return self._depuis is None
+
+    @property
+    def bord(self) -> Trade | None:
+        """Le trade d'où relire ce qui manque, la suite rompue."""
+        return self._sur or self.dernier
+
+    @property
+    def se_confirme(self) -> bool:
+        """Vrai si des identifiants qui ne se suivent pas laissent au REST de dire qu'il n'en manque aucun."""
+        return self._a_confirmer > 0 and not self.ids.se_suivent
+
+    # --- ce qui la prolonge, ou la rompt
+
+    def enchainer(self, trade: Trade) -> list[Lacune]:
+        """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
+        if self.rompue and self.dernier is not None and trade.precede(self.dernier):
+            if self.dernier.id is not None:
+                return []  # un retardataire : il ne dit rien de ce qui a suivi le dernier reçu
+            self.dernier = None  # l'instantané remonte plus haut que le début de l'écoute
+        avant, lacunes = self.ids.noter(trade), list[Lacune]()
+        if self.rompue:
+            bord = self.bord
+            # Un retardataire d'avant la suite ne la commence pas : rien ne dit que ceux qui l'en séparent viendront. Ni
+            # la milliseconde du premier, que d'autres ont pu partager avant l'écoute.
+            depuis = trade.timestamp + 1
+            if bord is not None and avant is None and self._se_suivent(bord, trade):
+                depuis = bord.timestamp
+            elif bord is not None:
+                lacunes.append(Lacune(avant or bord, trade))
+            self._commencer(trade, depuis)
+        elif avant is not None:
+            lacunes.append(Lacune(avant, trade, saut=True))
+        if self.dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
+            lacunes.append(Lacune(trade._replace(id=None), trade, saut=True))
+        self._confirme = self._confirme or trade
+        if self.dernier is None or self.dernier.id is None or not trade.precede(self.dernier):
+            self.dernier = trade
+        return lacunes
+
+    def _se_suivent(self, bord: Trade, trade: Trade) -> bool:
+        """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
+        rangs, derniers = rangs_de(trade.id), rangs_de(bord.id)
+        suivent = rangs is not None and derniers is not None and rangs[0] == derniers[1] + 1
+        return suivent and self.ids.surveille
+
+    def _commencer(self, premier: Trade, depuis: int) -> None:
+        self._sur = self._presque_sur = premier
+        self._depuis = depuis
+
+    def renouer(self, connu: Trade, est_prouve: Callable[[int], bool]) -> list[Lacune]:
+        """L'instantané d'une écoute neuve redit le dernier trade reçu, ou prouvé : ce qui vient ensuite le prolonge."""
+        bord, dernier = self.bord, self.dernier
+        if bord is None or dernier is None:
+            return []
+        if not self.rompue:  # relu par REST avant que le flux le dise
+            return self.enchainer(connu) if dernier.precede(connu) else []
+        if connu.est_anonyme or not connu.est(bord):
+            return []
+        # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
+        self._commencer(bord, connu.timestamp + (not est_prouve(connu.timestamp)))
+        self._confirme = self._confirme or dernier
+        avant = self.ids.noter(dernier)
+        return [Lacune(avant, dernier, saut=True)] if avant else []
+
+    def rompre(self) -> None:
+        """Ce qui viendra ne la prolonge pas : quelque chose a peut-être eu lieu entre-temps."""
+        self._solder()
+        if not self.rompue and self.ids.se_suivent:
+            self._sur = self.dernier
+        self._depuis = None
+
+    def repartir_de(self, servi: Trade) -> None:
+        """Rompue, ce que le REST en sert jusqu'à ce trade est relu."""
+        self._sur = servi
+        if self.dernier is None or not servi.precede(self.dernier):
+            self.dernier = servi
+
+    # --- ce qu'elle prouve
+
+    def _solder(self) -> None:
+        """Ce que la suite en cours a prouvé va avec le reste ; elle continue d'ici."""
+        if self._depuis is not None and self.dernier is not None:
+            # Un trade peut tarder, que rien ne dirait absent si elle se rompait : ni identifiants, ni REST.
+            tarde_ms = 0 if self.ids.se_suivent or self._a_confirmer else self._grace_ms
+            fin = max(self._depuis, self.dernier.timestamp - tarde_ms)
+            self._couverts.append((self._depuis, fin))
+            self._depuis = fin
+            # Le dernier trade a-t-il l'âge de dire que plus aucun d'avant ne tarde ?
+            if self._presque_sur and self.dernier.timestamp - self._presque_sur.timestamp >= self._grace_ms:
+                self._sur, self._presque_sur = self._presque_sur, self.dernier
+
+    def prouves(self, suspens: Sequence[Intervalle]) -> list[Intervalle]:
+        """Ce qu'elle a prouvé et qui n'est pas encore pris, moins ce qui est en suspens."""
+        self._solder()
+        return oter(self._couverts, suspens)
+
+    def prendre(self, suspens: Sequence[Intervalle]) -> list[Intervalle]:
+        """Ce qu'elle a prouvé depuis la dernière fois ; ce qui est en suspens attend."""
+        pris, self._couverts = self.prouves(suspens), croiser(self._couverts, suspens)
+        return pris
+
+    def combler(self, etendue: Intervalle, trous: Sequence[Intervalle]) -> list[Intervalle]:
+        """Ce que le REST a prouvé de cette étendue, moins ces trous : ils coupent la suite où ils sont, même finie."""
+        self._solder()
+        self._couverts = oter(self._couverts, trous)
+        debut, fin = etendue
+        if not trous and debut < fin == self._depuis:
+            self._depuis = debut  # la milliseconde de son premier trade en est
+        # La milliseconde du dernier trade attend encore celui qui la partagerait.
+        ouverte = [(self.dernier.timestamp, self.dernier.timestamp + 1)] if self.dernier is not None else []
+        return oter([etendue], [*trous, *ouverte])
+
+    # --- ce que le REST doit confirmer
+
+    def compter(self, rendus: Sequence[Trade]) -> list[Lacune]:
+        """Ceux-là sont rendus, en ordre : tous les tant, ou passé une minute, ils sont à confirmer."""
+        self._non_confirmes += len(rendus)
+        attente_ms = rendus[-1].timestamp - (self._confirme or rendus[-1]).timestamp
+        return self.confirmer() if attente_ms >= MINUTE_MS or self._non_confirmes >= self._a_confirmer else []
+
+    def confirmer(self) -> list[Lacune]:
+        """Ce qui fut reçu depuis la dernière fois, à relire là où le REST seul peut le confirmer."""
+        depuis, self._confirme = self._confirme, None if self.rompue else self.dernier
+        self._non_confirmes = 0
+        if not self.se_confirme or depuis is None or self.dernier is None:
+            return []
+        return [Lacune(depuis, self.dernier, saut=True)]
+
+    def en_suspens(self) -> list[Trade]:
+        """Les trades après lesquels un autre manque peut-être encore : il tarde, ou le REST ne l'a pas démenti."""
+        attendu = self.ids.en_attente
+        confirme = self._confirme if self.se_confirme else None
+        return [trade for trade in (attendu, confirme) if trade is not None]
+
+
+class Lacunes:
+    """Les lacunes d'un fil : toutes relues avant d'insister sur aucune, le REST étant parfois en retard sur le flux."""
+
+    def __init__(self, file: Iterable[Lacune]) -> None:
+        self.file = collections.deque(file)
+        self.vaines = collections.deque[Lacune](maxlen=VAINES_GARDEES)  # le REST ne les servait pas encore
+        self._en_lecture: tuple[Lacune, ...] = ()
+
+    def ajouter(self, lacune: Lacune) -> None:
+        """La met en file, d'un seul tenant avec la précédente : un REST muet ne fait pas enfler la file."""
+        avant = self.file[-1] if self.file and self.file[-1] not in self._en_lecture else None
+        # Du début de l'écoute, qui n'a pas d'id, ce qu'aucun REST ne dit n'est pas dû ; de ce qui le suit, si.
+        if avant and avant.dernier.id and avant.saut and lacune.saut and avant.jusqua is lacune.dernier:
+            self.file[-1] = Lacune(avant.dernier, lacune.jusqua, saut=True)
+        else:
+            self.file.append(lacune)
+
+    async def relire(self, combler: Callable[[Lacune, bool], Awaitable[bool]]) -> None:
+        """Jusqu'à la dernière ; `combler` : faux d'une lacune à redemander, s'il peut encore insister."""
+        try:
+            while self.file:
+                self._en_lecture = tuple(self.file)
+                await self._relire_en_insistant(combler)
+        finally:
+            self._en_lecture = ()
+
+    async def _relire_en_insistant(self, combler: Callable[[Lacune, bool], Awaitable[bool]]) -> None:
+        """Celle qu'une erreur passagère arrête attend le rattrapage suivant ; les autres sont peut-être servies."""
+        echec: ErreurTemporaire | None = None
+        restent = list(self._en_lecture)
+        for attente_s in (0.0, *RETARDS_REST_S):
+            await pause(attente_s)
+            a_relire, restent = restent, []
+            for lacune in a_relire:
+                try:
+                    if await combler(lacune, attente_s < RETARDS_REST_S[-1]):
+                        self.file.remove(lacune)
+                    else:
+                        restent.append(lacune)
+                except ErreurTemporaire as erreur:
+                    echec = erreur
+            if not restent:
+                break
+        if echec is not None:
+            raise echec
 
 
 class FilTrades(Fil):
-    """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite.
+    """Des trades : chacun une fois, dans l'ordre de l'exchange ; une coupure est comblée par REST, sinon inscrite."""
 
-    Ceux qui se suivent font une suite, couverte à mesure qu'elle est rendue. Ce qui la rompt (une écoute neuve, un saut
-    d'identifiants) est une lacune, mise en file : rien n'en est couvert tant que le REST n'a pas tranché.
-    """
+    type_donnee = TRADES
 
     def __init__(
         self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux, connus: Sequence[Trade] = ()
     ) -> None:
         super().__init__(connexion, serie, fiche, reglages)
-        self._suite_d_ids = SuiteDIds(self._horloge, reglages.plage.grace_ms / 1000)
-        self._lacunes = collections.deque(self._oubliees(connus))
-        self._retenir_jusqua = 0.0
         # Ce qui est dû par cette exécution, depuis la précédente : l'entre-deux, et ce qu'elle n'a pu relire.
         dus = [fin for _, fin in fiche.couverts[-1:]]
-        dus += [debut for debut, _ in (fiche.a_relire() if dus else intervalles_de(fiche.trous, ECHEC))]
+        dus += [debut for debut, _ in (fiche.a_relire() if dus else fiche.dus_sans_couvert())]
         self._du_depuis = min(dus, default=None)
         # Une ligne écrite sans que sa fiche ait pu l'être est connue, mais la suite part de ce qui est prouvé.
-        self._dernier = dernier_prouve(connus, fiche.couverts[-1][1] if fiche.couverts else 0)
-        self._dernier = self._dernier or self._depart()
+        dernier = dernier_prouve(connus, fiche.couverts[-1][1] if fiche.couverts else 0) or self._depart()
+        grace_ms = reglages.plage.grace_ms
+        ids = SuiteDIds(self._horloge, grace_ms / 1000)
+        self._suite = SuiteDeTrades(ids, dernier, grace_ms, connexion.particularite.trades_a_confirmer)
+        self._lacunes = Lacunes(self._oubliees(connus))
+        self._retenir_jusqua = 0.0
         self._recus: list[Trade] = []
-        self._en_ordre = True  # ceux-là : rien ne sert de les trier
-        # La suite sans lacune en cours va d'ici au dernier trade, exclu ; None : elle est rompue.
-        self._depuis: int | None = None
-        self._couverts: list[Intervalle] = []  # des suites d'avant, ce qui n'est pas encore rendu
-        self._sur: Trade | None = None  # d'où relire si la suite se rompt : aucun trade d'avant lui ne tardait encore
-        self._presque_sur: Trade | None = None  # celui qui le sera, sa grâce passée
-        self._confirme: Trade | None = None  # le premier de la suite que le REST n'a pas encore confirmée
-        self._non_confirmes = 0  # trades rendus depuis
-        self._en_lecture: tuple[Lacune, ...] = ()  # les premières, quand on les relit
-        self._vaines: collections.deque[Lacune] = collections.deque(maxlen=VAINES_GARDEES)  # relues encore en concluant
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
         self._rien_eu_lieu = False  # le REST sert ce qui précède l'écoute, et rien après
         self._memoire = Dedoublonneur(relit=self._peut_relire)
         self._memoire.montrer(connus)
 
-    @property
-    def du_depuis(self) -> int | None:
-        return self._du_depuis
-
     def _oubliees(self, connus: Sequence[Trade]) -> Iterator[Lacune]:
         """Celles qu'une exécution arrêtée n'a pas eu le temps de combler."""
         for debut, fin in self.fiche.a_relire():
             en_tete = debut < self.fiche.couverts[0][0]  # le début d'une première écoute
-            avant = Trade(debut, None, None, 0.0, 0.0) if en_tete else dernier_prouve(connus, debut)
+            avant = debut_d_ecoute(debut) if en_tete else dernier_prouve(connus, debut)
             apres = min((trade for trade in connus if trade.timestamp >= fin), key=cle_de_trade, default=None)
             if avant is not None and apres is not None:
                 yield Lacune(avant, apres)
@@ -9704,17 +9977,15 @@ class FilTrades(Fil):
     def ecouter(self) -> None:
         super().ecouter()
         # Ce qui est dû commence avec la première écoute, qu'un trade en vienne ou non.
-        self._dernier = self._dernier or Trade(self.ecoute_depuis, None, None, 0.0, 0.0)
+        self._suite.dernier = self._suite.dernier or debut_d_ecoute(self.ecoute_depuis)
 
     def _depart(self) -> Trade | None:
         """D'où repartir si la précédente exécution n'a rien entendu."""
-        if self._du_depuis is None or self.fiche.couverts:
-            return None
-        return Trade(self._du_depuis, None, None, 0.0, 0.0)
+        return None if self._du_depuis is None or self.fiche.couverts else debut_d_ecoute(self._du_depuis)
 
     def renegocier(self) -> None:
-        if self._dernier is not None and self._dernier.id is None:
-            self._dernier = self._depart()
+        if self._suite.dernier is not None and self._suite.dernier.id is None:
+            self._suite.dernier = self._depart()
 
     def rompre(self) -> None:
         douteux = self.doute
@@ -9722,184 +9993,95 @@ class FilTrades(Fil):
         for attente in self._en_avance:
             self._relire_depuis(attente.apres)
         super().rompre()
-        self._queue_entendue = self.conclut and (self._queue_entendue or not self._rompu) and not douteux
-        self._interrompre()
+        vivante = self._queue_entendue or not self._suite.rompue
+        self._queue_entendue = self.conclut and vivante and not douteux
+        self._suite.rompre()
         self._memoire.recommencer()
-        self._confirmer()
-        if avant := self._suite_d_ids.en_attente:
-            self._lacunes.append(Lacune(avant, self._dernier, saut=True))  # ceux qu'on attendait ne viendront plus
-        self._suite_d_ids.recommencer()
+        self._relire(self._suite.confirmer())
+        if avant := self._suite.ids.en_attente:
+            self._lacunes.ajouter(Lacune(avant, self._suite.dernier, saut=True))  # ils ne viendront plus
+        self._suite.ids.recommencer()
 
     def _peut_relire(self) -> bool:
         """Vrai si une relecture, en cours ou qui s'annonce, part de plus loin que le dernier trade reçu."""
-        attend = self._suite_d_ids.en_attente is not None or self.doute
-        return self._rompu or bool(self._lacunes) or attend or self._a_confirmer or bool(self._vaines)
-
-    def _interrompre(self) -> None:
-        """Ce qui viendra ne prolonge pas la suite : quelque chose a peut-être eu lieu entre-temps."""
-        if not self._rompu and self._suite_d_ids.se_suivent:
-            self._sur = self._dernier
-        self._solder()
-        self._depuis = None
-
-    @property
-    def _rompu(self) -> bool:
-        return self._depuis is None
-
-    @property
-    def _retard_ms(self) -> int:
-        """Ce dont tarde un trade que rien ne dirait absent, si la suite se rompait : ni identifiants, ni REST."""
-        se_dirait = self._suite_d_ids.se_suivent or self.connexion.particularite.trades_a_confirmer
-        return 0 if se_dirait else self.reglages.plage.grace_ms
-
-    @property
-    def _bord(self) -> Trade | None:
-        """Le trade d'où relire ce qui manque, la suite rompue."""
-        return self._sur or self._dernier
+        suite, lacunes = self._suite, self._lacunes
+        attend = suite.rompue or suite.se_confirme or suite.ids.en_attente is not None or self.doute
+        return attend or bool(lacunes.file or lacunes.vaines)
 
     # --- un trade arrive
 
     def _ranger_toutes(self, donnees: Sequence[Any], recu: int) -> int:
         """Presque toujours, ces trades suivent le dernier sans saut ni désordre : ils sont enchaînés d'un coup."""
-        if self._rompu:  # un instantané est souvent à rebours : son plus ancien trade est le premier
+        rompue, dernier = self._suite.rompue, self._suite.dernier
+        if rompue:  # un instantané est souvent à rebours : son plus ancien trade est le premier
             donnees = sorted(donnees, key=_rang_recu)
-        fin = None if self._rompu else fin_de_la_suite([self._dernier, *donnees])
-        if not (fin and self._prolonge(donnees, fin)):
+        fin = None if rompue else fin_de_la_suite([dernier, *donnees])
+        if not fin or not self._prolonge(donnees, fin):
             return super()._ranger_toutes(donnees, recu)
         self._recus += donnees
-        self._dernier = donnees[-1]
+        self._suite.dernier = donnees[-1]
         return len(donnees)
 
     def _prolonge(self, trades: Sequence[Trade], fin: int) -> bool:
         vrais = self.connexion.noter_instants([trade.timestamp for trade in trades])
-        suite = vrais and self._suite_d_ids.prolonger(trades[-1], fin, len(trades))
+        suite = vrais and self._suite.ids.prolonger(trades[-1], len(trades))
         return suite and self._memoire.prolonger(trades, fin)
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
-        trade = donnee if isinstance(donnee, Trade) else trade_de(donnee, recu)
-        if trade is None or not self.connexion.noter_instant(trade.timestamp):
+        trade = trade_possible(self.connexion, donnee, recu)
+        if trade is None:
             self.compteurs.impossibles += 1
-            self._interrompre()  # seul le REST peut dire ce qui a eu lieu (luno tait l'heure et le prix)
+            self._suite.rompre()  # seul le REST peut dire ce qui a eu lieu (luno tait l'heure et le prix)
             self.relancer()
             return False
-        if self._attendre(trade, recu, self._dernier):
+        if self._attendre(trade, recu, self._suite.dernier):
             return False
-        neufs = self._memoire.nouveaux([trade])
-        if not neufs:
-            self.compteurs.doublons += 1
-            self._renouer(trade)
-            return False
-        self._enchainer(neufs[0])
-        self._en_ordre = False
-        self._recus += neufs
-        return True
-
-    def _renouer(self, connu: Trade) -> None:
-        """L'instantané d'une écoute neuve redit le dernier trade reçu, ou prouvé : ce qui vient ensuite le prolonge."""
-        if self._dernier is None:
-            return
-        if self._rompu and not connu.est_anonyme and (bord := self._bord) is not None and connu.est(bord):
-            # Sa milliseconde, si ce qui la précède est prouvé : sinon, un trade a pu la partager avant l'écoute.
-            self._depuis = connu.timestamp + (not self._est_prouve(connu.timestamp))
-            if avant := self._suite_d_ids.noter(self._dernier):
-                self._relire(Lacune(avant, self._dernier, saut=True))
-            self._sur = self._presque_sur = bord
-            self._confirme = self._confirme or self._dernier
-        elif not self._rompu and self._dernier.precede(connu):
-            self._enchainer(connu)
+        if neufs := self._memoire.nouveaux([trade]):
+            self._relire(self._suite.enchainer(neufs[0]))
+            self._recus += neufs
+            return True
+        self.compteurs.doublons += 1
+        self._relire(self._suite.renouer(trade, self._est_prouve))
+        if self._suite.ids.en_attente:
             self.signaler()  # un saut a peut-être commencé : son échéance est à attendre
-
-    def _enchainer(self, trade: Trade) -> None:
-        """Ce trade suit-il le précédent ? Sinon, ce qui les sépare est à relire."""
-        if self._rompu and self._dernier is not None and trade.precede(self._dernier):
-            if self._dernier.id is not None:
-                return  # un retardataire : il ne dit rien de ce qui a suivi le dernier reçu
-            self._dernier = None  # l'instantané remonte plus haut que le début de l'écoute
-        avant = self._suite_d_ids.noter(trade)
-        if self._rompu:
-            if self._bord is not None and (avant is not None or not self._se_suivent(self._bord, trade)):
-                self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
-                self._relire(Lacune(avant or self._bord, trade))
-            self._sur = self._presque_sur = trade
-        elif avant is not None:
-            self._relire(Lacune(avant, trade, saut=True))
-        if self._dernier is None:  # d'autres trades de sa milliseconde ont pu passer avant l'abonnement
-            self._relire(Lacune(trade._replace(id=None), trade, saut=True))
-        self._confirme = self._confirme or trade
-        # Un retardataire d'avant la suite ne la commence pas : rien ne dit que ceux qui l'en séparent viendront. Ni la
-        # milliseconde du premier, que d'autres ont pu partager avant l'écoute.
-        self._depuis = trade.timestamp + 1 if self._depuis is None else self._depuis
-        if self._dernier is None or self._dernier.id is None or not trade.precede(self._dernier):
-            self._dernier = trade
-
-    def _se_suivent(self, dernier: Trade, trade: Trade) -> bool:
-        """Vrai si les identifiants prouvent que rien n'a passé entre ces deux-là : la suite les couvre tous deux."""
-        rangs, bord = rangs_de(trade.id), rangs_de(dernier.id)
-        if rangs is None or bord is None or rangs[0] != bord[1] + 1 or not self._suite_d_ids.surveille:
-            return False
-        self._depuis = dernier.timestamp
-        return True
+        return False
 
     # --- ce qui est sûr
 
     def _sures(self, heure: int) -> list[Lot]:  # noqa: ARG002  un trade reçu est sûr
-        self._vieillir()
-        if avant := self._suite_d_ids.echu():
-            self._relire(Lacune(avant, self._dernier, saut=True))
-        retenus = any(not r.saut for r in self._lacunes) and self._horloge() < self._retenir_jusqua
+        if avant := self._suite.ids.echu():
+            self._relire([Lacune(avant, self._suite.dernier, saut=True)])
+        retenus = any(not lacune.saut for lacune in self._lacunes.file) and self._horloge() < self._retenir_jusqua
         if not self._recus or retenus:
             return []
-        trades = self._recus if self._en_ordre else self._ordonner(self._recus)
-        self._recus, self._en_ordre = [], True
-        self._non_confirmes += len(trades)
-        attente_ms = trades[-1].timestamp - (self._confirme or trades[-1]).timestamp
-        if attente_ms >= MINUTE_MS or self._non_confirmes >= self.connexion.particularite.trades_a_confirmer:
-            self._confirmer()
-        suspens = self._en_suspens()
-        self._solder()
-        surs, self._couverts = oter(self._couverts, suspens), croiser(self._couverts, suspens)
-        return [Lot(self.cle, tabler(self.cle, trades, TRADES), surs, [])]
-
-    def _solder(self) -> None:
-        """Ce que la suite en cours a prouvé va avec le reste ; elle continue d'ici."""
-        if self._depuis is not None and self._dernier is not None:
-            fin = max(self._depuis, self._dernier.timestamp - self._retard_ms)
-            self._couverts.append((self._depuis, fin))
-            self._depuis = fin
-
-    def _vieillir(self) -> None:
-        """Le dernier trade a-t-il l'âge de dire que plus aucun d'avant ne tarde ?"""
-        if self._rompu or self._dernier is None or self._presque_sur is None:
-            return
-        if self._dernier.timestamp - self._presque_sur.timestamp >= self.reglages.plage.grace_ms:
-            self._sur, self._presque_sur = self._presque_sur, self._dernier
+        trades, self._recus = self._ordonner(self._recus), []
+        self._relire(self._suite.compter(trades))
+        return [Lot(self.cle, tabler(self.cle, trades, TRADES), self._suite.prendre(self._en_suspens()), [])]
 
     def _est_prouve(self, instant: int) -> bool:
         """Vrai si ce qui précède cet instant est prouvé jusqu'à lui."""
-        self._solder()
-        suites = oter(self._couverts, self._en_suspens())
-        return any(debut < instant <= fin for debut, fin in unir(self.fiche.couverts, suites))
+        prouves = unir(self.fiche.couverts, self._suite.prouves(self._en_suspens()))
+        return any(debut < instant <= fin for debut, fin in prouves)
 
     def _en_suspens(self) -> list[Intervalle]:
         """Ce que les suites ne prouvent pas encore : tué là, le flux relancé doit le relire."""
         attentes = (attente.apres for attente in self._en_avance)
-        depuis = (self._suite_d_ids.en_attente, self._confirme if self._a_confirmer else None, *attentes)
-        ouvertes = (Lacune(trade, None, saut=True) for trade in depuis if trade is not None)
-        lacunes = (*ouvertes, *(lacune for lacune in self._lacunes if not self._est_caduque(lacune)))
-        return [lacune.etendue(INSTANT_MAX_MS) for lacune in lacunes]
+        ouvertes = (Lacune(trade, None, saut=True) for trade in (*self._suite.en_suspens(), *attentes) if trade)
+        lacunes = (lacune for lacune in self._lacunes.file if not self._est_caduque(lacune))
+        return [lacune.etendue(INSTANT_MAX_MS) for lacune in (*ouvertes, *lacunes)]
 
     def _ordonner(self, trades: Iterable[Trade]) -> list[Trade]:
         """Dans l'ordre de l'exchange ; dans une même ms, celui d'arrivée si les ids n'en disent rien."""
-        return sorted(trades, key=cle_de_trade if self._suite_d_ids.croissants else lambda trade: (trade.timestamp, 0))
+        return sorted(trades, key=cle_de_trade if self._suite.ids.croissants else lambda trade: (trade.timestamp, 0))
 
     def echeance(self) -> int:
         reste_s = max(0.0, self._retenir_jusqua - self._horloge())
         heure = self.connexion.heure_ms()
         retenue = heure + round(1000 * reste_s) if self._recus else INSTANT_MAX_MS
-        return min(retenue, self._suite_d_ids.echeance(heure))
+        return min(retenue, self._suite.ids.echeance(heure))
 
     async def a_bouge(self) -> bool:
-        depuis, dernier = self.ecoute_depuis, self._dernier
+        depuis, dernier = self.ecoute_depuis, self._suite.dernier
         if dernier is None or dernier.id is None or dernier.timestamp < depuis:
             return await des_trades_depuis(self.connexion, self.serie, depuis)
         ensemble = (trade.price for trade in self._memoire.recents.values() if trade.timestamp == dernier.timestamp)
@@ -9907,107 +10089,65 @@ class FilTrades(Fil):
 
     # --- ce qui est à relire
 
-    def _relire(self, lacune: Lacune) -> None:
-        avant = self._lacunes[-1] if self._lacunes and self._lacunes[-1] not in self._en_lecture else None
-        # Du début de l'écoute, qui n'a pas d'id, ce qu'aucun REST ne dit n'est pas dû ; de ce qui le suit, si.
-        if avant and avant.dernier.id and avant.saut and lacune.saut and avant.jusqua is lacune.dernier:
-            self._lacunes.pop()  # d'un seul tenant : un REST muet ne fait pas enfler la file
-            lacune = Lacune(avant.dernier, lacune.jusqua, saut=True)
-        self._lacunes.append(lacune)
-        self.rattraper()
+    def _relire(self, lacunes: Iterable[Lacune]) -> None:
+        for lacune in lacunes:
+            if not lacune.saut:  # les trades qui suivent une coupure l'attendent un peu, pour sortir en ordre
+                self._retenir_jusqua = self._horloge() + RETENUE_MAX_S
+            self._lacunes.ajouter(lacune)
+            self.rattraper()
 
     def _relire_depuis(self, avant: Trade | None) -> None:
         """Le REST dira quand eut lieu un trade d'instant faux : après celui-ci, avant celui qui l'a suivi."""
-        if avant is None or self._dernier is None or avant.est(self._dernier):
-            self._interrompre()
+        dernier = self._suite.dernier
+        if avant is None or dernier is None or avant.est(dernier):
+            self._suite.rompre()
         else:
-            self._lacunes.append(Lacune(avant, self._dernier))
+            self._lacunes.ajouter(Lacune(avant, dernier))
 
     def _dementir(self, attente: EnAvance) -> None:
         super()._dementir(attente)
         self._relire_depuis(attente.apres)
         self.relancer()
 
-    @property
-    def _a_confirmer(self) -> bool:
-        """Vrai si des identifiants qui ne se suivent pas laissent au REST de dire qu'il n'en manque aucun."""
-        return self.connexion.particularite.trades_a_confirmer > 0 and not self._suite_d_ids.se_suivent
-
-    def _confirmer(self) -> None:
-        """Fait relire par REST ce qui fut reçu depuis la dernière fois, là où lui seul peut le confirmer."""
-        if self._a_confirmer and self._confirme is not None and self._dernier is not None:
-            self._relire(Lacune(self._confirme, self._dernier, saut=True))
-        self._confirme, self._non_confirmes = None if self._rompu else self._dernier, 0
-
     def _veiller(self) -> None:
-        if self._lacunes:
+        if self._lacunes.file:
             self.relancer()
         else:
             self._apaiser()
 
     def _queue(self) -> Lacune | None:
         """Ce qui suit le dernier trade ; None si l'écoute le dit, ou s'il est déjà à relire."""
-        en_file = any(r.jusqua is None and not self._est_caduque(r) for r in self._lacunes)
-        entendue = self._queue_entendue or not self._rompu
-        return None if self._bord is None or entendue or en_file else Lacune(self._bord, None)
+        bord, entendue = self._suite.bord, self._queue_entendue or not self._suite.rompue
+        en_file = any(lacune.jusqua is None and not self._est_caduque(lacune) for lacune in self._lacunes.file)
+        return None if bord is None or entendue or en_file else Lacune(bord, None)
 
     def _est_caduque(self, lacune: Lacune) -> bool:
         """Vrai d'une lacune sans fin après laquelle un trade est venu : une autre la remplace, qui finit à lui."""
-        return lacune.jusqua is None and lacune.dernier is not self._bord
+        return lacune.jusqua is None and lacune.dernier is not self._suite.bord
 
     async def _rattraper(self) -> None:
         if queue := self._queue():
-            self._lacunes.append(queue)
+            self._lacunes.ajouter(queue)
         if self.conclut:
-            self._lacunes.extend(self._vaines)
-            self._vaines.clear()
-        try:
-            while self._lacunes:
-                self._en_lecture = tuple(self._lacunes)
-                await self._relire_celles_en_lecture()
-        finally:
-            self._en_lecture = ()
+            self._lacunes.file.extend(self._lacunes.vaines)
+            self._lacunes.vaines.clear()
+        await self._lacunes.relire(self._combler)
 
-    async def _relire_celles_en_lecture(self) -> None:
-        """Toutes, avant d'insister sur aucune : le REST est parfois en retard sur le flux.
-
-        Celle qu'une erreur passagère arrête attend le rattrapage suivant ; les autres sont peut-être servies.
-        """
-        echec: ErreurTemporaire | None = None
-        a_relire = self._en_lecture
-        for attente_s in (0.0, *RETARDS_REST_S):
-            await pause(attente_s)
-            a_revoir: list[Lacune] = []
-            for lacune in a_relire:
-                try:
-                    servie = await self._combler(lacune, insister=attente_s < RETARDS_REST_S[-1])
-                except ErreurTemporaire as erreur:
-                    echec = erreur
-                    continue
-                except ErreurDefinitive as erreur:
-                    journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
-                    self._suite_d_ids.sans_juge = servie = True
-                    if lacune.jusqua is not None or self.conclut:  # sinon, ce que redira l'écoute n'est pas perdu
-                        self._renoncer(lacune, HORS_FENETRE_API)
-                if servie:
-                    self._lacunes.remove(lacune)
-                else:
-                    a_revoir.append(lacune)
-            a_relire = tuple(a_revoir)
-            if not a_relire:
-                break
-        if echec is not None:
-            raise echec
-
-    async def _combler(self, lacune: Lacune, *, insister: bool) -> bool:
+    async def _combler(self, lacune: Lacune, insister: bool) -> bool:
         """Rend ce que le REST sert de cette lacune ; faux s'il faut `insister` : il ne sert pas encore sa fin."""
-        heure, neufs = self.connexion.heure_ms(), 0
-        suivis = self._suite_d_ids.se_suivent
+        neufs, suivis = 0, self._suite.ids.se_suivent
         relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire, suivis=suivis)
-        async for page in relecture.pages():
-            neufs += len(page)
-            self._rendre(Lot(self.cle, tabler(self.cle, self._ordonner(page), TRADES), [], []))
-            self.reveiller()
+        try:
+            async for page in relecture.pages():
+                neufs += len(page)
+                self._rendre(Lot(self.cle, tabler(self.cle, self._ordonner(page), TRADES), [], []))
+                self.reveiller()
+        except ErreurDefinitive as erreur:
+            journal.debug("%s : trades illisibles par REST. %s", self.cle, erreur.complet())
+            self._suite.ids.sans_juge = True
+            if lacune.jusqua is not None or self.conclut:  # sinon, ce que redira l'écoute n'est pas perdu
+                self._renoncer(lacune, HORS_FENETRE_API)
+            return True
         if self._est_caduque(lacune):
             return True  # un trade est venu pendant qu'on lisait : celle qui finit à lui dira ce qui manque
         relu = relecture.resultat()
@@ -10017,43 +10157,40 @@ class FilTrades(Fil):
         a_revoir = insister and not servie and lacune.jusqua is not None
         # Redemandé, un même saut n'est pas vain plusieurs fois ; qu'il ne l'était pas se sait dès la première.
         if lacune.saut and (neufs or (not a_revoir and (relu.complet or relu.sautent))):
-            self._suite_d_ids.juger(manquaient=neufs > 0 or not relu.sautent)
-        if a_revoir:
-            return False
-        trous = relu.trous
-        if not (relu.complet or trous) and lacune.jusqua is not None:
-            trous = lacune.trou(heure, ECHEC)  # ses deux bords ont la même milliseconde
-        self._redemander(lacune, relu.sauts, en_retard=tait or any(trou.raison == ECHEC for trou in trous))
-        # Après le dernier que sert le REST, rien n'est prouvé : il est peut-être en retard sur son flux.
-        servi = relu.dernier if relu.rejoint and relu.dernier else lacune.dernier
-        self._rien_eu_lieu = relu.complet and lacune.jusqua is None and servi.precede(lacune.dernier)
-        if servi.precede(lacune.dernier):
-            servi = lacune.dernier
-        elif servi is not lacune.dernier and lacune.jusqua is None:
-            self._repartir_de(servi.nomme())
-        if lacune.jusqua is None:
-            trous = [*trous, *self._tus_apres(servi)]
-        self._conclure(lacune, lacune.etendue(servi.timestamp)[1], trous)
-        return True
+            self._suite.ids.juger(manquaient=neufs > 0 or not relu.sautent)
+        if not a_revoir:
+            self._regler_relue(lacune, relu, tait=tait)
+        return not a_revoir
 
-    def _repartir_de(self, servi: Trade) -> None:
-        """La suite rompue, ce que le REST sert jusqu'à ce trade est relu."""
-        self._sur = servi
-        if self._dernier is None or not servi.precede(self._dernier):
-            self._dernier = servi
-
-    def _tus_apres(self, servi: Trade) -> list[Trou]:
-        """En concluant, ce que le flux a dit et que le REST ne sert pas encore : un trade y tardait peut-être."""
-        if not self.conclut or self._dernier is None or not servi.precede(self._dernier):
-            return []
-        return [Trou(servi.timestamp, self._dernier.timestamp + 1, ECHEC)]
-
-    def _redemander(self, lacune: Lacune, sauts: Iterable[tuple[Trade, Trade]], *, en_retard: bool) -> None:
-        """D'une coupure, les numéros que le REST saute ; en concluant, ce dont il était peut-être trop en retard."""
+    def _regler_relue(self, lacune: Lacune, relu: Relu, *, tait: bool) -> None:
+        """Inscrit ce qu'elle a prouvé, et ce qu'elle laisse à redemander ; `tait` : des numéros qu'elle saute."""
         if not lacune.saut:
-            self._lacunes.extend(Lacune(*saut, saut=True) for saut in sauts)
-        if en_retard and lacune.jusqua is not None and not self.conclut:
-            self._vaines.append(lacune)
+            self._lacunes.file.extend(relu.sauts)
+        self._rien_eu_lieu, trous = False, relu.trous
+        if lacune.jusqua is None:
+            fin, tus = self._repartir_de_la_queue(lacune, relu)
+            self._regler(lacune, fin, [*trous, *tus])
+            return
+        fin = lacune.etendue(lacune.jusqua.timestamp)[1]
+        if not (relu.complet or trous):
+            trous = lacune.trou(fin, ECHEC)  # ses deux bords ont la même milliseconde
+        if not self.conclut and (tait or any(trou.raison == ECHEC for trou in trous)):
+            self._lacunes.vaines.append(lacune)  # il était peut-être trop en retard
+        self._regler(lacune, fin, trous)
+
+    def _repartir_de_la_queue(self, lacune: Lacune, relu: Relu) -> tuple[int, list[Trou]]:
+        """Jusqu'où le REST sert ce qui suit le dernier trade ; en concluant, les trous de ce qu'il en tait.
+
+        Après le dernier qu'il sert, rien n'est prouvé : il est peut-être en retard sur son flux.
+        """
+        servi = relu.dernier if relu.rejoint and relu.dernier else lacune.dernier
+        if servi.precede(lacune.dernier):
+            self._rien_eu_lieu, servi = relu.complet, lacune.dernier
+        elif servi is not lacune.dernier:
+            self._suite.repartir_de(servi.nomme())
+        dernier = self._suite.dernier
+        tait = self.conclut and dernier is not None and servi.precede(dernier)  # un trade y tardait peut-être
+        return servi.timestamp, [Trou(servi.timestamp, dernier.timestamp + 1, ECHEC)] if dernier and tait else []
 
     def _renoncer(self, lacune: Lacune, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
@@ -10067,26 +10204,19 @@ class FilTrades(Fil):
             # ni couvert.
             fin = max(debut, min(lacune.jusqua.timestamp, self.ecoute_depuis))
             trous = [Trou(debut, fin, raison)] if debut < fin else []
-        self._conclure(lacune, fin, trous)
+        self._regler(lacune, fin, trous)
 
-    def _conclure(self, lacune: Lacune, fin: int, trous: Sequence[Trou]) -> None:
+    def _regler(self, lacune: Lacune, fin: int, trous: Sequence[Trou]) -> None:
         """Inscrit ce que la relecture a prouvé jusqu'à `fin`, et les trous qu'elle laisse."""
         debut = lacune.etendue(fin)[0]
         appris = oter([(debut, fin)], intervalles_de(trous))  # rien, d'ordinaire, à l'arrêt
         if appris and lacune.dernier.id and not lacune.saut and not self._est_prouve(debut):
             debut += 1  # d'autres ont pu le précéder dans sa milliseconde
-        if lacune.saut and not self._suite_d_ids.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
+        if lacune.saut and not self._suite.ids.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
             if len(dits := [trou for trou in trous if trou.raison == ECHEC]) < len(trous):
                 debut = max(debut, lacune.dernier.timestamp + 1)  # de leur milliseconde, rien n'est appris
             trous = dits
-        self._solder()
-        self._couverts = oter(self._couverts, intervalles_de(trous))  # un trou coupe la suite où il est, même finie
-        if not trous and debut < fin == self._depuis:
-            self._depuis = debut  # la milliseconde de son premier trade en est
-        # La milliseconde du dernier trade attend encore celui qui la partagerait.
-        ouverte = [(d.timestamp, d.timestamp + 1)] if (d := self._dernier) is not None else []
-        couverts = oter([(debut, fin)], [*intervalles_de(trous), *ouverte])
-        self._rendre(Lot(self.cle, TRADES.schema.empty_table(), couverts, list(trous)))
+        self._declarer(self._suite.combler((debut, fin), intervalles_de(trous)), list(trous))
         for trou in trous:
             journal.warning(
                 "%s : de %s à %s, les trades de la coupure n'ont pu être relus (%s).",
@@ -10098,10 +10228,15 @@ class FilTrades(Fil):
         self._retenir_jusqua = 0.0
         queue, rien_eu_lieu = self._queue(), self.conclut and self._rien_eu_lieu  # au signal, nul ne l'a redemandé
         if queue and queue.dernier.id is None and self.refus is None and not rien_eu_lieu:
-            self._lacunes.append(queue)  # rien ne fut entendu : la relance n'en saurait rien
-        while self._lacunes:
-            self._renoncer(self._lacunes.popleft(), ECHEC)
+            self._lacunes.ajouter(queue)  # rien ne fut entendu : la relance n'en saurait rien
+        while self._lacunes.file:
+            self._renoncer(self._lacunes.file.popleft(), ECHEC)
         self._queue_entendue = True  # ce qui manquait est inscrit
+
+
+def debut_d_ecoute(instant: int) -> Trade:
+    """En guise de trade qui précède le premier reçu : le seul qui n'ait pas d'id."""
+    return Trade(instant, None, None, 0.0, 0.0)
 
 
 def _rang_recu(donnee: Any) -> float:
@@ -10169,8 +10304,6 @@ class FilInstantanes(Fil):
     Là où il ne date pas ses états, ne les distingue que leur contenu : une ligne quand quelque chose a changé.
     """
 
-    type_donnee: ClassVar[TypeDonnee]
-
     def __init__(self, connexion: Connexion, serie: Serie, fiche: Fiche, reglages: ReglagesFlux) -> None:
         super().__init__(connexion, serie, fiche, reglages)
         self._lignes: dict[tuple[Any, ...], list[Any]] = {}
@@ -10205,8 +10338,7 @@ class FilInstantanes(Fil):
         self._rendre(*self._sures(instant))
         entendu = instant if self._fin is None else max(self._fin, self._dernier_instant + 1)
         if entendu < instant and self._fin is not None:
-            couverts, trou = unir([(self._fin, entendu)]), Trou(entendu, instant, HORS_FENETRE_API)
-            self._rendre(Lot(self.cle, self.type_donnee.schema.empty_table(), couverts, [trou]))
+            self._declarer(unir([(self._fin, entendu)]), [Trou(entendu, instant, HORS_FENETRE_API)])
             self._fin = instant
 
     def _ranger(self, donnee: Any, recu: int) -> bool:
@@ -10425,6 +10557,7 @@ class Abonnement:
         self._horloge = asyncio.get_running_loop().time
         self._sante = _Sante(noms, self._horloge)
         self._vivant = False  # des données sont arrivées par l'écoute en cours
+        self._servi = False  # une écoute d'avant, de cette forme, a fini autrement que par un refus
         self._premiere = True
         self._progres: dict[str, float] = {}
         self._verifications = asyncio.Semaphore(VERIFICATIONS_DE_FRONT)
@@ -10442,25 +10575,40 @@ class Abonnement:
         while True:
             debut = self._horloge()
             erreur = await self._une_ecoute()
+            saine = self._horloge() - debut >= ECOUTE_SAINE_S
             if self._vivant:
                 delais = delais_backoff()  # des données ont vraiment coulé
-                refus = refus if self._horloge() - debut < ECOUTE_SAINE_S else 0
+                refus = 0 if saine else refus
             definitive = isinstance(erreur, (ErreurDefinitive, ErreurDemande))
-            refus = refus + 1 if definitive or isinstance(erreur, RefusProbable) else 0
-            # À plusieurs, les données des autres ne disent rien de celui qui est refusé ; se couper en deux coûte peu.
-            plusieurs = len(self._par_symbole) > 1
-            patience = 1 if plusieurs and not self._groupe else REFUS_DE_SUITE_MAX
-            if refus >= patience or (definitive and (plusieurs or not self._vivant)):
+            refusee = definitive or isinstance(erreur, RefusProbable)
+            if (self._vivant or saine) and not refusee:
+                self._servi = True
+                for fil in self._fils:
+                    fil.admis = True  # muet, il fut écouté avec eux
+            refus = refus + 1 if refusee else 0
+            permis = self._refus_permis(erreur, definitive=definitive)
+            if refus >= permis:
                 if not self._ceder(erreur):
                     return
-                refus = 0
+                refus, self._servi = 0, False
                 continue
             attente = getattr(erreur, "attente_s", None) or next(delais)
             self._sante.tombe(erreur, attente)
-            if not (self._vivant or refus):
+            if not self._vivant and (permis > REFUS_DE_SUITE_MAX or not refus):
                 for fil in self._fils:
                     fil.relancer()  # une poignée de main qui échoue sans fin n'empêche pas de lire par REST
             await pause(min(attente, ATTENTE_MAX_S))
+
+    def _refus_permis(self, erreur: ErreurCollecte, *, definitive: bool) -> float:
+        """Combien de refus de suite avant de céder."""
+        plusieurs, cause_dite = len(self._par_symbole) > 1, erreur.conseil in (_CONSEIL_CLES, _CONSEIL_PAYS)
+        # Un exchange qui redémarre refuse un moment tout abonnement (bybit : « handler not found »). Après des données,
+        # c'est une trame qui ne se lit pas.
+        if not (self._vivant or cause_dite) and (self._servi if plusieurs else self._fils[0].admis):
+            return REFUS_PASSAGERS_MAX if plusieurs else math.inf
+        # À plusieurs, les données des autres ne disent rien de celui qui est refusé ; se couper en deux coûte peu.
+        vite = not self._groupe or definitive if plusieurs else definitive and not self._vivant
+        return 1 if vite else REFUS_DE_SUITE_MAX
 
     def _ceder(self, erreur: ErreurCollecte) -> bool:
         """L'exchange refuse : un par un au lieu de groupés, puis par moitiés, puis ce symbole seul est abandonné.
@@ -10469,7 +10617,8 @@ class Abonnement:
         """
         fils = self._fils
         for fil in fils:
-            fil.renegocier()
+            if not fil.admis:
+                fil.renegocier()
         if erreur.conseil in (_CONSEIL_CLES, _CONSEIL_PAYS):  # ce n'est pas la faute d'un symbole
             for fil in fils:
                 fil.refuser(erreur)
@@ -10506,12 +10655,8 @@ class Abonnement:
             propre = self._connexion.particularite
             attentes = attentes_d_abonnement(propre, self._par_symbole, groupe=self._groupe)
             self._progres = {symbole: maintenant + attente_s for symbole, attente_s in attentes.items()}
-            ronde = asyncio.ensure_future(self._surveiller(ecoute))
-            try:
+            async with pendant(self._surveiller(ecoute)):
                 await ecoute.suivre(groupe=self._groupe)
-            finally:
-                ronde.cancel()
-                await asyncio.gather(ronde, return_exceptions=True)
         except Exception as erreur:  # noqa: BLE001  l'imprévu est une panne comme une autre : dit, puis réessayé
             return traduire(erreur, f"Flux {self._canal}", self._connexion.heure_ms())
         finally:
@@ -10535,6 +10680,7 @@ class Abonnement:
         self._entendus.add(symbole)
         fil.recevoir(donnees, recu)
         if fil.recus != avant:
+            fil.admis = True
             self._progres[symbole] = self._horloge()
             self._patiences.pop(symbole, None)
             if not self._vivant:
@@ -10729,10 +10875,7 @@ class Flux:
     async def _fermer_les_ecoutes(self) -> None:
         """Ce qui est sûr est d'abord mis de côté : fermer une écoute fait oublier ce qui ne l'est pas."""
         self._restes = self.collecter()
-        taches = list(self._taches)
-        for tache in taches:
-            tache.cancel()
-        await asyncio.gather(*taches, return_exceptions=True)
+        await abandonner(*self._taches)
 
     async def arreter(self) -> None:
         """Ferme les écoutes ; ce qui est reçu reste à collecter, avec les trous de ce qui ne le sera plus."""
@@ -10752,14 +10895,10 @@ class Flux:
             if fil.refus is None:  # jusqu'à ce qu'une relecture dise le contraire
                 fil.echec = ErreurTemporaire("abandonné")
         await self._fermer_les_ecoutes()
-        relecture = asyncio.ensure_future(self._tout_relire(plafond_s))
-        try:
+        async with pendant(self._tout_relire(plafond_s)) as relecture:
             await self._patienter(relecture, plafond_s)
             if relecture.done():
                 relecture.result()
-        finally:
-            relecture.cancel()
-            await asyncio.gather(relecture, return_exceptions=True)
         await self.arreter()
         return self.collecter()
 
@@ -11525,8 +11664,8 @@ class Memoire(contextlib.AbstractContextManager["Memoire"]):
 
     def ecrire(self, lot: Lot, fiche: Fiche) -> tuple[int, int]:
         """Garde le lot, dont toutes les lignes sont tenues pour nouvelles."""
-        neuve = dataclasses.replace(fiche, couverts=[], trous=[], sources=[])
-        self.fiches.setdefault(lot.cle, neuve).noter(lot.couverts, lot.trous, lot.source_des_lignes)
+        connue = self.fiches.setdefault(lot.cle, fiche.vierge())
+        connue.noter(lot.couverts, lot.trous, lot.source_des_lignes, sans_preuve(connue, lot))
         self._tables.append(lot.lignes)
         return lot.lignes.num_rows, 0
 
@@ -11562,12 +11701,8 @@ class Contexte(NamedTuple):
 def lire_identifiants(exchange: str, env: Path = Path(".env")) -> dict[str, str]:
     """Les clés de l'exchange, de l'environnement ou d'un `.env` ; `OKX_API_KEY` l'emporte sur `API_KEY`."""
     connus = {**lire_env(env), **os.environ}
-    trouves = {}
-    for champ, nom in NOMS_IDENTIFIANTS.items():
-        valeur = connus.get(f"{exchange.upper()}_{nom}") or connus.get(nom)
-        if valeur:
-            trouves[champ] = valeur
-    return trouves
+    lus = {c: connus.get(f"{exchange.upper()}_{nom}") or connus.get(nom) for c, nom in NOMS_IDENTIFIANTS.items()}
+    return {champ: valeur for champ, valeur in lus.items() if valeur}
 
 
 def secrets_connus(env: Path = Path(".env")) -> tuple[str, ...]:
@@ -11910,13 +12045,13 @@ class Execution:
         source = self._source(serie, fiche)
         intervalles = await source.preparer()
         bilan.demande = source.demande
-        return Copie(bilan, fiche, source, unir(intervalles, self._courantes_laissees(fiche, intervalles)))
+        return Copie(bilan, fiche, source, unir(intervalles, self._laissees(fiche, source.demande, intervalles)))
 
-    def _courantes_laissees(self, fiche: Fiche, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
-        """Les bougies courantes gardées d'autres fois, que ce qui est à lire laisserait derrière, à moitié faites.
-
-        Tout ce qui est écrit après ce que la fiche prouve : d'un cron « -1h » en 1h, elle n'en prouve aucune.
-        """
+    def _laissees(self, fiche: Fiche, demande: Intervalle, intervalles: Sequence[Intervalle]) -> list[Intervalle]:
+        """Les bougies provisoires d'autres fois, que ce qui est à lire laisserait derrière, à moitié faites."""
+        if fiche.provisoires:
+            return oter(croiser(intervalles_de(fiche.provisoires), [(0, demande[1])]), fiche.connus())
+        # Une fiche d'avant ne les disait pas : tout ce qui est écrit après ce qu'elle prouve.
         prouve = fiche.couverts[-1][1] if fiche.couverts else 0
         if self.tache.type_donnee is not OHLCV or not intervalles or intervalles[-1][0] <= prouve:
             return []
@@ -12000,8 +12135,9 @@ class Execution:
                 "cet exchange les réunit, son flux les dit un par un",
                 "Un même trade y serait deux fois : donnez une autre sortie à l'un des deux (--sortie).",
             )
+        sues = connue.copie()
         return dataclasses.replace(
-            neuve, ancre_ms=connue.ancre_ms, couverts=list(connue.couverts), trous=list(connue.trous)
+            neuve, ancre_ms=connue.ancre_ms, couverts=sues.couverts, trous=sues.trous, provisoires=sues.provisoires
         )
 
     def _ecrire(self, lot: Lot, fiche: Fiche, bilan: BilanSerie) -> None:
@@ -12016,14 +12152,16 @@ class Execution:
         """L'état de la série, d'après les trous de l'intervalle demandé."""
         debut, fin = bilan.demande or (0, 0)
         bilan.trous = [
-            Trou(max(t.debut, debut), min(t.fin, fin), t.raison) for t in fiche.trous if t.debut < fin and t.fin > debut
+            Trou(max(t.debut, debut), min(t.fin, fin), t.raison)
+            for t in fiche.lacunes()
+            if t.debut < fin and t.fin > debut
         ]
         if bilan.derniere_ms is None:  # rien à relire : la dernière prouvée
             bilan.derniere_ms = derniere_ligne(fiche)
         partiels = [t for t in bilan.trous if t.raison in RAISONS_PARTIELLES]
         bilan.etat = "partielle" if partiels else "complete"
         if partiels:
-            bilan.message, sortie = _dire_partiel(partiels, (debut, fin)), self.bilan.sortie
+            bilan.message, sortie = _dire_partiel(partiels, fiche, (debut, fin)), self.bilan.sortie
             if par_les_trades := annexe_ou_rien("par_les_trades"):
                 bilan.message += par_les_trades.offrir(self.connexion, self.tache, fiche.cle, sortie, partiels)
             journal.warning("%s : %s", fiche.cle, bilan.message)
@@ -12037,17 +12175,23 @@ def derniere_ligne(fiche: Fiche) -> int | None:
     return grille(fiche).avancer(fin, -1) if fiche.cle.a_une_grille else fin - 1
 
 
-def _dire_partiel(trous: Sequence[Trou], demande: Intervalle) -> str:
+def _dire_partiel(trous: Sequence[Trou], fiche: Fiche, demande: Intervalle) -> str:
     """Ce qui manque et pourquoi, demandé contre obtenu."""
     sens = {
         HORS_FENETRE_API: "l'exchange ne sert pas si loin en arrière",
         ECHEC: "lignes impossibles ou jamais rendues",
     }
-    morceaux = []
+    ecrites, morceaux = intervalles_de(fiche.provisoires), list[str]()
     for raison in RAISONS_PARTIELLES:
-        if manquent := intervalles_de(trous, raison):
-            bornes = f"de {en_iso(manquent[0][0])} à {en_iso(manquent[-1][1])}"
-            morceaux.append(f"{nombre_de(len(manquent), 'trou')} « {raison} » ({sens[raison]}), {bornes}")
+        manquent = oter(intervalles_de(trous, raison), ecrites)
+        restent = croiser(intervalles_de(trous, raison), ecrites)
+        a_confirmer = sum(grille(fiche).compter(*i) for i in restent)
+        for nombre, dits, pourquoi in (
+            (nombre_de(len(manquent), "trou"), manquent, f"« {raison} » ({sens[raison]})"),
+            (nombre_de(a_confirmer, "bougie"), restent, f"à confirmer « {raison} » (écrite, jamais redite)"),
+        ):
+            if dits:
+                morceaux.append(f"{nombre} {pourquoi}, de {en_iso(dits[0][0])} à {en_iso(dits[-1][1])}")
     return f"demandé de {en_iso(demande[0])} à {en_iso(demande[1])} ; il reste {' et '.join(morceaux)}"
 
 
@@ -12223,8 +12367,7 @@ async def suivre_flux(
                 yield flux.collecter()  # elle peut durer : ce qui est sûr n'en attend pas la fin pour être écrit
             yield conclusion.result()
         finally:
-            conclusion.cancel()
-            await asyncio.gather(conclusion, return_exceptions=True)
+            await abandonner(conclusion)
     finally:
         await flux.arreter()
 
@@ -12244,17 +12387,35 @@ async def suivre(**options: Any) -> AsyncGenerator[Lot]:
     tache = construire({**options, "stream": options.get("stream") or "ohlcv"})
     if tache.sortie is not None:
         raise ErreurDemande("`suivre` n'écrit rien", "Ôtez sortie, ou employez `executer`, qui écrit.")
-    bilan = Bilan(tache.exchange)
+    bilan, rendus = Bilan(tache.exchange), asyncio.Queue[list[Lot]]()
+    # Dans sa tâche : à la fin du programme, asyncio ferme tous les générateurs abandonnés à la fois, même emboîtés
+    # l'un dans l'autre ; mais il a d'abord annulé les tâches, et celle-ci se défait dans l'ordre.
+    lecture = asyncio.ensure_future(_rendre(tache, bilan, rendus))
+    lecture.add_done_callback(lambda _: rendus.put_nowait([]))
+    try:
+        while not (lecture.done() and rendus.empty()):
+            lots = await rendus.get()
+            _avertir(bilan.series)
+            bilan.series.clear()
+            for lot in lots:
+                yield lot
+            rendus.task_done()
+        await lecture
+    finally:
+        await abandonner(lecture)
+
+
+async def _rendre(tache: Tache, bilan: Bilan, rendus: asyncio.Queue[list[Lot]]) -> None:
+    """Les lots d'un flux, un envoi après l'autre : rien n'est mis en table avant que le précédent soit lu."""
     async with ouvrir_tache(tache) as connexion:
         await connexion.preparer(tache.demandes)
         series = resoudre_series(connexion, tache, bilan)
-        _avertir(bilan.series)
         canal = choisir_canal(connexion, tache, series)
         flux = Flux(connexion, canal, [ouvrir_fil(connexion, tache, canal, s, Fiche(s.cle)) for s in series])
         async with contextlib.aclosing(suivre_flux(flux, tache.duree)) as recus:
             async for lots in recus:
-                for lot in lots:
-                    yield lot
+                rendus.put_nowait(lots)
+                await rendus.join()
 
 
 # --- Bibliothèque ---

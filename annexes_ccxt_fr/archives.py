@@ -65,6 +65,7 @@ from module_ccxt_fr_v2 import (
     Question,
     Timeframe,
     Trou,
+    abandonner,
     croiser,
     duree_lisible,
     en_iso,
@@ -97,7 +98,6 @@ MOIS = Timeframe.lire("1M")
 JOURS_SEULS = 3  # de si peu de jours, les fichiers d'un jour coûtent moins que celui du mois
 TRADES_SEULS = 15  # un mois de trades pèse ce que pèsent ses jours : il faut en vouloir la moitié
 RETARDS_MS = {"daily": 3 * JOUR_MS, "monthly": 35 * JOUR_MS}  # en deçà, un fichier absent n'est pas encore paru
-FENETRE_INVERSE_MS = 200 * JOUR_MS  # ce que l'API des contrats inverses admet entre début et fin
 ECART_DE_VOLUME = 1e-12  # deux sommes des mêmes flottants, dans un autre ordre
 ARRONDI_INVERSE = 1e-8  # le volume d'une bougie inverse est arrondi à huit décimales
 
@@ -308,9 +308,7 @@ async def dans_l_ordre(
             yield await en_vol[0]
             en_vol.popleft()
     finally:
-        for tache in en_vol:
-            tache.cancel()
-        await asyncio.gather(*en_vol, return_exceptions=True)
+        await abandonner(*en_vol)
 
 
 # --- Confronter à l'API ---
@@ -346,8 +344,7 @@ def concordent(lus: Resume, dits: Resume, nombre: int, *, inverse: bool) -> bool
 
 def fenetre_de_reference(historique: Historique) -> int:
     """Ce que couvre une page de jours de l'API."""
-    place = historique.pages.capacite(JOUR) * JOUR_MS
-    return min(place, FENETRE_INVERSE_MS) if genre_de(historique.serie.marche) == "inverse" else place
+    return historique.pages.capacite(JOUR) * JOUR_MS
 
 
 def _pages_de_jours(historique: Historique, tranches: Sequence[Tranche]) -> int:

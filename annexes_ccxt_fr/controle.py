@@ -222,7 +222,10 @@ def contradictions(fiche: Fiche) -> list[tuple[Intervalle, str]]:
     partiels = intervalles_de(fiche.trous, *RAISONS_PARTIELLES)
     fautes = [(i, "couvert et trou à la fois") for i in croiser(fiche.couverts, partiels)]
     fautes += [((t.debut, t.fin), f"raison « {t.raison} » inconnue") for t in fiche.trous if t.raison not in RAISONS]
-    for suite, quoi in ((fiche.couverts, "intervalles"), (trous, "trous")):
+    provisoires = intervalles_de(fiche.provisoires)
+    dits = unir(fiche.couverts, trous)
+    fautes += [(i, "bougie provisoire, et prouvée ou manquante") for i in croiser(provisoires, dits)]
+    for suite, quoi in ((fiche.couverts, "intervalles"), (trous, "trous"), (provisoires, "bougies provisoires")):
         fautes += [(intervalle, f"{quoi} à l'envers") for intervalle in suite if intervalle[0] >= intervalle[1]]
         fautes += [(b, f"{quoi} qui se recouvrent") for a, b in itertools.pairwise(suite) if a[1] > b[0]]
     return fautes
@@ -242,9 +245,14 @@ def accordee(fiche: Fiche, presents: Sequence[Intervalle] | None, perdus: Sequen
     faits = hors(unir(presents or (), perdus), *FAITS)
     absents = [] if presents is None else oter(fiche.couverts, unir(presents, intervalles_de(faits)))
     absents = [i for i in absents if not fiche.cle.a_une_grille or grille(fiche).compter(*i)]
+    provisoires = [
+        Trou(*reste, t.raison)
+        for t in fiche.provisoires
+        for reste in oter([(t.debut, t.fin)] if presents is None else croiser([(t.debut, t.fin)], presents), perdus)
+    ]
     manquent = unir(absents, croiser(perdus, unir(fiche.couverts, intervalles_de(trous))))
     restes = hors(unir(fiche.couverts, manquent), *RAISONS_PARTIELLES)
-    neuve = dataclasses.replace(fiche, couverts=[], trous=[])
+    neuve = dataclasses.replace(fiche, couverts=[], trous=[], provisoires=provisoires)
     neuve.noter(oter(fiche.couverts, manquent), [*faits, *(Trou(*manque, ECHEC) for manque in manquent), *restes])
     neuve.sources = [  # ce qui sera relu à l'API en viendra
         provenance._replace(debut=debut, fin=fin)
@@ -375,7 +383,7 @@ class Examen:
         if self.donnee.a_une_grille and not en_attente:
             manquent = absentes(fiche, unir(self.presents, self.perdus))
             dehors = oter(self.presents, fiche.dits())
-            dehors = dehors[:-1] if dehors[-1:] == [courante(fiche)] else dehors
+            dehors = dehors[:-1] if dehors[-1:] == courante(fiche, dehors) else dehors
             self.deplacees, self._ajoutees = (dehors, []) if manquent else ([], dehors)
             for nature, intervalles, phrase in (
                 ("absente", manquent, "de moins que la fiche n'en couvre"),
@@ -388,9 +396,9 @@ class Examen:
         if (oublies := self._oublies()) and not en_attente:
             phrase = f"{nombre_de(oublies, 'ligne')} de moins que la fiche n'en compte"
             self.noter([Constat("absente", fiche.cle, None, None, phrase)], oublies)
-        self.etat.trous.update(trou.raison for trou in fiche.trous)
+        self.etat.trous.update(trou.raison for trou in fiche.lacunes())
         mesurer: Callable[[int, int], int] = grille(fiche).compter if fiche.cle.a_une_grille else lambda d, f: f - d
-        tout = fiche.dits()
+        tout = unir(fiche.couverts, intervalles_de(fiche.lacunes()))
         etendue = [(tout[0][0], tout[-1][1])] if tout else []
         self.etat.non_couverts = [i for i in oter(etendue, tout) if mesurer(*i)]
         if total := mesurer(*etendue[0]) if tout else 0:
@@ -457,10 +465,12 @@ class Examen:
         return accordee(dataclasses.replace(self.fiche, couverts=couverts), [], couverts)
 
 
-def courante(fiche: Fiche) -> Intervalle:
-    """La bougie, en cours peut-être, qui suit le prouvé, ou le trou qui le finit : elle est gardée sur demande."""
-    fin = max((fin for _, fin in fiche.dits()), default=0)
-    return fin, grille(fiche).avancer(fin, 1)
+def courante(fiche: Fiche, ailleurs: Sequence[Intervalle] = ()) -> list[Intervalle]:
+    """D'une fiche d'avant, qui ne la disait pas, la bougie gardée sur demande : après ce qu'elle dit, ou la seule."""
+    if fiche.provisoires:
+        return []
+    debut = max((fin for _, fin in fiche.dits()), default=ailleurs[0][0] if ailleurs else 0)
+    return [(debut, grille(fiche).avancer(debut, 1))]
 
 
 class Controle:

@@ -158,7 +158,10 @@ class Cryptocom:
 
 
 class Krakenfutures:
-    """D'un trade REST, la classe tait la quantité ; d'un ticker du flux, elle prend un pourcentage pour un écart."""
+    """D'un trade REST, la classe tait la quantité ; d'un ticker du flux, elle prend un pourcentage pour un écart.
+
+    Elle cherche aussi sa date où elle n'est pas.
+    """
 
     def parse_trade(self, trade: Any, market: Any = None) -> Any:
         """Un trade."""
@@ -171,7 +174,32 @@ class Krakenfutures:
         inverse = api.safe_market(ticker.get("product_id"), market)["inverse"]
         tu = {"change": None} | ({"volume": None} if inverse else {})
         lu = super().parse_ws_ticker({**ticker, **tu}, market)  # type: ignore[misc]
-        return {**api.safe_ticker({**lu, "percentage": ticker.get("change")}), "info": ticker}
+        lu = api.safe_ticker({**lu, "percentage": ticker.get("change")})
+        return _datee(api, lu, ticker.get("time")) | {"info": ticker}
+
+
+def _datee(api: Any, ticker: Any, date: Any) -> Any:
+    """Ce ticker, daté de l'instant que dit sa trame."""
+    instant = api.safe_integer([date], 0)
+    return {**ticker, "timestamp": instant, "datetime": api.iso8601(instant)}
+
+
+class Woo:
+    """D'un ticker, la classe met de côté l'instant de la trame (`date`), et ne s'en sert pas."""
+
+    def parse_ws_ticker(self, ticker: Any, market: Any = None) -> Any:
+        """Un ticker."""
+        return _datee(self, super().parse_ws_ticker(ticker, market), ticker.get("date"))  # type: ignore[misc]
+
+
+class Gate:
+    """D'un ticker, la classe attend l'instant dans la ligne (`t`), où l'exchange ne le met pas."""
+
+    def handle_ticker(self, client: Any, trame: Any) -> None:
+        """Un ticker, ou plusieurs ; l'instant est à la trame."""
+        dit = trame.get("result")
+        lignes = [{**ligne, "t": trame.get("time_ms")} for ligne in (dit if isinstance(dit, list) else [dit or {}])]
+        super().handle_ticker(client, {**trame, "result": lignes})  # type: ignore[misc]
 
 
 class Lbank:
@@ -347,6 +375,8 @@ CORRECTIONS: Mapping[str, type] = {
     "upbit": Upbit,
     "cryptocom": Cryptocom,
     "krakenfutures": Krakenfutures,
+    **dict.fromkeys(("modetrade", "woo", "woofipro"), Woo),
+    "gate": Gate,
     "luno": Luno,
     "coinbaseexchange": Coinbaseexchange,
     "apex": Apex,

@@ -211,7 +211,10 @@ class DepotHttp(Depot):
         return await self._demander(f"{self.hote.fichiers}/{urllib.parse.quote(cle)}", vers, borne)
 
     async def lister(self, prefixe: str) -> dict[str, int] | None:
-        """Les clés d'un préfixe et leur taille en octets ; None si l'hôte n'a pas de liste."""
+        """Les clés d'un préfixe et leur taille en octets ; None si l'hôte n'a pas de liste, ou ne l'achève pas.
+
+        Coupée, ou dont la suite ne vient pas, elle tait des fichiers qui existent : rien ne peut alors en être dit.
+        """
         cles: dict[str, int] = {}
         marque = ""
         for _ in range(PAGES_DE_LISTE_MAX):
@@ -226,15 +229,17 @@ class DepotHttp(Depot):
                     return None
                 page.seek(0)
                 texte = page.read().decode("utf-8", "replace")
-            if "<ListBucketResult" not in texte:
+            if "</ListBucketResult>" not in texte:
                 return None
             trouvees = re.findall(r"<Key>([^<]+)</Key>(?:(?!<Key>).)*?<Size>(\d+)</Size>", texte, re.DOTALL)
             cles |= {html.unescape(cle): int(taille) for cle, taille in trouvees}
+            if "<IsTruncated>true</IsTruncated>" not in texte:
+                return cles
             derniere = max(cles, default="")
-            if "<IsTruncated>true</IsTruncated>" not in texte or derniere <= marque:
+            if derniere <= marque:
                 break
             marque = derniere
-        return cles
+        return None
 
     async def _demander(self, url: str, vers: IO[bytes], borne: int) -> str | None:
         async with self._places:

@@ -663,11 +663,13 @@ FUNDINGS: Mapping[str, Releves] = {
     ),
     "bingx": Releves(1000, de_a, genres=frozenset({"linear"})),
     "phemex": Releves(100, de_a),
-    "whitebit": Releves(100, de_a),
+    # La classe envoie `until_timestamp`, que l'exchange ne connaît pas : il attend `endDate`, en secondes.
+    "whitebit": Releves(100, lambda debut, fin: (debut, {"endDate": -(-fin // 1000)})),
     "cryptocom": Releves(0, de_a),
     "woo": Releves(25, de_a),
     "paradex": Releves(5000, de_a),
-    "hitbtc": Releves(1000, de_a),
+    # De même `until`, pour `till` ; un nombre sous ce nom, elle le prendrait pour la fin, et le renommerait.
+    "hitbtc": Releves(1000, lambda debut, fin: (debut, {"till": en_iso(fin)})),
     # Sa classe envoie `until`, que l'exchange ne connaît pas, et filtre `since` après coup : seule la fin est demandée.
     "dydx": Releves(0, lambda _debut, fin: (None, {"effectiveBeforeOrAt": en_iso(fin)})),
 }

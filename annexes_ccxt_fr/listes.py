@@ -315,10 +315,10 @@ def _series_de(chemin: Path) -> Iterator[dict[str, Any]]:
 
 
 def _decrire_serie(fiche: Fiche) -> dict[str, Any]:
-    connu = unir(fiche.couverts, ((trou.debut, trou.fin) for trou in fiche.trous))
+    connu = unir(fiche.couverts, ((trou.debut, trou.fin) for trou in fiche.lacunes()))
     total = sum(fin - debut for debut, fin in connu)
     prouve = sum(fin - debut for debut, fin in fiche.couverts)
-    trous = collections.Counter(trou.raison for trou in fiche.trous)
+    trous = collections.Counter(trou.raison for trou in fiche.lacunes())
     return {
         **fiche.cle._asdict(),
         "origine": fiche.origine,

@@ -173,7 +173,7 @@ class Vue:
     @property
     def connu(self) -> list[Intervalle]:
         """Ce dont la fiche dit quelque chose."""
-        return collecte.unir(self.fiche.couverts, collecte.intervalles_de(self.fiche.trous))
+        return collecte.unir(self.fiche.couverts, collecte.intervalles_de(self.fiche.lacunes()))
 
     @property
     def couverture(self) -> float | None:
@@ -189,11 +189,11 @@ class Vue:
     @property
     def trous(self) -> collections.Counter[str]:
         """Le nombre de trous de chaque raison."""
-        return collections.Counter(trou.raison for trou in self.fiche.trous)
+        return collections.Counter(trou.raison for trou in self.fiche.lacunes())
 
     def par_etat(self) -> dict[str, list[Intervalle]]:
         """Les intervalles de chaque état, disjoints."""
-        trous = {raison: collecte.intervalles_de(self.fiche.trous, raison) for raison in collecte.RAISONS}
+        trous = {raison: collecte.intervalles_de(self.fiche.lacunes(), raison) for raison in collecte.RAISONS}
         ecrit = collecte.oter(self.fiche.couverts, collecte.unir(*trous.values()))
         return {ECRIT: ecrit, **trous}
 

@@ -298,7 +298,7 @@ def _a_une_bougie_ailleurs(sortie: SortieSqlite, base: sqlite3.Connection, fiche
     return any(
         base.execute(dedans, (*cle, *inconnu)).fetchone()
         for cle, fiche in fiches.items()
-        for inconnu in oter([(0, INSTANT_MAX_MS)], unir(fiche.dits(), [courante(fiche)]))
+        for inconnu in oter([(0, INSTANT_MAX_MS)], unir(fiche.dits(), courante(fiche)))
     )
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from module_ccxt_fr_v2 import Borne, SortieFichier, TexteCsv, TypeDonnee
+    from module_ccxt_fr_v2 import Borne, CodecCsv, SortieFichier, TypeDonnee
 else:
     from module_ccxt_fr_v2 import pa
 
@@ -102,7 +102,7 @@ def paquets(comptes: Mapping[str, int], place: int) -> Iterator[list[str]]:
         restent = restent[nombre:]
 
 
-def fondre(sortie: SortieFichier, texte: TexteCsv) -> None:
+def fondre(sortie: SortieFichier, texte: CodecCsv) -> None:
     """Remplace un CSV par lui-même et son journal fusionnés : avant la première ligne nouvelle, ses octets recopiés."""
     chemin, donnee, tableau = sortie.chemin, sortie.type_donnee, sortie.tableau
     premiere = min((nom, entree.debut) for nom, recues in sortie.reprise.entrees.items() for entree in recues)

@@ -47,8 +47,10 @@ from module_ccxt_fr_v2 import (
     grille,
     intervalles_de,
     journal,
+    maintenant_ms,
     nombre_de,
     oter,
+    unir,
 )
 
 if TYPE_CHECKING:
@@ -135,9 +137,10 @@ async def reparer_async(chemin: Path, tache: Tache, bilan: Bilan, suivi: Suivi, 
 def a_redemander(fiche: Fiche) -> list[Intervalle]:
     """Ce qu'une réparation redemande : tous les trous, car un fait peut se démentir.
 
-    De bougies, des trous qu'une page sépare à peine se relisent ensemble, avec les lignes d'entre eux.
+    De bougies, des trous qu'une page sépare à peine se relisent ensemble, avec les lignes d'entre eux ; et celles qui
+    sont closes depuis qu'elles furent écrites.
     """
-    trous = intervalles_de(fiche.trous)
+    trous = unir(intervalles_de(fiche.trous), [(t.debut, t.fin) for t in fiche.provisoires if t.fin <= maintenant_ms()])
     return rapprocher(trous, grille(fiche).compter, TROUS_PROCHES, nombreux=1) if fiche.cle.a_une_grille else trous
 
 

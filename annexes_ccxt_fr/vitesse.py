@@ -14,7 +14,18 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from module_ccxt_fr_v2 import EPOQUE, INSTANT_MAX_MS, MINUTE_MS, Fiche, Lot, sans_reglement
+from module_ccxt_fr_v2 import (
+    A_VENIR,
+    EPOQUE,
+    INSTANT_MAX_MS,
+    MINUTE_MS,
+    Fiche,
+    Lot,
+    Trou,
+    intervalles_de,
+    oter,
+    sans_reglement,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -136,4 +147,7 @@ def _reunir(lots: Sequence[Lot]) -> Lot:
     su = Fiche(lots[0].cle)  # un lot peut démentir le précédent : un trou qu'il comble, ou qu'il découvre
     for lot in lots:
         su.noter(lot.couverts, lot.trous)
-    return Lot(su.cle, pa.concat_tables([lot.lignes for lot in lots]), su.couverts, su.trous)
+    # Ce qu'un signal laisse à relire n'est pas un trou ; la sortie, qui le tient peut-être pour prouvé, doit le savoir.
+    a_venir = oter((i for lot in lots for i in intervalles_de(lot.trous, A_VENIR)), su.dits())
+    trous = sorted([*su.trous, *su.provisoires, *(Trou(*i, A_VENIR) for i in a_venir)])
+    return Lot(su.cle, pa.concat_tables([lot.lignes for lot in lots]), su.couverts, trous)

@@ -57,19 +57,23 @@ COLONNES_INVERSE = {**COLONNES, "volume": 7}
 
 @dataclass(frozen=True)
 class Famille:
-    """Une des trois API : son préfixe, sa page la plus longue, son poids permis par minute."""
+    """Une des trois API : son préfixe, sa page la plus longue, son poids permis par minute.
+
+    `dernieres` : d'une fenêtre de bougies, celles de la fin ; elle ne couvre pas plus de `jours_max` jours.
+    """
 
     nom: str
     prefixe: str
     page_max: int
     jetons: int
     dernieres: bool = False
+    jours_max: int = 0
 
 
 FAMILLES = {
     "spot": Famille("spot", "/api/v3", 1000, 6000),
     "linear": Famille("linear", "/fapi/v1", 1500, 2400),
-    "inverse": Famille("inverse", "/dapi/v1", 1500, 2400, dernieres=True),
+    "inverse": Famille("inverse", "/dapi/v1", 1500, 2400, dernieres=True, jours_max=200),
 }
 POIDS_SPOT = {
     "klines": 2,
@@ -370,6 +374,12 @@ class Binance(Protocole):
         debut, fin = appel.entier("startTime"), appel.entier("endTime")
         if debut is not None and fin is not None and debut > fin and famille.nom != "spot":
             raise ErreurBinance(-1023, "Start time is greater than end time.")
+        if famille.jours_max and debut is not None:
+            portee = famille.jours_max * JOUR_MS
+            fin = debut + portee if fin is None else fin
+            if fin - debut > portee:
+                heures = famille.jours_max * 24
+                raise ErreurBinance(-1127, f"More than {heures} hours between startTime and endTime.")
         return Fenetre(
             instrument,
             self.timeframes[intervalle],

@@ -970,6 +970,24 @@ def test_un_jour_absent_au_dela_du_mois_de_l_api_est_un_trou(depot: Bourse, tmp_
     assert lignes_de(module.lire(tmp_path / "i.csv")) == tous
 
 
+@pytest.mark.parametrize("defaut", ["coupee", "sans suite", "redite"])
+def test_une_liste_inachevee_n_est_pas_crue(depot: Bourse, defaut: str) -> None:
+    """Coupée au milieu, ou dont la suite ne vient pas : ce qu'elle ne nomme pas est demandé quand même."""
+    bornes = {"date_debut": "2024-01-10", "date_fin": "2024-01-14"}
+    prefixe = "data/futures/um/daily/metrics/BTCUSDT/BTCUSDT-metrics-"
+    noms = [f"{prefixe}2024-01-10.zip{suite}" for suite in ("", ".CHECKSUM")]
+    cles = "".join(f"<Contents><Key>{nom}</Key><Size>900</Size></Contents>" for nom in noms)
+    coupee = f"<ListBucketResult><IsTruncated>false</IsTruncated>{cles}<Contents><Key>{prefixe}"
+    suivie = f"<ListBucketResult><IsTruncated>true</IsTruncated>{cles}</ListBucketResult>"
+    vide = "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"
+    for page in {"coupee": [coupee], "sans suite": [suivie, vide], "redite": [suivie, suivie]}[defaut]:
+        depot.pannes.ajouter(Panne("http", "/archives", fois=1, code=200, corps=page))
+    table = lire_les_releves(depot, **INTERET, **bornes)
+
+    assert lignes_de(table) == vrais(depot, 5 * MINUTE_MS, *bornes.values())
+    assert fiche(table)["trous"] == []
+
+
 @pytest.mark.parametrize("jour", ["2024-02-05", "2024-02-20"])
 def test_un_interet_nul_n_est_jamais_une_valeur(depot: Bourse, jour: str) -> None:
     """Un trou, là où rien d'autre ne le dit ; ailleurs, l'API."""
@@ -1157,3 +1175,17 @@ def test_chaque_defaut_en_est_un_pour_chaque_genre(cle: str) -> None:
         changes |= {nature} if protocole.archives.texte(fichier) != intact else set()
 
     assert changes >= {"arch_trou", "arch_court", "arch_doublons", "arch_desordre", "arch_faux", "arch_hors_grille"}
+
+
+@pytest.mark.parametrize("source", ["api", "archives"])
+@pytest.mark.parametrize("timeframe", ["8h", "1d", "1w", "1M"])
+def test_des_annees_d_un_inverse_se_lisent(depot: Bourse, source: str, timeframe: str) -> None:
+    """L'API y refuse plus de 200 jours à la fois, que la page entière d'un timeframe long dépasse."""
+    bornes = {"date_debut": "2022-01-01", "date_fin": "2024-02-01"}
+    table = lire(depot, source, symbole="BTC/USD:BTC", timeframe=timeframe, **bornes)
+
+    grille = Timeframe.lire(timeframe)
+    premiere, fin = grille.plafond(lire_instant("2022-01-01", 0)), lire_instant("2024-02-01", 0)
+    assert table.num_rows == grille.compter(premiere, grille.plafond(fin))
+    assert fiche(table)["trous"] == []
+    assert [r for r in depot.requetes if r.code >= 400 and "lines" in r.chemin and "/archives" not in r.chemin] == []

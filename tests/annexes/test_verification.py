@@ -20,14 +20,14 @@ from attente import PLAFOND_S
 from couverture import une_seule
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ligne_de_commande import EXTENSIONS, HEURE_BOURSE, JOUR, MINUTE, commande, famille, lancer, telecharger
+from ligne_de_commande import EXTENSIONS, HEURE, HEURE_BOURSE, JOUR, MINUTE, commande, famille, lancer, telecharger
 from marche_simule import marche_commun
 from sorties_modeles import creer, recrire
 from vrais_processus import condamner, tuer
 
 import module_ccxt_fr_v2 as m
 from annexes_ccxt_fr import controle, lecture_brute, octets_douteux, remise_en_ordre, verification
-from bourse_locale import Bourse
+from bourse_locale import Bourse, Panne
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -439,6 +439,117 @@ def test_des_bougies_courantes_que_rien_de_prouve_ne_precede_sont_relues(format_
         assert telecharger(ouverte, entiere, (pile - JOUR, heure + JOUR), *mots) == 0
     toutes = {ligne["timestamp"]: ligne for ligne in m.lire(entiere).to_pylist()}
     assert m.lire(sortie).num_rows == 3
+    assert [toutes[ligne["timestamp"]] for ligne in m.lire(sortie).to_pylist()] == m.lire(sortie).to_pylist()
+
+
+def a_l_heure(heure: int) -> Bourse:
+    """L'exchange embarqué, figé."""
+    return Bourse(marche=marche_commun(), limites=False, maintenant_ms=heure, acceleration=0.0)
+
+
+def provisoires(sortie: Path) -> list[m.Trou]:
+    """Ce qu'une sortie saine dit écrit sans être prouvé ; rien n'y est manquant."""
+    assert m.verifier(sortie).constats == []
+    (fiche,) = m.lire_fiches(sortie)
+    assert fiche.trous == []
+    return fiche.provisoires
+
+
+@pytest.mark.parametrize("exchange", ["binance", "okx", "bybit"])
+@pytest.mark.parametrize("format_", EXTENSIONS)
+def test_une_bougie_courante_est_dite_provisoire_tant_qu_elle_n_est_pas_prouvee(
+    format_: str, exchange: str, tmp_path: Path
+) -> None:
+    """Seule du fichier, `--verifier` l'accusait, et une relance dans la même bougie en faisait un trou, code 3."""
+    sortie, mots = tmp_path / f"s{EXTENSIONS[format_]}", ("--timeframe", "1h")
+    gardee, pile = (*mots, "--inclure-bougie-courante"), HEURE_BOURSE - HEURE_BOURSE % HEURE
+
+    def vivre(heure: int, *mots: str) -> list[m.Trou]:
+        with a_l_heure(heure).en_fil() as ouverte:
+            assert telecharger(ouverte, sortie, (heure - HEURE, heure + JOUR), *mots, exchange=exchange) == 0
+        return provisoires(sortie)
+
+    courante = [m.Trou(pile, pile + HEURE, m.A_VENIR)]
+    assert vivre(pile + MINUTE, *gardee) == courante
+    avant, tel_quel = m.lire(sortie).to_pylist(), empreintes(tmp_path)
+    assert vivre(pile + MINUTE, *gardee) == courante
+    assert empreintes(tmp_path) == tel_quel or format_ == "sqlite", "relancer ne réécrit rien"
+    assert vivre(pile + 30 * MINUTE, *gardee) == courante
+    assert len(avant) == m.lire(sortie).num_rows == 1
+    assert m.lire(sortie).to_pylist() != avant, "la même bougie, plus longue"
+    assert vivre(pile + 5 * HEURE + MINUTE, *gardee) == [m.Trou(pile + 5 * HEURE, pile + 6 * HEURE, m.A_VENIR)]
+    assert m.lire(sortie).num_rows == 2, "celle d'avant, relue entière"
+    assert vivre(pile + 6 * HEURE + MINUTE, *mots) == []
+    with a_l_heure(pile + 9 * HEURE).en_fil() as ouverte:
+        assert telecharger(ouverte, sortie, (pile - HEURE, pile + 7 * HEURE), *mots, exchange=exchange) == 0
+        entiere = tmp_path / "entiere.csv"
+        assert telecharger(ouverte, entiere, (pile - HEURE, pile + 7 * HEURE), *mots, exchange=exchange) == 0
+    assert provisoires(sortie) == []
+    assert m.lire(sortie).equals(m.lire(entiere))
+
+
+@pytest.mark.parametrize("format_", EXTENSIONS)
+def test_une_bougie_provisoire_que_l_exchange_ne_rend_plus_reste_a_confirmer(format_: str, tmp_path: Path) -> None:
+    """Ni trou, puisqu'elle est écrite, ni prouvée : code 3, c'est dit, et redemandé jusqu'à ce qu'elle le soit."""
+    sortie, mots = tmp_path / f"s{EXTENSIONS[format_]}", ("--timeframe", "1h")
+    pile = HEURE_BOURSE - HEURE_BOURSE % HEURE
+    with a_l_heure(pile + MINUTE).en_fil() as ouverte:
+        bornes = (pile - 2 * HEURE, pile + JOUR)
+        assert telecharger(ouverte, sortie, bornes, *mots, "--inclure-bougie-courante") == 0
+    entamee = m.lire(sortie).to_pylist()[-1]
+    with a_l_heure(pile + 3 * HEURE).en_fil() as ouverte:
+        bornes = (pile - 2 * HEURE, pile + HEURE)
+        panne = ouverte.pannes.ajouter(Panne("valeurs", chemin="klines", cas="high_low", rang=-2))
+        assert telecharger(ouverte, sortie, bornes, *mots) == 3
+        assert provisoires(sortie) == [m.Trou(pile, pile + HEURE, m.ECHEC)]
+        assert m.lire(sortie).to_pylist()[-1] == entamee
+        ouverte.pannes.retirer(panne)
+        assert reparer(sortie, ouverte) == 0
+        assert provisoires(sortie) == []
+        assert m.lire(sortie).to_pylist()[-1] != entamee
+        assert telecharger(ouverte, sortie, bornes, *mots) == 0
+
+
+@pytest.mark.parametrize("format_", EXTENSIONS)
+def test_une_bougie_provisoire_d_une_execution_tuee_est_au_journal(format_: str, tmp_path: Path) -> None:
+    """Elle en revient provisoire, et d'une fiche d'avant, qui ne la disait pas, aussi ; rien n'en est récrit."""
+    sortie, cle = tmp_path / f"s{EXTENSIONS[format_]}", SERIES["ohlcv"]
+    lignes = table(m.OHLCV, [rangee(m.OHLCV, rang) for rang in range(3)])
+    tue = creer(sortie, m.OHLCV).ouvrir()
+    tue.ecrire(m.Lot(cle, lignes, [(instant(0), instant(2))], []), m.Fiche(cle))
+    tue.fermer()
+    with creer(sortie, m.OHLCV) as repris:
+        assert repris.fiches[cle].provisoires == [m.Trou(instant(2), instant(3), m.A_VENIR)]
+    assert provisoires(sortie) == [m.Trou(instant(2), instant(3), m.A_VENIR)]
+
+
+@pytest.mark.parametrize("nombre", [1, 3])
+@pytest.mark.parametrize("format_", EXTENSIONS)
+def test_une_fiche_d_avant_ne_disait_pas_la_bougie_courante(format_: str, nombre: int, tmp_path: Path) -> None:
+    """Elle se lit sans bruit, rien n'en est récrit, et la bougie laissée derrière est relue."""
+    sortie, pile = tmp_path / f"s{EXTENSIONS[format_]}", HEURE_BOURSE - HEURE_BOURSE % HEURE
+    mots = ("--timeframe", "1h", "--inclure-bougie-courante")
+
+    def vivre(heure: int) -> None:
+        with a_l_heure(heure).en_fil() as ouverte:
+            assert telecharger(ouverte, sortie, (heure - nombre * HEURE, heure + JOUR), *mots) == 0
+
+    with pytest.MonkeyPatch.context() as avant:
+        avant.setattr(m, "sans_preuve", lambda *_: [])
+        vivre(pile + MINUTE)
+    assert m.verifier(sortie).constats == []
+    tel_quel, lignes = empreintes(tmp_path), m.lire(sortie)
+    vivre(pile + MINUTE)
+    # D'une base, le contenu fait foi ; d'un CSV dont rien n'était prouvé, la fiche apprend la bougie.
+    assert empreintes(tmp_path) == tel_quel or format_ == "sqlite" or (format_, nombre) == ("csv", 1)
+    assert m.lire(sortie).equals(lignes)
+    assert m.verifier(sortie).constats == []
+    vivre(pile + 9 * HEURE + MINUTE)
+    assert provisoires(sortie) == [m.Trou(pile + 9 * HEURE, pile + 10 * HEURE, m.A_VENIR)]
+    with a_l_heure(pile + 9 * HEURE + MINUTE).en_fil() as ouverte:
+        bornes = (pile - JOUR, pile + JOUR)
+        assert telecharger(ouverte, tmp_path / "entiere.csv", bornes, *mots) == 0
+    toutes = {ligne["timestamp"]: ligne for ligne in m.lire(tmp_path / "entiere.csv").to_pylist()}
     assert [toutes[ligne["timestamp"]] for ligne in m.lire(sortie).to_pylist()] == m.lire(sortie).to_pylist()
 
 

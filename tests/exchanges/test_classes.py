@@ -750,6 +750,18 @@ def test_phemex_n_admet_que_quelques_nombres(genre: str) -> None:
     assert nombres <= {"5", "10", "50", "100", "500", "1000"}
 
 
+def test_binance_ne_couvre_pas_plus_de_200_jours_d_un_inverse() -> None:
+    """Au-delà, sa page est refusée : de 8h à 1M, rien n'était lu. Un linéaire et le comptant n'ont pas de borne."""
+    inverse = Banc("binance", "swap.inverse")
+    assert {code: inverse.serie(code).limite for code in ("4h", "8h", "1d", "1w", "1M")} == {
+        "4h": 1000, "8h": 600, "1d": 200, "1w": 28, "1M": 6,
+    }  # fmt: skip
+    for code in ("8h", "1d", "1w", "1M"):
+        bornes = [ms for _, ms in inverse.demander(inverse.serie(code), DEBUT).instants.values()]
+        assert max(bornes) - min(bornes) <= 200 * 86_400_000
+    assert {Banc("binance", genre).serie("1d").limite for genre in ("spot", "swap.linear")} == {1000}
+
+
 def test_bitget_ne_couvre_pas_plus_de_90_jours_d_un_contrat() -> None:
     """La classe déplace sinon la fenêtre : elle part de sa fin moins `limit` bougies, puis la coupe à 90 jours."""
     contrat, comptant = Banc("bitget", "swap.linear"), Banc("bitget", "spot")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import subprocess
 import sys
 import threading
 import traceback
@@ -87,6 +88,50 @@ def test_elle_marche_aussi_dans_une_boucle_deja_lancee(bourse: Bourse, options: 
         assert valeurs(table) == oracle(bourse, DEBUT, DEBUT + HEURE)
 
     asyncio.run(cellule())
+
+
+ABANDONS = {
+    "tenu par la trace de l'erreur": """
+    flux = collecte.suivre(**OPTIONS)
+    async for lot in flux:
+        assert not lot.lignes.num_rows, "utilisateur"
+""",
+    "tenu ailleurs": """
+    globals()["flux"] = collecte.suivre(**OPTIONS)
+    await anext(flux)
+""",
+    "deux, chacun dans sa tâche": """
+    async def lire():
+        async for lot in collecte.suivre(**OPTIONS):
+            assert not lot.lignes.num_rows, "utilisateur"
+    fautes = await asyncio.gather(lire(), lire(), return_exceptions=True)
+    assert [str(faute) for faute in fautes] == ["utilisateur"] * 2
+""",
+    "en pleine attente, par la fin du programme": """
+    async def lire():
+        async for lot in collecte.suivre(**OPTIONS):
+            recus.set()
+    recus = asyncio.Event()
+    tache = asyncio.create_task(lire())
+    await recus.wait()
+""",
+}
+PROGRAMME = """
+import asyncio, contextlib
+import module_ccxt_fr_v2 as collecte
+OPTIONS = {{"exchange": "okx", "stream": "trades", "symbole": "BTC/USDT", "hors_ligne": True}}
+async def principal():{corps}
+with contextlib.suppress(AssertionError):
+    asyncio.run(principal())
+"""
+
+
+@pytest.mark.parametrize("corps", ABANDONS.values(), ids=ABANDONS)
+def test_un_flux_oublie_se_ferme_sans_rien_dire(corps: str) -> None:
+    """asyncio, à la fin, annule d'un coup toutes les tâches puis ferme tous les générateurs : rien ne s'y emmêle."""
+    commande = [sys.executable, "-W", "error", "-c", PROGRAMME.format(corps=corps)]
+    fin = subprocess.run(commande, capture_output=True, text=True, check=False, timeout=PLAFOND_S)
+    assert (fin.returncode, fin.stderr) == (0, "")
 
 
 @pytest.mark.posix

@@ -316,6 +316,71 @@ def test_tous_les_symboles_refuses_finissent_le_flux() -> None:
     jouer(essai())
 
 
+@pytest.mark.parametrize("symboles", ["BTC/USDT", DEUX])
+def test_un_symbole_deja_servi_n_est_jamais_abandonne(symboles: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Un exchange qui redémarre refuse un moment tout abonnement (bybit : « handler not found ») : on y revient."""
+
+    async def essai(exchange: str) -> None:
+        async with ouvrir(exchange, acceleration=60) as bourse:
+
+            async def scenario() -> None:
+                await asyncio.sleep(2.0)
+                bourse.pannes.ajouter(Panne("ws_abonnement_refuse", symbole="BTC/USDT", fois=12))
+                bourse.couper(exchange)
+
+            recolte = await recolter(bourse, exchange, symboles, scenario, stream="trades", duree=25, grace=0.3)
+            for symbole in symboles.split(","):
+                recolte.exiger_trades(symbole, au_moins=10)
+                dernier = max(ligne["timestamp"] for ligne in recolte.lignes(symbole))
+                assert dernier > bourse.maintenant_ms() - 5 * MINUTE, f"{exchange} : {symbole} n'est plus suivi"
+
+    jouer(chacun(essai, LES_QUATRE))
+    assert [ligne for ligne in niveaux(caplog.records) if "abonnement refusé." in ligne] == []
+
+
+def test_un_groupe_deja_servi_ne_se_coupe_pas_d_un_refus_passager(caplog: pytest.LogCaptureFixture) -> None:
+    """Deux cents symboles y laisseraient deux cents connexions, jusqu'à la fin de l'exécution."""
+
+    async def essai(exchange: str) -> None:
+        async with ouvrir(exchange, acceleration=60) as bourse:
+
+            async def scenario() -> None:
+                await asyncio.sleep(2.0)
+                bourse.pannes.ajouter(Panne("ws_abonnement_refuse", fois=4))
+                bourse.couper(exchange)
+
+            recolte = await recolter(bourse, exchange, DEUX, scenario, stream="trades", duree=15, grace=0.3)
+            for symbole in DEUX.split(","):
+                recolte.exiger_trades(symbole, au_moins=10)
+            ouvertes = [session for session in bourse.sessions if not session.finie]
+            assert len(ouvertes) <= 1, exchange
+
+    jouer(chacun(essai, LES_QUATRE))
+    assert [ligne for ligne in niveaux(caplog.records) if "un abonnement par symbole" in ligne] == []
+
+
+def test_un_refus_apres_une_ecoute_n_efface_pas_ce_qu_elle_devait() -> None:
+    """Un symbole muet, que le REST ne lit pas : de la première écoute à la fin, tout est un trou, refus compris."""
+
+    async def essai(exchange: str) -> None:
+        async with ouvrir(exchange, acceleration=60) as bourse:
+            bourse.pannes.ajouter(Panne("ws_perdu", canal="trades", symbole="ETH/USDT"))
+            bourse.pannes.ajouter(Panne("html", chemin="rade"))
+
+            async def scenario() -> None:
+                await asyncio.sleep(2.0)
+                bourse.pannes.ajouter(Panne("ws_abonnement_refuse", fois=8))
+                bourse.couper(exchange)
+
+            depart = bourse.maintenant_ms()
+            recolte = await recolter(bourse, exchange, DEUX, scenario, stream="trades", duree=20, silence=1)
+            fiche = recolte.fiche("ETH/USDT")
+            ((debut, _),) = m.unir(fiche.couverts, m.intervalles_de(fiche.trous))
+            assert debut < depart + MINUTE, exchange
+
+    jouer(chacun(essai, LES_QUATRE))
+
+
 def test_des_trades_perdus_en_route_sont_relus() -> None:
     """Les identifiants se suivent : un saut qui dure est relu par REST, sans coupure."""
 

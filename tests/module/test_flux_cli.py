@@ -175,6 +175,30 @@ def test_une_bougie_fausse_d_un_flux_tue_est_corrigee_a_la_relance(vive: Bourse,
     est_vrai(vive, "binance", "BTC/USDT", sortie, au_moins=4)
 
 
+@pytest.mark.parametrize("exchange", ["binance", "okx"])
+@pytest.mark.parametrize("format_", MECANIQUES)
+def test_une_bougie_ecrite_que_le_rest_mort_ne_confirme_pas_est_provisoire(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], format_: str, exchange: str
+) -> None:
+    """Lue à peine close, le REST meurt avant de la redire : elle était en trou et au fichier, une faute."""
+    sortie, chemin = tmp_path / f"flux{EXTENSIONS[format_]}", {"binance": "klines", "okx": "candles"}[exchange]
+    mots = ("--stream", "ohlcv", "--essais", "1")
+    neuve = Bourse(marche=marche_commun(), limites=False, maintenant_ms=HEURE_BOURSE, acceleration=ACCELERATION)
+    with temps_simule(), neuve.en_fil() as bourse:
+        mort = bourse.pannes.ajouter(Panne("html", chemin=chemin, sauter=1))
+        muet = bourse.pannes.ajouter(Panne("ws_silence", chemin=f"/{exchange}/", apres_s=3))
+        assert suivre(bourse, sortie, *mots, "--duree", "6", exchange=exchange) == 3
+        assert "à confirmer « echec »" in capsys.readouterr().err
+        assert m.verifier(sortie).constats == []
+        ecrites = [(ligne[0], ligne[0] + MINUTE) for ligne in lignes(sortie)]
+        assert m.croiser(ecrites, m.intervalles_de(fiche(sortie).provisoires, m.ECHEC)), "c'est ce cas"
+        bourse.pannes.retirer(mort)
+        bourse.pannes.retirer(muet)
+        assert suivre(bourse, sortie, *mots, "--duree", "3", exchange=exchange) == 0
+        assert fiche(sortie).provisoires == fiche(sortie).trous == []
+        est_vrai(bourse, exchange, "BTC/USDT", sortie, au_moins=len(ecrites))
+
+
 def test_une_bougie_fausse_d_avant_un_vide_est_corrigee_a_la_relance(vive: Bourse, tmp_path: Path) -> None:
     """Tué avec une minute à combler : ce qui la précède n'avait pas été relu non plus."""
     sortie, minute = tmp_path / "flux.sqlite", m.Timeframe.lire("1m").plancher(vive.maintenant_ms())

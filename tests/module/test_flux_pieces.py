@@ -429,6 +429,89 @@ def test_un_saut_immense_ne_prend_pas_la_memoire() -> None:
     assert suite_d_ids.a(3.0).echu() == trade(10**15, T0)
 
 
+# --- Suite de trades, et ses lacunes
+
+
+def suite_de_trades(dernier: m.Trade | None = None, a_confirmer: int = 0) -> m.SuiteDeTrades:
+    """Une suite qui admet deux secondes de retard ; ses sauts d'identifiants se disent aussitôt."""
+    return m.SuiteDeTrades(SuiteALHeure(), dernier, 2_000, a_confirmer)
+
+
+def test_une_suite_couvre_de_son_premier_trade_a_son_dernier_exclu() -> None:
+    """Le premier partage peut-être sa milliseconde avec un autre, d'avant l'écoute ; le dernier, avec un à venir."""
+    suite = suite_de_trades(trade(1, T0))
+    assert suite.enchainer(trade(5, T0 + 1_000)) == [m.Lacune(trade(1, T0), trade(5, T0 + 1_000))]
+    for numero in (6, 7):
+        assert suite.enchainer(trade(numero, T0 + numero * 1_000)) == []
+    assert suite.prendre([]) == [(T0 + 1_001, T0 + 7_000)]
+    assert suite.prendre([]) == [], "déjà pris"
+    assert suite.enchainer(trade(8, T0 + 8_000)) == []
+    assert suite.prendre([(T0 + 7_500, m.INSTANT_MAX_MS)]) == [(T0 + 7_000, T0 + 7_500)]
+    assert suite.prendre([]) == [(T0 + 7_500, T0 + 8_000)], "ce qui était en suspens attendait"
+
+
+def test_sans_ids_qui_se_suivent_une_suite_n_est_sure_que_la_grace_passee() -> None:
+    """Un trade tarde peut-être : rien ne le dirait absent ; rompue là, elle se relit d'aussi loin."""
+    suite = suite_de_trades()
+    dits = [trade(0, T0 + n * 1_000, f"{n}-uuid") for n in range(6)]
+    assert suite.enchainer(dits[0]) == [m.Lacune(dits[0]._replace(id=None), dits[0], saut=True)]
+    pris = []
+    for dit in dits[1:]:
+        assert suite.enchainer(dit) == []
+        pris += suite.prendre([])
+    suite.rompre()
+    assert m.unir(pris, suite.prendre([])) == [(T0 + 1, T0 + 3_000)]
+    assert suite.bord == dits[2]
+    assert suite.rompue
+
+
+@pytest.mark.parametrize("prouve", [False, True])
+def test_une_suite_se_renoue_au_trade_que_redit_l_instantane(prouve: bool) -> None:
+    suite = suite_de_trades()
+    for numero in (1, 2, 3):
+        suite.enchainer(trade(numero, T0 + numero * 1_000))
+    suite.rompre()
+    assert suite.prendre([]) == [(T0 + 1_001, T0 + 3_000)]
+    assert suite.renouer(trade(2, T0 + 2_000), lambda _: prouve) == []
+    assert suite.rompue, "ce n'est pas le dernier"
+    assert suite.renouer(trade(3, T0 + 3_000), lambda _: prouve) == []
+    assert suite.enchainer(trade(4, T0 + 4_000)) == []
+    assert suite.prendre([]) == [(T0 + 3_000 + (not prouve), T0 + 4_000)]
+
+
+def test_un_trou_coupe_une_suite_deja_finie() -> None:
+    suite = suite_de_trades()
+    for numero in (1, 2, 3):
+        suite.enchainer(trade(numero, T0 + numero * 1_000))
+    assert suite.combler((T0, T0 + 1_001), []) == [(T0, T0 + 1_001)]
+    assert suite.prouves([]) == [(T0 + 1_001, T0 + 3_000)]
+    assert suite.combler((T0 + 1_500, T0 + 3_001), [(T0 + 2_000, T0 + 2_001)]) == [
+        (T0 + 1_500, T0 + 2_000), (T0 + 2_001, T0 + 3_000),
+    ]  # fmt: skip
+    assert suite.prendre([]) == [(T0 + 1_001, T0 + 2_000), (T0 + 2_001, T0 + 3_000)]
+
+
+def test_une_suite_sans_ids_se_fait_confirmer_tous_les_tant() -> None:
+    suite = suite_de_trades(a_confirmer=2)
+    dits = [trade(0, T0 + n * 1_000, f"{n}-uuid") for n in range(4)]
+    for dit in dits:
+        suite.enchainer(dit)
+    assert suite.compter(dits[:1]) == []
+    assert suite.en_suspens() == [dits[0]]
+    assert suite.compter(dits[1:]) == [m.Lacune(dits[0], dits[3], saut=True)]
+    assert suite.en_suspens() == [dits[3]]
+
+
+def test_des_sauts_d_un_seul_tenant_ne_font_qu_une_lacune() -> None:
+    """Du début de l'écoute, qui n'a pas d'id, non : ce qui le précède n'est pas dû."""
+    un, deux, trois = (trade(n, T0 + n) for n in (1, 5, 9))
+    lacunes = m.Lacunes([])
+    lacunes.ajouter(m.Lacune(un._replace(id=None), un, saut=True))
+    lacunes.ajouter(m.Lacune(un, deux, saut=True))
+    lacunes.ajouter(m.Lacune(deux, trois, saut=True))
+    assert list(lacunes.file) == [m.Lacune(un._replace(id=None), un, saut=True), m.Lacune(un, trois, saut=True)]
+
+
 # --- Lots
 
 
@@ -599,6 +682,28 @@ def test_un_horodatage_du_futur_ne_fait_pas_l_heure_a_lui_seul(monkeypatch: pyte
     assert horloge.heure_ms() == T0 + m.HEURE_MS
 
 
+@pytest.mark.parametrize("retard_de_la_date_ms", [0, 900])
+def test_l_en_tete_date_est_le_temoin_d_un_horodatage_du_futur(
+    retard_de_la_date_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Notre horloge retarde de douze minutes (cryptocom, phemex) : d'une bougie de 5m, un seul instant est dit."""
+    locale = T0
+    monkeypatch.setattr(m, "maintenant_ms", lambda: locale)
+    horloge = m.Horloge()
+    horloge.recaler(0, avance_ms=720_000 - retard_de_la_date_ms)
+    assert horloge.heure_ms() == T0, "la date d'une réponse ne fait pas l'heure à elle seule"
+    for ecoule in (0, 300_000):
+        locale = T0 + ecoule
+        ouverte = locale + 720_000
+        assert horloge.noter_instant(ouverte)
+        assert horloge.heure_ms() == ouverte
+        assert horloge.noter_instant(ouverte + 600_000)
+        assert horloge.heure_ms() < ouverte + 600_000, "plus tard que la date elle-même"
+    horloge.recaler(0)
+    assert horloge.noter_instant(locale + 720_000)
+    assert horloge.heure_ms() == locale
+
+
 # --- Fils nourris à la main
 
 
@@ -649,8 +754,9 @@ class FausseConnexion(SimpleNamespace):
 
 def ouvrir_fil(classe: Any, connexion: Any, *autres: Any, grace_ms: int = 2_000) -> Any:
     """Un fil, abonné."""
-    serie = m.Serie(CLE, {"type": "spot", "symbol": "BTC/USDT"}, UNE_MINUTE, 100)
-    fil = classe(connexion, serie, m.Fiche(CLE), m.ReglagesFlux(m.Plage(grace_ms=grace_ms)), *autres)
+    cle = CLE if issubclass(classe, m.FilBougies) else CLE._replace(timeframe="", prix="")
+    serie = m.Serie(cle, {"type": "spot", "symbol": "BTC/USDT"}, UNE_MINUTE, 100)
+    fil = classe(connexion, serie, m.Fiche(cle), m.ReglagesFlux(m.Plage(grace_ms=grace_ms)), *autres)
     if isinstance(fil, m.FilBougies):
         fil.confrontation.crues = True  # une bougie du REST aurait confirmé celles du flux
     fil.rompre()
@@ -1011,7 +1117,7 @@ def test_une_unite_inconnue_se_compare_au_rest(
 
     async def essai() -> None:
         connexion = FausseConnexion()
-        connexion.__dict__["unite_volume"] = lambda lu: m.INCONNUE if lu["contract"] else "BTC"
+        connexion.__dict__["unite_volume"] = lambda lu: m.UNITE_INCONNUE if lu["contract"] else "BTC"
         serie = m.Serie(CLE, {"type": "swap", "symbol": "BTC/USDT", **marche}, UNE_MINUTE, 100)
         fil = m.FilBougies(connexion, serie, m.Fiche(CLE), m.ReglagesFlux(m.Plage(grace_ms=0)))  # type: ignore[arg-type]
         fil.faire_des_trades("omettre")
@@ -1140,13 +1246,13 @@ def test_une_coupure_est_comblee_avant_de_rendre_la_suite() -> None:
 def ouvrir_fil_coupe(connexion: FausseConnexion, *coupures: tuple[int, int]) -> Any:
     """Un fil qui attend que soient relues ces coupures, d'un numéro à un autre, un trade par seconde."""
     fil = ouvrir_fil(m.FilTrades, connexion)
-    fil._suite_d_ids.suites = 99  # on sait déjà que ses numéros se suivent
+    fil._suite.ids.suites = 99  # on sait déjà que ses numéros se suivent
     sans_rattrapage(fil)
     for avant, apres in coupures:
         nourrir(fil, (avant, avant * 1_000))
         fil.rompre()
         nourrir(fil, (apres, apres * 1_000))
-    fil._lacunes.popleft()  # la milliseconde du tout premier
+    fil._lacunes.file.popleft()  # la milliseconde du tout premier
     del fil.rattraper
     return fil
 
@@ -1263,7 +1369,7 @@ def test_au_repos_un_fil_ne_garde_que_les_dernieres_secondes() -> None:
         fil.rompre()
         nourrir(fil, *((n, n * 1_000) for n in range(600, 1_100)))
         assert all(str(numero) in fil._memoire.recents for numero in range(600, 1_100))
-        fil._lacunes.clear()
+        fil._lacunes.file.clear()
         nourrir(fil, *((n, n * 1_000) for n in range(1_100, 2_000)))
         assert len(fil._memoire.recents) <= m.RECENTS_AU_MOINS + 1
         assert fil.compteurs.doublons == 0
@@ -1346,7 +1452,7 @@ def test_une_coupure_en_erreur_n_empeche_pas_de_relire_les_suivantes() -> None:
         lire_sauf(connexion, refusee=0)
         await fil.rattraper()
         assert isinstance(fil.echec, m.ErreurTemporaire)
-        assert [lacune.dernier.id for lacune in fil._lacunes] == ["1"]
+        assert [lacune.dernier.id for lacune in fil._lacunes.file] == ["1"]
         assert {"21", "28", "30", "39", "41", "48"} <= set(ids(fil.collecter(connexion.heure)))
         lire_sauf(connexion, refusee=-1)
         await fil.rattraper()
@@ -1363,7 +1469,7 @@ def test_une_coupure_en_erreur_n_empeche_pas_d_insister_sur_les_autres(monkeypat
     async def essai() -> None:
         connexion = FausseConnexion()
         fil = ouvrir_fil_coupe(connexion, (1, 9), (20, 29))
-        fil._lacunes = type(fil._lacunes)(lacune for lacune in fil._lacunes if lacune.dernier.id in ("1", "20"))
+        fil._lacunes = m.Lacunes(lacune for lacune in fil._lacunes.file if lacune.dernier.id in ("1", "20"))
         demandes: list[int] = []
 
         async def lire(_serie: Any, depuis: int, _params: Any) -> list[dict[str, Any]]:
@@ -1376,7 +1482,7 @@ def test_une_coupure_en_erreur_n_empeche_pas_d_insister_sur_les_autres(monkeypat
         connexion.__dict__["lire_trades"] = lire
         await fil.rattraper()
         assert demandes.count(1) == 1
-        assert [lacune.dernier.id for lacune in fil._lacunes] == ["1"]
+        assert [lacune.dernier.id for lacune in fil._lacunes.file] == ["1"]
         assert {"21", "24", "25", "28"} <= set(ids(fil.collecter(connexion.heure)))
 
     a_la_main(essai)
@@ -1522,7 +1628,8 @@ def test_une_conclusion_abandonnee_avant_de_rien_relire_laisse_un_trou() -> None
         for lot in rendus:
             sortie.noter(lot.couverts, lot.trous)
         assert sortie.couverts == [(T0 + MINUTE, T0 + 3 * MINUTE)]
-        assert sortie.trous == [m.Trou(T0 + 3 * MINUTE, T0 + 4 * MINUTE, m.ECHEC)]
+        assert sortie.trous == [], "elle est écrite"
+        assert sortie.provisoires == [m.Trou(T0 + 3 * MINUTE, T0 + 4 * MINUTE, m.ECHEC)]
 
     a_la_main(essai)
 
@@ -1572,7 +1679,7 @@ def test_ce_que_rend_une_ecoute_en_se_fermant_est_d_avant_la_coupure(monkeypatch
         monkeypatch.setattr(m, "Ecoute", EcouteQuiFinit)
         flux: Any = m.Flux(connexion, None, [fil])
         await m.Abonnement(flux, "trades", [fil], groupe=False)._une_ecoute()
-        assert [lacune.jusqua.timestamp for lacune in fil._lacunes] == [T0 + 1_000]  # le début de l'écoute, seul
+        assert [lacune.jusqua.timestamp for lacune in fil._lacunes.file] == [T0 + 1_000]  # le début de l'écoute, seul
         assert [t.id for t in fil._recus] == ["a-uuid", "b-uuid"]
 
     a_la_main(essai)
@@ -1757,7 +1864,7 @@ def test_un_saut_qu_une_ligne_impossible_a_suivi_est_relu() -> None:
         servir(fil.connexion, *range(1, 7))
         rendus = await suivre_en_perdant(fil, (1, 2, 4))
         fil.recevoir([brut(5, T0 + 5_000, price=None)], 0)
-        fil._suite_d_ids.grace_s = 0.0
+        fil._suite.ids.grace_s = 0.0
         rendus += await suivre_en_perdant(fil, (6,))
         assert sorted(rendus) == ["1", "2", "3", "4", "5", "6"]
 
@@ -1839,7 +1946,7 @@ def test_des_trades_a_confirmer_pendant_que_le_rest_est_muet_ne_s_entassent_pas(
             fil.recevoir([{**brut(numero, connexion.heure), "id": f"{numero:x}-uuid"}], 0)
             fil.collecter(connexion.heure)
             await fil.rattraper()
-        assert len(fil._lacunes) <= 3
+        assert len(fil._lacunes.file) <= 3
         perdu = {**brut(0, T0 + 20_500), "id": "perdu"}
         dits = [{**brut(n, T0 + n * 1_000), "id": f"{n:x}-uuid"} for n in range(41)]
         connexion.pages = [sorted([*dits, perdu], key=lambda t: t["timestamp"])] * 9
@@ -1895,7 +2002,7 @@ def test_des_identifiants_partages_ne_sont_relus_que_trois_fois() -> None:
         demandes = servir(fil.connexion, *numeros)
         assert await suivre_en_perdant(fil, numeros) == list(map(str, numeros))
         assert len(demandes) == 1 + m.SAUTS_VAINS_MAX, "celle du premier trade, puis celles des sauts"
-        assert not fil._suite_d_ids.surveille
+        assert not fil._suite.ids.surveille
         assert fil.fiche.trous == []
 
     a_la_main(essai)
@@ -1909,12 +2016,12 @@ def test_des_retardataires_n_apprennent_pas_que_les_identifiants_sautent() -> No
         servir(fil.connexion, *range(1, 60))
         rendus: list[str] = []
         for retardataire in range(10, 40, 10):
-            fil._suite_d_ids.grace_s = 60.0
+            fil._suite.ids.grace_s = 60.0
             rendus += await suivre_en_perdant(fil, (retardataire - 1, retardataire + 1))
-            fil._suite_d_ids.grace_s = 0.0
+            fil._suite.ids.grace_s = 0.0
             fil.collecter(fil.connexion.heure)  # le saut est échu
             rendus += await suivre_en_perdant(fil, (retardataire,))
-        assert fil._suite_d_ids.surveille
+        assert fil._suite.ids.surveille
         rendus += await suivre_en_perdant(fil, (45, 47))
         assert "46" in rendus
         assert len(rendus) == len(set(rendus))
@@ -2047,8 +2154,8 @@ def test_un_saut_que_le_rest_tarde_a_servir_n_est_vain_qu_une_fois(monkeypatch: 
         nourrir(fil, (20, 20_000))
         fil.collecter(fil.connexion.heure)
         await fil.rattraper()
-        assert fil._suite_d_ids.vains <= 1
-        assert fil._suite_d_ids.surveille
+        assert fil._suite.ids.vains <= 1
+        assert fil._suite.ids.surveille
 
     a_la_main(essai)
 
@@ -2094,7 +2201,7 @@ def test_des_identifiants_qui_sautent_au_rest_ne_sont_pas_redemandes_un_a_un(mon
     async def essai() -> None:
         fil = ouvrir_fil(m.FilTrades, FausseConnexion(), grace_ms=0)
         await naitre(fil, 1, 2, 3)
-        assert fil._suite_d_ids.se_suivent
+        assert fil._suite.ids.se_suivent
         fil.rompre()
         fil.connexion.heure = T0 + 900_000
         demandes = servir(fil.connexion, 3, *range(5, 900, 2))
@@ -2187,12 +2294,12 @@ def test_des_trades_que_le_flux_reunit_ne_sont_pas_redits_un_par_un() -> None:
 
     async def essai() -> None:
         fil = ouvrir_fil(m.FilTrades, FausseConnexion())
-        fil._suite_d_ids.grace_s = 60.0
+        fil._suite.ids.grace_s = 60.0
         await naitre(fil, 1)
         for ident, instant in (("2-3", 2_000), ("6-8", 8_000), ("9", 9_000)):
             fil.connexion.heure = T0 + instant
             fil.recevoir([{**brut(0, T0 + instant), "id": ident}], 0)
-        fil._suite_d_ids.grace_s = 0.0
+        fil._suite.ids.grace_s = 0.0
         servir(fil.connexion, *range(1, 10))
         fil.collecter(fil.connexion.heure)
         await fil.rattraper()
@@ -2905,6 +3012,23 @@ def test_une_execution_qui_n_a_rien_entendu_laisse_ce_qu_elle_devait_a_la_suivan
         await suivant.rattraper()
         assert ids(suivant.collecter(connexion.heure)) == ["0", "1", "2", "3", "4", "5", "6", "7"]
         assert (suivant.fiche.couverts, suivant.fiche.trous) == ([(T0, T0 + 7_000)], [])
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("genre", [m.FilTrades, m.FilBougies])
+def test_ce_qui_suit_un_trou_que_rien_ne_couvre_est_du_par_la_suivante(genre: Any) -> None:
+    """Un marché sans un trade, dont le REST ne prouve rien : l'entre-deux de deux exécutions n'est pas tu."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        fil = ouvrir_fil(genre, connexion)
+        fiche = fil.fiche.copie()
+        fiche.noter([], [m.Trou(T0, T0 + 120_000, m.HORS_FENETRE_API)])
+        suivant = genre(connexion, fil.serie, fiche, fil.reglages)
+        connexion.heure = T0 + 600_000
+        suivant.ecouter()
+        assert suivant.du_depuis == T0 + 120_000
 
     a_la_main(essai)
 

@@ -176,7 +176,7 @@ class Jeu:
         serie = m.Serie(CLE, {"type": "spot"}, m.Timeframe.lire("1m"), 0)
         connexion: Any = self.marche
         fil = m.FilTrades(connexion, serie, self.fiche, m.ReglagesFlux(m.Plage(grace_ms=GRACE_MS)), connus)
-        fil._horloge = fil._suite_d_ids._horloge = lambda: self.marche.heure / 1000
+        fil._horloge = fil._suite.ids._horloge = lambda: self.marche.heure / 1000
         fil._prochain_essai = fil._retenir_jusqua = 0.0
         return fil
 

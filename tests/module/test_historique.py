@@ -1042,7 +1042,10 @@ def test_planifier_demande_ce_qui_manque_et_rien_d_autre(
     voulus = set(range(*demande))
     prouves = {p for d, f in fiche.couverts for p in range(d // MINUTE_MS, f // MINUTE_MS)}
     hors = {
-        p for t in fiche.trous if t.raison == HORS_FENETRE_API for p in range(t.debut // MINUTE_MS, t.fin // MINUTE_MS)
+        p
+        for t in [*fiche.trous, *fiche.provisoires]
+        if t.raison == HORS_FENETRE_API
+        for p in range(t.debut // MINUTE_MS, t.fin // MINUTE_MS)
     }
     attendus = voulus - prouves - hors
     if relecture and voulus & prouves:

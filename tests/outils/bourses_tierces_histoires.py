@@ -270,8 +270,8 @@ FUNDINGS: dict[str, Histoire] = {
         forme=_champs("fundingTime", "fundingRate", symbol=".AAAFR8H"),
     ),
     "whitebit": Histoire(
-        r"/api/v4/public/funding-history/(?P<symbol>\w+)", (), debut=s("startDate"), nombre="limit", page=100,
-        forme=_champs("fundingTime", "fundingRate", 1000, market="12"),
+        r"/api/v4/public/funding-history/(?P<symbol>\w+)", (), debut=s("startDate"), fin=s("endDate"), nombre="limit",
+        page=100, garde="dernieres", desc=True, forme=_champs("fundingTime", "fundingRate", 1000, market="12"),
     ),
     "cryptocom": Histoire(
         r"/exchange/v1/public/get-valuations", (), dans("result.data", code=0), debut=ms("start_ts"),
@@ -292,8 +292,8 @@ FUNDINGS: dict[str, Histoire] = {
         page=5000, symbole="market", garde="dernieres", desc=True, forme=_champs("created_at", "funding_rate"),
     ),
     "hitbtc": Histoire(
-        r"/api/3/public/futures/history/funding", (), _par_symbole, debut=ms("from"), fin=ms("until"),
-        nombre="limit", symbole="symbols", garde="dernieres", desc=True,
+        r"/api/3/public/futures/history/funding", (), _par_symbole, debut=ms("from"), fin=iso("till"),
+        nombre="limit", symbole="symbols", garde="dernieres", desc=True, page=100,  # mille, pour en lire plusieurs
         forme=_champs("timestamp", "funding_rate", None),
     ),
 }  # fmt: skip

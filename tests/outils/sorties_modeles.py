@@ -102,7 +102,7 @@ def recrire(chemin: Path, donnee: m.TypeDonnee, rangees: list[dict[str, Any]]) -
     """Les mêmes métadonnées, d'autres lignes, dans cet ordre : ce que ferait un éditeur."""
     lignes = pa.Table.from_pylist(rangees, schema=donnee.schema)
     if chemin.suffix == ".csv":
-        chemin.write_bytes(",".join(donnee.noms).encode() + b"\n" + m.TexteCsv().octets(lignes, donnee))
+        chemin.write_bytes(",".join(donnee.noms).encode() + b"\n" + m.CodecCsv().octets(lignes, donnee))
     elif chemin.suffix == ".parquet":
         metadonnees = pq.read_metadata(chemin).metadata
         with pq.ParquetWriter(chemin, donnee.schema, store_schema=False) as graveur:
