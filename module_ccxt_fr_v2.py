@@ -5742,7 +5742,7 @@ class Horloge:
     """L'heure d'un exchange : la nôtre, l'écart qu'on lui a mesuré, et le plus récent de ses horodatages crus."""
 
     def __init__(self) -> None:
-        self._decalage_ms = self._vu_ms = self._douteux_ms = 0
+        self._decalage_ms = self._vu_ms = self._douteux_ms = self._avance_ms = 0
 
     def heure_ms(self) -> int:
         """L'heure de l'exchange."""
@@ -5751,7 +5751,8 @@ class Horloge:
     def noter_instant(self, instant: int) -> bool:
         """Un horodatage de l'exchange : son heure est au moins celle-là. Faux s'il est loin dans le futur.
 
-        En avance, il ne fait pas l'heure à lui seul : elle est au moins le plus petit des deux plus avancés.
+        En avance, il ne fait pas l'heure à lui seul : elle est au moins le plus petit des deux plus avancés. La date
+        des réponses, quand rien d'autre ne la dit, en est un : d'une bougie de 5m, le flux n'a qu'un instant à dire.
         """
         if instant <= self._vu_ms:
             return True  # de presque toutes les trames : elles disent l'ouverture de leur bougie
@@ -5760,8 +5761,10 @@ class Horloge:
             return False
         if avance <= AVANCE_CRUE_MS:
             self._vu_ms = max(self._vu_ms, instant)
-        elif instant != self._douteux_ms:  # un trade redit deux fois n'est pas deux témoins
-            self._vu_ms = max(self._vu_ms, min(instant, self._douteux_ms))
+        else:
+            autre = self._douteux_ms if instant != self._douteux_ms else 0  # un trade redit n'est pas deux témoins
+            date = maintenant_ms() + self._avance_ms + AVANCE_CRUE_MS if self._avance_ms else 0
+            self._vu_ms = max(self._vu_ms, min(instant, max(autre, date)))
             self._douteux_ms = max(instant, self._douteux_ms)
         return True
 
@@ -5770,8 +5773,12 @@ class Horloge:
         proches = instants[-1] <= self.heure_ms() + AVANCE_CRUE_MS
         return all(map(self.noter_instant, instants[-1:] if proches else instants)) and instants[-1] <= self.heure_ms()
 
-    def recaler(self, decalage_ms: int) -> int:
-        """Retient l'écart mesuré, et rend de combien il a changé ; les horodatages d'avant ne comptent plus."""
+    def recaler(self, decalage_ms: int, avance_ms: int = 0) -> int:
+        """Retient l'écart mesuré, et rend de combien il a changé ; les horodatages d'avant ne comptent plus.
+
+        `avance_ms` : celle de la date des réponses, qui ne suffit pas à faire l'heure.
+        """
+        self._avance_ms = avance_ms
         derive, self._decalage_ms = abs(decalage_ms - self._decalage_ms), decalage_ms
         self._vu_ms = self._douteux_ms = 0
         return derive
@@ -5953,8 +5960,8 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
                 # De la réception, jamais du milieu : venue tard ou au second essai (gate), elle aurait clos une bougie.
                 ecart = int(heure) - maintenant_ms() if lue else 0
                 if lue and not self._est_absurde(ecart):
-                    self._noter_decalage(ecart)
                     self._heure_lue, self.avance_douteuse_ms = True, 0
+                    self._noter_decalage(ecart)
                     return True
         return self._heure_lue  # la mesure d'avant vaut mieux que l'en-tête d'un serveur en panne
 
@@ -5972,8 +5979,8 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
         ecart = date - self.api.date_recue_ms
         ecart = 0 if self._est_absurde(ecart) else ecart
         # Un serveur date parfois ses réponses à l'heure locale : en avance sur la nôtre, il ne suffit pas à clore.
-        self.avance_douteuse_ms = ecart if ecart > AVANCE_CRUE_MS else 0
-        if self.avance_douteuse_ms > MINUTE_MS:
+        dite, self.avance_douteuse_ms = self.avance_douteuse_ms, ecart if ecart > AVANCE_CRUE_MS else 0
+        if self.avance_douteuse_ms > MINUTE_MS and abs(self.avance_douteuse_ms - dite) > MINUTE_MS:
             journal.warning(
                 "Les réponses de %s sont datées %s plus tard que l'horloge locale : la plus en retard des deux, ou la "
                 "bougie suivante, décide des bougies closes.", self.reglages.exchange, duree_lisible(ecart / 1000),
@@ -5991,7 +5998,7 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
 
     def _noter_decalage(self, decalage_ms: int) -> None:
         """L'écart mesuré ; il est dit quand il change."""
-        if self._horloge.recaler(decalage_ms) > MINUTE_MS and not self.reglages.hors_ligne:
+        if self._horloge.recaler(decalage_ms, self.avance_douteuse_ms) > MINUTE_MS and not self.reglages.hors_ligne:
             journal.warning(
                 "L'horloge locale s'écarte de %s de celle de %s : c'est la sienne qui décide des bougies closes.",
                 duree_lisible(abs(decalage_ms) / 1000), self.reglages.exchange,
@@ -6457,7 +6464,8 @@ class Pages:
     `taille` : bougies par page, ramenée à ce que l'exchange rend vraiment ; `fenetre_ms` : par timeframe, la plus
     longue fenêtre qu'il accepte (0 : sans borne) ; `horizon_ms` : rien n'est demandé au-delà, et ce qui est clos depuis
     moins de `grace_ms` n'est pas encore dû ; `longues` : les timeframes, plus longs que celui de la série et
-    croissants, qui peuvent témoigner ; l'un d'eux qui échoue ou ment n'est plus demandé.
+    croissants, qui peuvent témoigner ; `courtes`, plus courts et décroissants, d'un marché tout jeune. L'un d'eux qui
+    échoue ou ment n'est plus demandé.
     """
 
     def __init__(  # noqa: PLR0913  ce qu'on sait d'une série avant de rien demander
@@ -6468,12 +6476,14 @@ class Pages:
         *,
         prix: str = "last",
         longues: Iterable[Timeframe] = (),
+        courtes: Iterable[Timeframe] = (),
         horizon_ms: int = INSTANT_MAX_MS,
         fenetre_ms: Callable[[Timeframe], int] = lambda _timeframe: 0,
         grace_ms: int = 0,
     ) -> None:
         self.timeframe, self.taille, self.prix, self.horizon_ms = timeframe, taille, prix, horizon_ms
         self.longues = sorted(longues, key=lambda t: t.pas_ms)
+        self.courtes = sorted(courtes, key=lambda t: -t.pas_ms)
         self.conduite = Conduite()
         self._demander, self._fenetre_ms, self.grace_ms = demander, fenetre_ms, grace_ms
         self._plafonds: collections.Counter[int] = collections.Counter()
@@ -7272,6 +7282,8 @@ QUESTIONS_MAX = 32  # par manque, sans qu'aucune ligne ne soit trouvée
 QUESTIONS_DE_QUEUE = 3  # d'une queue, que rien ne pourrait encadrer : le temps d'y voir une ligne
 QUESTIONS_DE_PLUS = 8  # là où un timeframe plus long vit, et dont le nôtre n'a encore rien dit
 CONFIRMATIONS = 4  # d'un silence, chez un exchange qui se tait parfois à tort
+JEUNESSE = 12 * MARGE  # bougies, en deçà desquelles rien ne se montre sans aller à maintenant
+PAGES_DE_SILENCE = 8  # d'un timeframe qui, seul à parler d'une cotation, doit dire tout ce qui la précède
 RECULS_MAX = 24  # pages d'un même timeframe, à chercher la première bougie d'un marché
 MUETTES_MAX = 3  # recherches sans réponse avant de renoncer à toute la suite
 REFUS_MAX = 5
@@ -7316,6 +7328,10 @@ class Dossier:
         self.pages, self.pas, self.conduite, self.manque = pages, pages.timeframe, pages.conduite, manque
         self.reponses: list[Reponse] = [*reponses]
 
+    def est_courte(self, reponse: Reponse) -> bool:
+        """Vrai d'un timeframe plus court que le nôtre : souvent gardé moins longtemps, il n'est témoin d'aucun vide."""
+        return reponse.question.timeframe.pas_ms < self.pas.pas_ms
+
     @property
     def voisines(self) -> tuple[int | None, int | None]:
         """Les lignes connues les plus proches du manque, celles que les réponses rendent hors de lui comprises."""
@@ -7344,8 +7360,12 @@ class Dossier:
         return next((r for r in self.reponses if r.rend(self.manque.debut, self.manque.fin)), None)
 
     def commencent(self, ligne: int) -> bool:
-        """Vrai si une page de la série, qui ne va pas à maintenant, commence à cette ligne."""
-        return any(r.de_la_serie and not r.ancree and r.instants[:1] == [ligne] for r in self.reponses)
+        """Vrai si une page, qui ne va pas à maintenant, commence à cette ligne ; plus courte, dans sa bougie."""
+        return any(
+            not r.ancree and [*map(self.pas.plancher, r.instants[:1])] == [ligne]
+            for r in self.reponses
+            if r.de_la_serie or (self.est_courte(r) and r.question.debut < ligne)
+        )
 
     def juger(self) -> list[Trou]:
         """Pourquoi chaque bougie du manque est absente.
@@ -7362,9 +7382,11 @@ class Dossier:
         | une queue : rien ne la suit, que la bougie en cours                                 | `a_venir`          |
         | une tête : rien de plus ancien n'a jamais été servi                                 | `hors_fenetre_api` |
 
-        Qui tait une ligne connue n'est témoin de rien ; muette, sa réponse récuse les silences de son timeframe.
+        Qui tait une ligne connue n'est témoin de rien ; muette, sa réponse récuse les silences de son timeframe. Plus
+        courte que la série, une réponse ne fait que montrer le marché commencer (`commencent`), ou dément un silence.
         """
-        manque, reponses, conduite, (gauche, droite) = self.manque, self.reponses, self.conduite, self.voisines
+        manque, conduite, (gauche, droite) = self.manque, self.conduite, self.voisines
+        reponses = [r for r in self.reponses if not self.est_courte(r)]
         connues = [c for c in (gauche, droite) if c is not None]
         menteurs = {r.code for r in reponses if not r.instants and any(map(r.tait, connues))}
         temoins = [r for r in reponses if not any(map(r.tait, connues)) and not (r.se_tait and r.code in menteurs)]
@@ -7372,7 +7394,8 @@ class Dossier:
         # que de sa fenêtre, une réponse n'est alors muette sur rien.
         muets = [r for r in temoins if conduite.obeit or not (r.ancree or (r.se_tait and r.instants))]
         # Une bougie vivante, ou une ligne, au milieu d'un silence le dément.
-        vives = [*((c, c + 1) for c in connues), *(vive for r in temoins for vive in r.vives)]
+        vives = [(c, c + 1) for c in connues]
+        vives += [vive for r in [*temoins, *filter(self.est_courte, self.reponses)] for vive in r.vives]
         vides = unir(v for v in self._silences(muets) if not any(v[0] <= o and c <= v[1] for o, c in vives))
         rien_servi = gauche is None and not manque.ancien
         suivie = droite is not None or any(v[0] >= manque.debut for r in reponses for v in r.vives)
@@ -7436,7 +7459,7 @@ class Dossier:
         d'anciennes. Aucun, demandé d'avant elle, ne doit vivre qu'après la bougie où elle est : d'un exchange qui garde
         tant de jours, de tout, la plus ancienne bougie d'un timeframe est celle d'un autre par hasard.
         """
-        longues, reponses = self.pages.longues, self.reponses
+        longues, reponses = self.pages.longues, [r for r in self.reponses if not self.est_courte(r)]
         vivent = [r for r in reponses if r.vives and not r.de_la_serie]
         autour = [(r.code, vive[0]) for r in vivent for vive in r.vives if vive[0] <= droite < vive[1]]
         oublient = {
@@ -7711,15 +7734,22 @@ class Enquete(Dossier):
         _, premiere = self.voisines
         if premiere is not None:
             yield from self._autour(premiere)
+            yield from self._de_plus_pres(premiere)
             if not self.conduite.obeit:
                 return  # rien de ce qu'il rendrait ne prouverait une cotation
         fin = self.pages.horizon_ms if premiere is None else self.pas.avancer(premiere, 1)
         ou = yield from self._resserrer(PREMIER_MARCHE_MS, fin, silence_ms=SILENCE_MS)
+        if ou is None and premiere is not None and self.pages.portee_ms(self.pas) * PAGES_DE_SILENCE >= SILENCE_MS:
+            # Rien de plus long ne parle : coinbase n'a que des jours, trois cents par page ; d'un marché jeune, qui ne
+            # rend que des bougies closes n'en a pas encore.
+            avant = self.pas.plancher(premiere - SILENCE_MS)
+            yield from self._remonter(self.pas, avant, self.pas.avancer(premiere, MARGE), SILENCE_MS)
         if ou is None or not self.en_tete:
             return  # le marché est plus ancien : c'est un encadrement qu'il faut chercher
         yield from self._remonter(self.pas, self.pas.avancer(ou[0], -1), self.pas.avancer(ou[1], MARGE))
         if (premiere := self.voisines[1]) is not None:
             yield from self._autour(premiere)
+            yield from self._de_plus_pres(premiere)
 
     def _autour(self, ligne: int) -> Demarche[None]:
         """Ce qui précède une ligne, elle serrée de près, puis, si ses bords ne sont pas suivis, ce qui la suit."""
@@ -7729,9 +7759,30 @@ class Enquete(Dossier):
         if not self.commencent(ligne):
             yield Question.autour(ligne, pas, -MARGE, MARGE)
         # À peine large d'abord : d'un marché jeune, une page irait jusqu'à maintenant ; rare, deux bougies se taisent.
-        for large in (MARGE, 8 * MARGE, place // 2):
+        yield from self._suivre_les_bords(ligne, pas, place // 2)
+
+    def _suivre_les_bords(self, ligne: int, timeframe: Timeframe, place: int) -> Demarche[None]:
+        """Ce qui suit une ligne, de plus en plus large, tant que rien n'a montré suivi un bord de ce qu'on demande."""
+        for large in (MARGE, 8 * MARGE, place):
             if not self.conduite.obeit:
-                yield Question.autour(ligne, pas, MARGE, MARGE + large)
+                yield Question.autour(ligne, timeframe, MARGE, MARGE + large)
+
+    def _de_plus_pres(self, ligne: int) -> Demarche[None]:
+        """D'un marché de quelques bougies, dont toute page va à maintenant : comment il commence, en plus court."""
+        fin, horizon = self.pas.avancer(ligne, 1), self.pages.horizon_ms
+        if self.pas.compter(ligne, horizon) > JEUNESSE:
+            return
+        for court in self.pages.courtes:
+            if self.conduite.obeit and self.commencent(ligne):
+                return
+            # D'une page entière : l'exchange ne suit peut-être que ce timeframe-là, où le marché vivait déjà.
+            place = self.pages.capacite(court)
+            if court.compter(ligne, horizon) <= JEUNESSE or 2 * court.compter(ligne, fin) > place:
+                continue
+            yield Question.autour(fin, court, -place, 0)
+            for premiere, _ in self._vives(court, ligne, fin)[:1]:
+                yield Question.autour(premiere, court, MARGE - place, MARGE)
+                yield from self._suivre_les_bords(premiere, court, place // 2)
 
     def _reprise(self, depuis: int) -> Demarche[Intervalle | None]:
         """Où s'ouvre la première ligne d'après `depuis` ; de rien encore connu, celle du marché."""
@@ -7785,7 +7836,8 @@ class Enquete(Dossier):
                 premiere, cloture = reponse.vives[0]
                 serree = not silence_ms or fin <= avancer(premiere, MARGE + 1)
                 # D'une fin peut-être exclue, jusqu'à sa clôture : rendue, la fin ne l'est pas ; ou rien.
-                juste_avant = cloture if silence_ms and not (self.conduite.va_a_la_fin or reponse.ancree) else premiere
+                incluse = self.conduite.va_a_la_fin or fin == cloture or reponse.vives[-1][1] > self.pages.horizon_ms
+                juste_avant = premiere if incluse or not silence_ms else cloture
                 fin = juste_avant if serree else avancer(premiere, marge)
                 continue
             sur, _ = self.conduite.tue(reponse)
@@ -8025,6 +8077,7 @@ def planifier(demande: Intervalle, fiche: Fiche, timeframe: Timeframe, relecture
 
 PAGES_DE_GRILLE = 8  # d'un marché muet : en jours, trois cents par page, six ans
 TIMEFRAMES_DE_PREUVE = ("15m", "1h", "4h", "1d", "1w", "1M")  # servis presque partout, et pour tous les prix
+TIMEFRAMES_DE_JEUNESSE = ("1m", "5m", *TIMEFRAMES_DE_PREUVE)
 
 
 class Source(Protocol):
@@ -8129,13 +8182,17 @@ class Historique:
     def pages(self) -> Pages:
         """Ce qu'on peut demander de la série, et ce qu'on en a appris."""
         offerts = self.connexion.timeframes_offerts(self.serie.marche)
-        longues = (timeframe_de(self.serie.cle.exchange, code) for code in TIMEFRAMES_DE_PREUVE if code in offerts)
+        longues, courtes = (
+            [timeframe_de(self.serie.cle.exchange, code) for code in codes if code in offerts]
+            for codes in (TIMEFRAMES_DE_PREUVE, TIMEFRAMES_DE_JEUNESSE)
+        )
         return Pages(
             self._demander,
             self.timeframe,
             self.serie.page_de_preuve,
             prix=self.serie.cle.prix,
             longues=[longue for longue in longues if longue.pas_ms > self.timeframe.pas_ms],
+            courtes=[court for court in courtes if court.pas_ms < self.timeframe.pas_ms],
             horizon_ms=self.connexion.heure_ms(),
             fenetre_ms=lambda timeframe: self.connexion.fenetre_ms(timeframe, self.serie.marche),
             grace_ms=self.plage.grace_ms,

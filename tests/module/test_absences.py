@@ -48,7 +48,8 @@ NOMMEES = (
     6129, 6248, 6551, 11825, 3389, 20992, 13125, 6205, 14147, 7923, 267, 2738, 3953, 4847, 12900, 35550,
     39676, 60820, 97772, 118055, 118348, 300996, 301189, 331521, 343106, 502699, 504172, 508650, 600258, 701780,
 )  # fmt: skip
-GRAINES = sorted({*range(240), *range(300_000, 300_040), *range(500_000, 500_040), *NOMMEES})
+DEPARTS = (300_000, 500_000, 2_000_000)  # les caractères rares, les longs pas, les marchés jeunes
+GRAINES = sorted({*range(240), *(graine for depart in DEPARTS for graine in range(depart, depart + 40)), *NOMMEES})
 
 
 def reponse(
@@ -312,6 +313,73 @@ def test_8_2_deux_demandes_deux_reponses_disent_si_un_bord_est_suivi(nom: str, d
 def test_quels_que_soient_les_mensonges_rien_d_ecrit_ne_contredit_le_marche(graine: int) -> None:
     """Toute ligne est vraie, tout fait est vrai, les appels sont comptés ; redevenu honnête, il rend tout."""
     assert fautes(tirer(graine)) == []
+
+
+def un_marche_jeune(code: str, caractere: str, age: int, **change: Any) -> Scenario:
+    """Demandé d'avant sa cotation à maintenant, d'un exchange qui rend cinq cents bougies par page."""
+    timeframe, origine, _ = plage_de(code)
+    maintenant = timeframe.compter(origine, MAINTENANT) - 1
+    points, cotation = (maintenant - age - 30, maintenant + 1), maintenant - age
+    jeune = Scenario(1, code, caractere, limite=500, points=points, cotation=cotation, transactions=120)
+    return dataclasses.replace(jeune, **change)
+
+
+def ce_qu_il_dit(scenario: Scenario) -> list[str]:
+    """Les raisons des trous d'une lecture honnête."""
+    serveur = serveur_de(scenario)
+    serveur.honnete = True
+    return [trou.raison for morceau in lire(serveur, scenario).morceaux for trou in morceau.trous]
+
+
+@pytest.mark.parametrize("code", ["4h", "1d", "1w", "1M"])
+@pytest.mark.parametrize(
+    ("caractere", "ages"),
+    [
+        *((nom, (1, 2, 4, 10)) for nom in ("premieres_jusqua", "dernieres_de_la_fenetre", "since_exclusif")),
+        *((nom, (1, 2, 4, 10)) for nom in ("decroissante", "avec_la_veille", "comptee_par_la_fin", "fenetre_fixe")),
+        # Qui ne rend que des bougies closes n'en a d'abord aucune de plus longue.
+        *((nom, (3, 4, 10, 20)) for nom in ("fin_exclue", "fin_sur_cloture", "since_sur_cloture", "deux_bouts_exclus")),
+    ],
+)
+def test_8_2_la_cotation_d_un_marche_de_quelques_bougies_se_prouve(
+    caractere: str, ages: tuple[int, ...], code: str
+) -> None:
+    """Toute page de sa série va à maintenant : un timeframe plus court le montre commencer, et obéit."""
+    for age in ages:
+        assert ce_qu_il_dit(un_marche_jeune(code, caractere, age)) == [AVANT_COTATION], age
+
+
+@pytest.mark.parametrize("code", ["1d", "1w"])
+@pytest.mark.parametrize("age", [8, 10, 20])
+def test_8_2_un_timeframe_plus_court_qui_obeit_ne_blanchit_pas_une_serie_qui_rend_toujours_ses_dernieres(
+    code: str, age: int
+) -> None:
+    """Cinq bougies, quoi qu'on demande ; les heures, elles, obéissent, et disent que le marché vivait avant elles."""
+    jeune = un_marche_jeune(code, "longues_aux_dernieres", age)
+    maintenant = jeune.cotation + age
+    for pannes in ([], [(maintenant - 5, 1)], [(maintenant - 6, 2)]):
+        assert AVANT_COTATION not in ce_qu_il_dit(dataclasses.replace(jeune, pannes=pannes)), pannes
+
+
+@pytest.mark.parametrize("caractere", ["courtes_oublieuses", "courtes_aux_dernieres"])
+@pytest.mark.parametrize("age", [40, 200])
+def test_8_2_un_timeframe_plus_court_qui_n_a_plus_tout_n_ote_rien(caractere: str, age: int) -> None:
+    """Le plus court n'est gardé que trente bougies, ou ignore `since` : la série se prouve comme sans lui."""
+    assert ce_qu_il_dit(un_marche_jeune("1d", caractere, age)) == [AVANT_COTATION]
+
+
+def test_8_2_sans_timeframe_plus_long_le_silence_se_lit_page_a_page() -> None:
+    """Coinbase n'a rien au-delà du jour, et trois cents jours par page : deux ans de silence en font trois."""
+    jour, origine, _ = plage_de("1d")
+    serveur = Serveur(monde("1d", lambda _rang: True, -200), PERSONNALITES["premieres_jusqua"], 300)
+    debut, fin = jour.avancer(origine, -400), jour.avancer(origine, 200)
+
+    async def tout() -> list[module.Trou]:
+        pages = module.Pages(serveur.demander, jour, 300, horizon_ms=MAINTENANT)
+        return [trou async for morceau in module.Lecteur(pages).lire(debut, fin) for trou in morceau.trous]
+
+    assert asyncio.run(tout()) == [module.Trou(debut, jour.avancer(origine, -200), AVANT_COTATION)]
+    assert len(serveur.appels) <= 16
 
 
 @pytest.mark.couvrant

@@ -682,6 +682,28 @@ def test_un_horodatage_du_futur_ne_fait_pas_l_heure_a_lui_seul(monkeypatch: pyte
     assert horloge.heure_ms() == T0 + m.HEURE_MS
 
 
+@pytest.mark.parametrize("retard_de_la_date_ms", [0, 900])
+def test_l_en_tete_date_est_le_temoin_d_un_horodatage_du_futur(
+    retard_de_la_date_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Notre horloge retarde de douze minutes (cryptocom, phemex) : d'une bougie de 5m, un seul instant est dit."""
+    locale = T0
+    monkeypatch.setattr(m, "maintenant_ms", lambda: locale)
+    horloge = m.Horloge()
+    horloge.recaler(0, avance_ms=720_000 - retard_de_la_date_ms)
+    assert horloge.heure_ms() == T0, "la date d'une réponse ne fait pas l'heure à elle seule"
+    for ecoule in (0, 300_000):
+        locale = T0 + ecoule
+        ouverte = locale + 720_000
+        assert horloge.noter_instant(ouverte)
+        assert horloge.heure_ms() == ouverte
+        assert horloge.noter_instant(ouverte + 600_000)
+        assert horloge.heure_ms() < ouverte + 600_000, "plus tard que la date elle-même"
+    horloge.recaler(0)
+    assert horloge.noter_instant(locale + 720_000)
+    assert horloge.heure_ms() == locale
+
+
 # --- Fils nourris à la main
 
 

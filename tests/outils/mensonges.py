@@ -6,7 +6,19 @@ import asyncio
 import random
 from dataclasses import dataclass, field
 
-from serveurs_de_bougies import CLE, ECHELLE, MAINTENANT, PERSONNALITES, RARES, Ligne, Serveur, monde, plage_de
+from serveurs_de_bougies import (
+    CLE,
+    DE_JEUNES,
+    ECHELLE,
+    MAINTENANT,
+    PERSONNALITES,
+    RARES,
+    Ligne,
+    Monde,
+    Serveur,
+    monde,
+    plage_de,
+)
 
 from module_ccxt_fr_v2 import (
     AVANT_COTATION,
@@ -34,7 +46,9 @@ PAGE_ENTIERE = 24  # en deçà, une bougie du timeframe d'au-dessus ne tient plu
 TOUS_CARACTERES = 100_000  # dès cette graine, tous les caractères, des pages très courtes : celles d'avant sont gardées
 CARACTERES_RARES = 300_000  # et dès celle-ci, les rares
 AUTRES_PAS = 500_000  # et dès celle-ci, des heures, des jours, des semaines et des mois, chez les uns et les autres
-# Ils ne gardent qu'un peu d'histoire : d'un mois, que rien de plus long ne dément, c'est une cotation qu'on verrait.
+JEUNES = 2_000_000  # et dès celle-ci, des marchés de quelques bougies, où chacune a plusieurs transactions
+# Ils ne gardent qu'un peu d'histoire : d'un mois, que rien de plus long ne dément, c'est une cotation qu'on verrait ;
+# d'un marché jeune aussi, tous coupés dans la même bougie.
 GARDENT_PEU = ("dernieres_seules", "muette_hors_portee", "longues_courtes")
 APPELS_PAR_POINT, APPELS_DE_BASE = 4, 260
 
@@ -52,6 +66,7 @@ class Scenario:
     pannes: list[tuple[int, int]] = field(default_factory=list)
     mensonges: dict[str, tuple[int, float]] = field(default_factory=dict)  # nom -> (combien de fois, probabilité)
     muet: str = ""  # le timeframe qui échoue toujours
+    transactions: int = 1  # par bougie vivante
 
 
 MENSONGES = (
@@ -79,7 +94,9 @@ def tirer(graine: int) -> Scenario:
     if graine >= TOUS_CARACTERES:
         caracteres = RARES if graine >= CARACTERES_RARES else PERSONNALITES
         scenario.caractere, scenario.limite = hasard.choice([*caracteres]), hasard.choice((5, 8, 12, 24, 40, 100))
-    if graine >= AUTRES_PAS:
+    if graine >= JEUNES:
+        _tout_jeune(scenario, hasard)
+    elif graine >= AUTRES_PAS:
         _a_longs_pas(scenario, hasard)
     return scenario
 
@@ -92,6 +109,20 @@ def _a_longs_pas(scenario: Scenario, hasard: random.Random) -> None:
     scenario.cotation = hasard.randint(-40 if code == "1M" else -120, 60)
     durees = (1, 2, 3, 5) if code == "1M" else (1, 2, 3, 8, 20)  # deux ans muets se lisent comme une cotation
     scenario.pannes = [(hasard.randint(-60, 60), hasard.choice(durees)) for _ in range(hasard.randint(0, 4))]
+
+
+def _tout_jeune(scenario: Scenario, hasard: random.Random) -> None:
+    code = scenario.code = hasard.choice(("5m", "1h", "4h", "1d", "1d", "1w", "1M"))
+    timeframe, origine, _ = plage_de(code)
+    maintenant = timeframe.compter(origine, MAINTENANT) - 1
+    caracteres = sorted((PERSONNALITES | RARES | DE_JEUNES).keys() - set(GARDENT_PEU))
+    caracteres.remove("page_alignee")  # bitbank : une annexe réunit ses pages
+    scenario.caractere, scenario.limite = hasard.choice(caracteres), hasard.choice((24, 40, 100, 500))
+    scenario.cotation = maintenant - hasard.choice((0, 1, 2, 3, 4, 6, 10, 20, 40))
+    scenario.points = (scenario.cotation - hasard.randint(1, 60), maintenant - hasard.choice((0, 0, 0, 1, 2, 5)) + 1)
+    scenario.pannes = [(hasard.randint(scenario.cotation, maintenant), 1) for _ in range(hasard.choice((0, 0, 1, 3)))]
+    scenario.transactions = hasard.choice((1, 4, 30, 200))
+    scenario.muet = hasard.choice(("", "", "", *ECHELLE))
 
 
 class Menteur(Serveur):
@@ -160,7 +191,10 @@ def lire(serveur: Menteur, scenario: Scenario) -> Lecture:
 
     async def tout() -> None:
         longues = [t for t in map(Timeframe.lire, ECHELLE) if t.pas_ms > timeframe.pas_ms]
-        pages = Pages(serveur.demander, timeframe, scenario.limite, longues=longues, horizon_ms=MAINTENANT)
+        courtes = [t for t in map(Timeframe.lire, ECHELLE) if t.pas_ms < timeframe.pas_ms]
+        pages = Pages(
+            serveur.demander, timeframe, scenario.limite, longues=longues, courtes=courtes, horizon_ms=MAINTENANT
+        )
         async for morceau in Lecteur(pages).lire(debut, fin):
             lecture.morceaux.append(morceau)
 
@@ -176,7 +210,12 @@ def serveur_de(scenario: Scenario) -> Menteur:
     """Le marché et le serveur d'un scénario."""
     absents = {rang for debut, duree in scenario.pannes for rang in range(debut, debut + duree)}
     marche = monde(scenario.code, lambda rang: rang not in absents, scenario.cotation)
-    return Menteur(marche, (PERSONNALITES | RARES)[scenario.caractere], scenario.limite).preparer(scenario)
+    if scenario.transactions > 1:
+        hasard, pas_ms = random.Random(scenario.graine), Timeframe.lire(scenario.code).pas_ms
+        rangs = range(scenario.transactions)
+        instants = (t + hasard.choice(rangs) * pas_ms // len(rangs) for t in marche.transactions for _ in rangs)
+        marche = Monde(sorted(instants))
+    return Menteur(marche, (PERSONNALITES | RARES | DE_JEUNES)[scenario.caractere], scenario.limite).preparer(scenario)
 
 
 def fautes(scenario: Scenario) -> list[str]:

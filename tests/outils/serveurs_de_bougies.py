@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from module_ccxt_fr_v2 import MINUTE_MS, CleSerie, Timeframe, avance_de
+from module_ccxt_fr_v2 import JOUR_MS, MINUTE_MS, CleSerie, Timeframe, avance_de
 
 Ligne = list[Any]
 CODES = ("1m", "1h", "1d", "1w", "1M")
@@ -208,6 +208,28 @@ RARES: dict[str, Choix] = {
     )
 }
 
+# --- D'un marché de quelques bougies, ce que gardent les timeframes plus courts
+
+
+def courtes_oublieuses(bougies: list[Ligne], tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """En deçà du jour, rien n'est gardé au-delà des trente dernières."""
+    return [b for b in bougies[-30 if tf.pas_ms < JOUR_MS else 0 :] if debut <= b[0] < fin][:limite]
+
+
+def courtes_aux_dernieres(bougies: list[Ligne], tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """En deçà du jour, `since` est ignoré : toujours les dernières."""
+    return bougies[-limite:] if tf.pas_ms < JOUR_MS else [b for b in bougies if debut <= b[0] < fin][:limite]
+
+
+def longues_aux_dernieres(bougies: list[Ligne], tf: Timeframe, debut: int, fin: int, limite: int) -> list[Ligne]:
+    """À partir du jour, `since` est ignoré, et cinq bougies sont tout ce qu'une page rend."""
+    return bougies[-5:] if tf.pas_ms >= JOUR_MS else [b for b in bougies if debut <= b[0] < fin][:limite]
+
+
+DE_JEUNES: dict[str, Choix] = {
+    f.__name__: f for f in (courtes_oublieuses, courtes_aux_dernieres, longues_aux_dernieres)
+}
+
 Panne = Callable[[int, list[Ligne], "Serveur"], list[Ligne]]
 """(numéro d'appel à partir de 1, page saine, serveur) -> la page rendue."""
 
@@ -238,8 +260,9 @@ class Serveur:
         return page
 
 
-POINTS = {"1m": 400, "1h": 400, "4h": 400, "1d": 400, "1w": 160, "1M": 60}
-AVANT = {"1m": 900, "1h": 900, "4h": 900, "1d": 900, "1w": 120, "1M": 40}  # bougies d'un marché plein avant la plage
+POINTS = {"1m": 400, "5m": 400, "1h": 400, "4h": 400, "1d": 400, "1w": 160, "1M": 60}
+# Les bougies d'un marché plein, avant la plage.
+AVANT = {"1m": 900, "5m": 900, "1h": 900, "4h": 900, "1d": 900, "1w": 120, "1M": 40}
 
 
 def plage_de(code: str, recul: int = 30) -> tuple[Timeframe, int, int]:
