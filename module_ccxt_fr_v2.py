@@ -11934,6 +11934,11 @@ async def executer_async(
     à mesure, et vaut encore après une erreur. Lève ErreurDemande (rien n'a été écrit), ErreurSortie, ou l'erreur qui a
     empêché d'ouvrir l'exchange ; l'échec d'une série est dans le bilan.
     """
+    if not isinstance(tache, Tache):
+        raise ErreurDemande(
+            f"`executer` attend une Tache, et non {type(tache).__name__}",
+            "`construire` en fait une, des options par leur nom : executer(construire({...})).",
+        )
     bilan, suivi = bilan or Bilan(tache.exchange), suivi or (lambda _: None)
     contexte = contexte or Contexte(seule=True)
     parties = annexe("parties", "--timeframes") if tache.timeframes else None

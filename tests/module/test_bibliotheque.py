@@ -174,6 +174,13 @@ def test_une_tache_s_execute_et_rend_son_bilan(options: dict[str, Any]) -> None:
     assert asyncio.run(module.executer_async(tache)).modifie is False
 
 
+def test_executer_des_options_au_lieu_d_une_tache_se_dit(options: dict[str, Any]) -> None:
+    """Un AttributeError nu, sur « exchange »."""
+    with pytest.raises(module.ErreurDemande, match="attend une Tache, et non dict") as levee:
+        module.executer({**options, "sortie": "a.csv"})  # type: ignore[arg-type]
+    assert "construire" in levee.value.conseil
+
+
 @pytest.mark.parametrize(
     ("change", "attendue"),
     [
