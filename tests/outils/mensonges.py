@@ -112,12 +112,14 @@ def _a_longs_pas(scenario: Scenario, hasard: random.Random) -> None:
 
 
 def _tout_jeune(scenario: Scenario, hasard: random.Random) -> None:
-    code = scenario.code = hasard.choice(("5m", "1h", "4h", "1d", "1d", "1w", "1M"))
-    timeframe, origine, _ = plage_de(code)
-    maintenant = timeframe.compter(origine, MAINTENANT) - 1
     caracteres = sorted((PERSONNALITES | RARES | DE_JEUNES).keys() - set(GARDENT_PEU))
     caracteres.remove("page_alignee")  # bitbank : une annexe réunit ses pages
     scenario.caractere, scenario.limite = hasard.choice(caracteres), hasard.choice((24, 40, 100, 500))
+    longs = ("1d", "1d", "1w", "1M")  # en deçà, courtes_oublieuses garde peu
+    codes = longs if scenario.caractere == "courtes_oublieuses" else ("5m", "1h", "4h", *longs)
+    code = scenario.code = hasard.choice(codes)
+    timeframe, origine, _ = plage_de(code)
+    maintenant = timeframe.compter(origine, MAINTENANT) - 1
     scenario.cotation = maintenant - hasard.choice((0, 1, 2, 3, 4, 6, 10, 20, 40))
     scenario.points = (scenario.cotation - hasard.randint(1, 60), maintenant - hasard.choice((0, 0, 0, 1, 2, 5)) + 1)
     scenario.pannes = [(hasard.randint(scenario.cotation, maintenant), 1) for _ in range(hasard.choice((0, 0, 1, 3)))]
