@@ -9962,6 +9962,7 @@ class FilTrades(Fil):
         self._lacunes = Lacunes(self._oubliees(connus))
         self._retenir_jusqua = 0.0
         self._recus: list[Trade] = []
+        self._en_ordre = True  # ceux-là furent enchaînés d'un coup : les trier coûterait plus que les recevoir
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
         self._rien_eu_lieu = False  # le REST sert ce qui précède l'écoute, et rien après
         self._memoire = Dedoublonneur(relit=self._peut_relire)
@@ -10043,6 +10044,7 @@ class FilTrades(Fil):
         if neufs := self._memoire.nouveaux([trade]):
             self._relire(self._suite.enchainer(neufs[0]))
             self._recus += neufs
+            self._en_ordre = False
             return True
         self.compteurs.doublons += 1
         self._relire(self._suite.renouer(trade, self._est_prouve))
@@ -10058,7 +10060,8 @@ class FilTrades(Fil):
         retenus = any(not lacune.saut for lacune in self._lacunes.file) and self._horloge() < self._retenir_jusqua
         if not self._recus or retenus:
             return []
-        trades, self._recus = self._ordonner(self._recus), []
+        trades = self._recus if self._en_ordre else self._ordonner(self._recus)
+        self._recus, self._en_ordre = [], True
         self._relire(self._suite.compter(trades))
         return [Lot(self.cle, tabler(self.cle, trades, TRADES), self._suite.prendre(self._en_suspens()), [])]
 
