@@ -9960,6 +9960,7 @@ class FilTrades(Fil):
         ids = SuiteDIds(self._horloge, grace_ms / 1000)
         self._suite = SuiteDeTrades(ids, dernier, grace_ms, connexion.particularite.trades_a_confirmer)
         self._lacunes = Lacunes(self._oubliees(connus))
+        self._a_joindre = collections.deque[int](maxlen=VAINES_GARDEES)  # ms relues, ce qui précède ne l'étant pas
         self._retenir_jusqua = 0.0
         self._recus: list[Trade] = []
         self._en_ordre = True  # ceux-là furent enchaînés d'un coup : les trier coûterait plus que les recevoir
@@ -10218,12 +10219,18 @@ class FilTrades(Fil):
         debut = lacune.etendue(fin)[0]
         appris = oter([(debut, fin)], intervalles_de(trous))  # rien, d'ordinaire, à l'arrêt
         if appris and lacune.dernier.id and not lacune.saut and not self._est_prouve(debut):
+            if appris[0][0] == debut:
+                self._a_joindre.append(debut)
             debut += 1  # d'autres ont pu le précéder dans sa milliseconde
         if lacune.saut and not self._suite.ids.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
             if len(dits := [trou for trou in trous if trou.raison == ECHEC]) < len(trous):
                 debut = max(debut, lacune.dernier.timestamp + 1)  # de leur milliseconde, rien n'est appris
             trous = dits
-        self._declarer(self._suite.combler((debut, fin), intervalles_de(trous)), list(trous))
+        couverts = self._suite.combler((debut, fin), intervalles_de(trous))
+        if appris and (bord := appris[-1][1]) in self._a_joindre:  # gate : un saut, redemandé, l'est après la coupure
+            self._a_joindre.remove(bord)
+            couverts = unir(couverts, [(bord, bord + 1)])
+        self._declarer(couverts, list(trous))
         for trou in trous:
             journal.warning(
                 "%s : de %s à %s, les trades de la coupure n'ont pu être relus (%s).",
