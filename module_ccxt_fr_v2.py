@@ -1609,17 +1609,20 @@ def absentes(fiche: Fiche, presents: Iterable[Intervalle]) -> list[Intervalle]:
 def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = True) -> None:
     """Ce que la fiche dit écrit mais dont la ligne n'est plus là (ôtée à la main) sera redemandé.
 
-    Et ce qui est écrit après tout ce qu'elle dit : une fiche d'avant taisait la bougie gardée avant sa clôture.
+    Et ce qui est écrit sans qu'elle le dise, ou qu'elle dit manquant : une fiche d'avant taisait la bougie gardée avant
+    sa clôture, une fiche abîmée ne dit rien.
     """
     presents = unir(presents)
-    absents, dits = absentes(fiche, presents), fiche.dits()
+    absents = absentes(fiche, presents)
     if absents and dire:
         journal.warning("%s : lignes absentes du fichier, elles seront redemandées.", fiche.cle)
     fiche.couverts = oter(fiche.couverts, absents)
     for absent in absents:
         _effacer(fiche.provisoires, *absent)
-    for seule in oter(presents, [(0, dits[-1][1])] if dits else []):
-        _inserer(fiche.provisoires, Trou(*seule, A_VENIR))
+    dits = unir(fiche.couverts, intervalles_de(fiche.trous, *FAITS), intervalles_de(fiche.provisoires))
+    seules = oter(presents, dits)
+    touches = [(i, t) for i in seules for t in fiche.trous[voisins(fiche.trous, *i)]]
+    fiche.noter([], [Trou(*reste, t.raison) for i, t in touches for reste in croiser([t[:2]], [i])], None, seules)
 
 
 def denombrer(fiche: Fiche, lignes: int) -> None:
@@ -3812,6 +3815,8 @@ class SortieFichier(Sortie):
             fiche.origine = origine  # un fichier n'en a qu'une
             if not prouve:
                 fiche.couverts = []
+                if self.type_donnee.a_une_grille:
+                    confronter(fiche, recensement.presents.get(cle, []))
         self._ordonner(recensement)
         if not fidele:  # une fonte tuée avant sa fiche laisserait croire celle d'avant
             self.ecrire_fiche()
@@ -12064,8 +12069,11 @@ class Execution:
         prouve = fiche.couverts[-1][1] if fiche.couverts else 0
         if self.tache.type_donnee is not OHLCV or not intervalles or intervalles[-1][0] <= prouve:
             return []
-        laissees = self.ecrivain.lire(fiche.cle, prouve, intervalles[-1][0])
-        return plages(en_un_bloc(laissees["timestamp"].cast(pa.int64())), grille(fiche))
+        lues = self.ecrivain.lire(fiche.cle, prouve, intervalles[-1][0])
+        laissees = plages(en_un_bloc(lues["timestamp"].cast(pa.int64())), grille(fiche))
+        if connue := self.ecrivain.fiches.get(fiche.cle):  # que l'exchange ne les rende pas n'en fait pas des trous
+            connue.noter([], [], None, laissees)
+        return laissees
 
     def prendre(self, copie: Copie, lot: Lot) -> None:
         """Écrit un lot, et dit où l'on en est."""
