@@ -5128,9 +5128,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
         timeframes={"1Y": None, "1y": "31104000"},
         corrigee=("ticker",),
     ),
-    # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
     # La classe multiplie les trades d'un contrat par sa taille.
-    "bitrue": Particularite(absents=_contrats(("2h", "4h")), trades_en_contrats=False),
+    "bitrue": Particularite(trades_en_contrats=False),
     # Ce que la classe nomme 1w a un pas de trois jours (259 200 s). features ne dit rien des contrats, que la même
     # demande sert. Le flux dit tout son carnet ; rien ne dit que l'instantané en ait tous les niveaux.
     "bitstamp": Particularite(limites=_contrats(1000), timeframes={"1w": None, "3d": "259200"}, carnet_partiel=100),
@@ -5167,7 +5166,6 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Elle nomme elle-même les trades sans identifiant : deux trades identiques avaient le même.
     "mexc": Particularite(
         limites={"spot": 500},
-        absents={"spot": ("8h",)},
         unites=_contrats("contrats"),
         carnet_partiel=100,
         options={"useCcxtTradeId": False},
@@ -6072,7 +6070,14 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
     def timeframes_offerts(self, marche: Mapping[str, Any] | None = None) -> list[str]:
         """Les timeframes de l'exchange, ou d'un de ses marchés, du plus court au plus long tel qu'il les range."""
         ecartes = self.particularite.absents.get(genre_de(marche), ()) if marche else ()
-        return [code for code in self.api.timeframes or {} if code not in ecartes]
+        noms = self._noms_de_timeframes(marche) if marche else {}
+        return [code for code in self.api.timeframes or {} if code not in ecartes and (not noms or noms.get(code))]
+
+    def _noms_de_timeframes(self, marche: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ceux que la classe donne à ce type de marché (kucoin, mexc, weex) ; vide s'il n'a pas de table à lui."""
+        tables = self.api.options.get("timeframes") or {}
+        types = (marche["type"], *(("swap", "future", "contract") if marche.get("contract") else ()))
+        return next((tables[type_] for type_ in types if isinstance(tables.get(type_), Mapping)), {})
 
     def prix_offerts(self) -> list[str]:
         """Les prix dont l'exchange sert des bougies ; au comptant, « last » seulement."""
