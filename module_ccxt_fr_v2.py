@@ -8149,8 +8149,8 @@ class Historique:
     @property
     def _vues(self) -> int:
         """Les bougies à regarder d'avant un instant : dix, ou moins si une demande n'en couvre pas autant."""
-        fenetre = self.connexion.fenetre_ms(self.timeframe, self.serie.marche)
-        return max(1, _tenir_dans(fenetre, self.timeframe, 1 + 10) - 1)
+        fenetre, autour = self.connexion.fenetre_ms(self.timeframe, self.serie.marche), 1 + avance_de(self.timeframe)
+        return max(1, _tenir_dans(fenetre, self.timeframe, autour + 10) - autour)
 
     async def _lire_l_heure_aux_bougies(self) -> None:
         """Une bougie servie s'est ouverte : l'heure de l'exchange est au moins celle-là, si l'en-tête le permet."""
@@ -8307,7 +8307,11 @@ class Historique:
         return oter(ici, ((t.debut, t.fin) for t in self.fiche.trous)) if ici else []
 
     async def _demander(self, timeframe: Timeframe, debut: int, fin: int, relecture: bool) -> list[list[Any]]:
-        debut = timeframe.avancer(debut, -avance_de(timeframe)) if avance_de(timeframe) else debut
+        if avance := avance_de(timeframe):
+            # Trois mois de bitget en font parfois 92 jours, deux de plus qu'il n'en couvre : l'avance cède.
+            fenetre = self.connexion.fenetre_ms(timeframe, self.serie.marche)
+            permis = min(debut, fin - fenetre) if fenetre else 0
+            debut = max(timeframe.avancer(debut, -avance), permis)
         async with self._places:
             # Qui ignore `until` (kucoin) suit `limit` : une question serrée rend une page serrée.
             serree = min((fin - debut) // timeframe.pas_ms + 1 + MARGE, self.serie.page_de_preuve)
