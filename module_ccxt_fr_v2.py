@@ -1609,17 +1609,20 @@ def absentes(fiche: Fiche, presents: Iterable[Intervalle]) -> list[Intervalle]:
 def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = True) -> None:
     """Ce que la fiche dit écrit mais dont la ligne n'est plus là (ôtée à la main) sera redemandé.
 
-    Et ce qui est écrit après tout ce qu'elle dit : une fiche d'avant taisait la bougie gardée avant sa clôture.
+    Et ce qui est écrit sans qu'elle le dise, ou qu'elle dit manquant : une fiche d'avant taisait la bougie gardée avant
+    sa clôture, une fiche abîmée ne dit rien.
     """
     presents = unir(presents)
-    absents, dits = absentes(fiche, presents), fiche.dits()
+    absents = absentes(fiche, presents)
     if absents and dire:
         journal.warning("%s : lignes absentes du fichier, elles seront redemandées.", fiche.cle)
     fiche.couverts = oter(fiche.couverts, absents)
     for absent in absents:
         _effacer(fiche.provisoires, *absent)
-    for seule in oter(presents, [(0, dits[-1][1])] if dits else []):
-        _inserer(fiche.provisoires, Trou(*seule, A_VENIR))
+    dits = unir(fiche.couverts, intervalles_de(fiche.trous, *FAITS), intervalles_de(fiche.provisoires))
+    seules = oter(presents, dits)
+    touches = [(i, t) for i in seules for t in fiche.trous[voisins(fiche.trous, *i)]]
+    fiche.noter([], [Trou(*reste, t.raison) for i, t in touches for reste in croiser([t[:2]], [i])], None, seules)
 
 
 def denombrer(fiche: Fiche, lignes: int) -> None:
@@ -3812,6 +3815,8 @@ class SortieFichier(Sortie):
             fiche.origine = origine  # un fichier n'en a qu'une
             if not prouve:
                 fiche.couverts = []
+                if self.type_donnee.a_une_grille:
+                    confronter(fiche, recensement.presents.get(cle, []))
         self._ordonner(recensement)
         if not fidele:  # une fonte tuée avant sa fiche laisserait croire celle d'avant
             self.ecrire_fiche()
@@ -5128,9 +5133,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
         timeframes={"1Y": None, "1y": "31104000"},
         corrigee=("ticker",),
     ),
-    # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
     # La classe multiplie les trades d'un contrat par sa taille.
-    "bitrue": Particularite(absents=_contrats(("2h", "4h")), trades_en_contrats=False),
+    "bitrue": Particularite(trades_en_contrats=False),
     # Ce que la classe nomme 1w a un pas de trois jours (259 200 s). features ne dit rien des contrats, que la même
     # demande sert. Le flux dit tout son carnet ; rien ne dit que l'instantané en ait tous les niveaux.
     "bitstamp": Particularite(limites=_contrats(1000), timeframes={"1w": None, "3d": "259200"}, carnet_partiel=100),
@@ -5167,7 +5171,6 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Elle nomme elle-même les trades sans identifiant : deux trades identiques avaient le même.
     "mexc": Particularite(
         limites={"spot": 500},
-        absents={"spot": ("8h",)},
         unites=_contrats("contrats"),
         carnet_partiel=100,
         options={"useCcxtTradeId": False},
@@ -6072,7 +6075,14 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
     def timeframes_offerts(self, marche: Mapping[str, Any] | None = None) -> list[str]:
         """Les timeframes de l'exchange, ou d'un de ses marchés, du plus court au plus long tel qu'il les range."""
         ecartes = self.particularite.absents.get(genre_de(marche), ()) if marche else ()
-        return [code for code in self.api.timeframes or {} if code not in ecartes]
+        noms = self._noms_de_timeframes(marche) if marche else {}
+        return [code for code in self.api.timeframes or {} if code not in ecartes and (not noms or noms.get(code))]
+
+    def _noms_de_timeframes(self, marche: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ceux que la classe donne à ce type de marché (kucoin, mexc, weex) ; vide s'il n'a pas de table à lui."""
+        tables = self.api.options.get("timeframes") or {}
+        types = (marche["type"], *(("swap", "future", "contract") if marche.get("contract") else ()))
+        return next((tables[type_] for type_ in types if isinstance(tables.get(type_), Mapping)), {})
 
     def prix_offerts(self) -> list[str]:
         """Les prix dont l'exchange sert des bougies ; au comptant, « last » seulement."""
@@ -8144,8 +8154,8 @@ class Historique:
     @property
     def _vues(self) -> int:
         """Les bougies à regarder d'avant un instant : dix, ou moins si une demande n'en couvre pas autant."""
-        fenetre = self.connexion.fenetre_ms(self.timeframe, self.serie.marche)
-        return max(1, _tenir_dans(fenetre, self.timeframe, 1 + 10) - 1)
+        fenetre, autour = self.connexion.fenetre_ms(self.timeframe, self.serie.marche), 1 + avance_de(self.timeframe)
+        return max(1, _tenir_dans(fenetre, self.timeframe, autour + 10) - autour)
 
     async def _lire_l_heure_aux_bougies(self) -> None:
         """Une bougie servie s'est ouverte : l'heure de l'exchange est au moins celle-là, si l'en-tête le permet."""
@@ -8302,7 +8312,11 @@ class Historique:
         return oter(ici, ((t.debut, t.fin) for t in self.fiche.trous)) if ici else []
 
     async def _demander(self, timeframe: Timeframe, debut: int, fin: int, relecture: bool) -> list[list[Any]]:
-        debut = timeframe.avancer(debut, -avance_de(timeframe)) if avance_de(timeframe) else debut
+        if avance := avance_de(timeframe):
+            # Trois mois de bitget en font parfois 92 jours, deux de plus qu'il n'en couvre : l'avance cède.
+            fenetre = self.connexion.fenetre_ms(timeframe, self.serie.marche)
+            permis = min(debut, fin - fenetre) if fenetre else 0
+            debut = max(timeframe.avancer(debut, -avance), permis)
         async with self._places:
             # Qui ignore `until` (kucoin) suit `limit` : une question serrée rend une page serrée.
             serree = min((fin - debut) // timeframe.pas_ms + 1 + MARGE, self.serie.page_de_preuve)
@@ -12074,8 +12088,11 @@ class Execution:
         prouve = fiche.couverts[-1][1] if fiche.couverts else 0
         if self.tache.type_donnee is not OHLCV or not intervalles or intervalles[-1][0] <= prouve:
             return []
-        laissees = self.ecrivain.lire(fiche.cle, prouve, intervalles[-1][0])
-        return plages(en_un_bloc(laissees["timestamp"].cast(pa.int64())), grille(fiche))
+        lues = self.ecrivain.lire(fiche.cle, prouve, intervalles[-1][0])
+        laissees = plages(en_un_bloc(lues["timestamp"].cast(pa.int64())), grille(fiche))
+        if connue := self.ecrivain.fiches.get(fiche.cle):  # que l'exchange ne les rende pas n'en fait pas des trous
+            connue.noter([], [], None, laissees)
+        return laissees
 
     def prendre(self, copie: Copie, lot: Lot) -> None:
         """Écrit un lot, et dit où l'on en est."""

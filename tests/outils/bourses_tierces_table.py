@@ -122,7 +122,7 @@ class Protocole:
     desc: bool = False  # la plus récente d'abord
     portee: int = 0  # seules les N dernières existent ; 0 : toutes
     points_max: int = 0  # une fenêtre plus longue est refusée ; 0 : jamais
-    jours_max: int = 0  # la même, en jours
+    jours_max: int = 0  # la même, en jours justes : trois mois en font jusqu'à 92
     trop_longue: RefusError = RefusError(400, {"message": "The requested range is too large"})  # noqa: RUF009  le refus
     futur_refuse: bool = False  # une fin à venir est refusée
     vides: Literal["absentes", "plates", "nulles"] = "absentes"  # les minutes sans transaction
@@ -242,8 +242,8 @@ class Tierce(Simulateur):
             raise RefusError(400, {"code": 30000, "msg": "Please double check input arguments"})
         debut = 0 if debut is None else debut + bool(propre.debut and propre.debut.exclue)
         fin = INSTANT_MAX if fin is None else fin + (not (propre.fin and propre.fin.exclue))
-        points_max = propre.points_max or propre.jours_max * JOUR_MS // duree_ms(pas)
-        if points_max and (fin - debut) // duree_ms(pas) > points_max:
+        trop_de_points = 0 < propre.points_max < (fin - debut) // duree_ms(pas)
+        if trop_de_points or 0 < propre.jours_max * JOUR_MS < fin - debut - 1:
             raise propre.trop_longue
         if propre.portee:
             debut = max(debut, self.maintenant_ms() - propre.portee * duree_ms(pas))
@@ -434,6 +434,7 @@ PROTOCOLES: dict[str, Protocole] = {
         r"/api/v2/mix/market/(history-)?candles", ("MS", "o", "h", "l", "c", "v", "1"), dans("data", code="00000"),
         debut=ms("startTime"), fin=ms("endTime"), nombre="limit", pas="granularity", page=200, garde="dernieres",
         jours_max=90, genre="swap.linear",
+        trop_longue=RefusError(400, {"code": "40705", "msg": "The start and end time cannot exceed 90 days"}),
         noms={
             **{code: code for code in ("1m", "3m", "5m", "15m", "30m")}, "1H": "1h", "2H": "2h", "4H": "4h",
             "6Hutc": "6h", "12Hutc": "12h", "1Dutc": "1d", "3Dutc": "3d", "1Wutc": "1w", "1Mutc": "1M",
