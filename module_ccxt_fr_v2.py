@@ -1630,17 +1630,20 @@ def absentes(fiche: Fiche, presents: Iterable[Intervalle]) -> list[Intervalle]:
 def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = True) -> None:
     """Ce que la fiche dit écrit mais dont la ligne n'est plus là (ôtée à la main) sera redemandé.
 
-    Et ce qui est écrit après tout ce qu'elle dit : une fiche d'avant taisait la bougie gardée avant sa clôture.
+    Et ce qui est écrit sans qu'elle le dise, ou qu'elle dit manquant : une fiche d'avant taisait la bougie gardée avant
+    sa clôture, une fiche abîmée ne dit rien.
     """
     presents = unir(presents)
-    absents, dits = absentes(fiche, presents), fiche.dits()
+    absents = absentes(fiche, presents)
     if absents and dire:
         journal.warning("%s : lignes absentes du fichier, elles seront redemandées.", fiche.cle)
     fiche.couverts = oter(fiche.couverts, absents)
     for absent in absents:
         _effacer(fiche.provisoires, *absent)
-    for seule in oter(presents, [(0, dits[-1][1])] if dits else []):
-        _inserer(fiche.provisoires, Trou(*seule, A_VENIR))
+    dits = unir(fiche.couverts, intervalles_de(fiche.trous, *FAITS), intervalles_de(fiche.provisoires))
+    seules = oter(presents, dits)
+    touches = [(i, t) for i in seules for t in fiche.trous[voisins(fiche.trous, *i)]]
+    fiche.noter([], [Trou(*reste, t.raison) for i, t in touches for reste in croiser([t[:2]], [i])], None, seules)
 
 
 def denombrer(fiche: Fiche, lignes: int) -> None:
@@ -3833,6 +3836,8 @@ class SortieFichier(Sortie):
             fiche.origine = origine  # un fichier n'en a qu'une
             if not prouve:
                 fiche.couverts = []
+                if self.type_donnee.a_une_grille:
+                    confronter(fiche, recensement.presents.get(cle, []))
         self._ordonner(recensement)
         if not fidele:  # une fonte tuée avant sa fiche laisserait croire celle d'avant
             self.ecrire_fiche()
@@ -5149,9 +5154,8 @@ PARTICULARITES: Mapping[str, Particularite] = {
         timeframes={"1Y": None, "1y": "31104000"},
         corrigee=("ticker",),
     ),
-    # Un contrat demandé en 2h ou en 4h rend des minutes : la table des noms de la classe ne les a pas.
     # La classe multiplie les trades d'un contrat par sa taille.
-    "bitrue": Particularite(absents=_contrats(("2h", "4h")), trades_en_contrats=False),
+    "bitrue": Particularite(trades_en_contrats=False),
     # Ce que la classe nomme 1w a un pas de trois jours (259 200 s). features ne dit rien des contrats, que la même
     # demande sert. Le flux dit tout son carnet ; rien ne dit que l'instantané en ait tous les niveaux.
     "bitstamp": Particularite(limites=_contrats(1000), timeframes={"1w": None, "3d": "259200"}, carnet_partiel=100),
@@ -5188,7 +5192,6 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Elle nomme elle-même les trades sans identifiant : deux trades identiques avaient le même.
     "mexc": Particularite(
         limites={"spot": 500},
-        absents={"spot": ("8h",)},
         unites=_contrats("contrats"),
         carnet_partiel=100,
         options={"useCcxtTradeId": False},
@@ -6091,7 +6094,14 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
     def timeframes_offerts(self, marche: Mapping[str, Any] | None = None) -> list[str]:
         """Les timeframes de l'exchange, ou d'un de ses marchés, du plus court au plus long tel qu'il les range."""
         ecartes = self.particularite.absents.get(genre_de(marche), ()) if marche else ()
-        return [code for code in self.api.timeframes or {} if code not in ecartes]
+        noms = self._noms_de_timeframes(marche) if marche else {}
+        return [code for code in self.api.timeframes or {} if code not in ecartes and (not noms or noms.get(code))]
+
+    def _noms_de_timeframes(self, marche: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ceux que la classe donne à ce type de marché (kucoin, mexc, weex) ; vide s'il n'a pas de table à lui."""
+        tables = self.api.options.get("timeframes") or {}
+        types = (marche["type"], *(("swap", "future", "contract") if marche.get("contract") else ()))
+        return next((tables[type_] for type_ in types if isinstance(tables.get(type_), Mapping)), {})
 
     def prix_offerts(self) -> list[str]:
         """Les prix dont l'exchange sert des bougies ; au comptant, « last » seulement."""
@@ -9983,8 +9993,10 @@ class FilTrades(Fil):
         ids = SuiteDIds(self._horloge, grace_ms / 1000)
         self._suite = SuiteDeTrades(ids, dernier, grace_ms, connexion.particularite.trades_a_confirmer)
         self._lacunes = Lacunes(self._oubliees(connus))
+        self._a_joindre = collections.deque[int](maxlen=VAINES_GARDEES)  # ms relues, ce qui précède ne l'étant pas
         self._retenir_jusqua = 0.0
         self._recus: list[Trade] = []
+        self._en_ordre = True  # ceux-là furent enchaînés d'un coup : les trier coûterait plus que les recevoir
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
         self._rien_eu_lieu = False  # le REST sert ce qui précède l'écoute, et rien après
         self._memoire = Dedoublonneur(relit=self._peut_relire)
@@ -10066,6 +10078,7 @@ class FilTrades(Fil):
         if neufs := self._memoire.nouveaux([trade]):
             self._relire(self._suite.enchainer(neufs[0]))
             self._recus += neufs
+            self._en_ordre = False
             return True
         self.compteurs.doublons += 1
         self._relire(self._suite.renouer(trade, self._est_prouve))
@@ -10081,7 +10094,8 @@ class FilTrades(Fil):
         retenus = any(not lacune.saut for lacune in self._lacunes.file) and self._horloge() < self._retenir_jusqua
         if not self._recus or retenus:
             return []
-        trades, self._recus = self._ordonner(self._recus), []
+        trades = self._recus if self._en_ordre else self._ordonner(self._recus)
+        self._recus, self._en_ordre = [], True
         self._relire(self._suite.compter(trades))
         return [Lot(self.cle, tabler(self.cle, trades, TRADES), self._suite.prendre(self._en_suspens()), [])]
 
@@ -10238,12 +10252,18 @@ class FilTrades(Fil):
         debut = lacune.etendue(fin)[0]
         appris = oter([(debut, fin)], intervalles_de(trous))  # rien, d'ordinaire, à l'arrêt
         if appris and lacune.dernier.id and not lacune.saut and not self._est_prouve(debut):
+            if appris[0][0] == debut:
+                self._a_joindre.append(debut)
             debut += 1  # d'autres ont pu le précéder dans sa milliseconde
         if lacune.saut and not self._suite.ids.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
             if len(dits := [trou for trou in trous if trou.raison == ECHEC]) < len(trous):
                 debut = max(debut, lacune.dernier.timestamp + 1)  # de leur milliseconde, rien n'est appris
             trous = dits
-        self._declarer(self._suite.combler((debut, fin), intervalles_de(trous)), list(trous))
+        couverts = self._suite.combler((debut, fin), intervalles_de(trous))
+        if appris and (bord := appris[-1][1]) in self._a_joindre:  # gate : un saut, redemandé, l'est après la coupure
+            self._a_joindre.remove(bord)
+            couverts = unir(couverts, [(bord, bord + 1)])
+        self._declarer(couverts, list(trous))
         for trou in trous:
             journal.warning(
                 "%s : de %s à %s, les trades de la coupure n'ont pu être relus (%s).",
@@ -12100,8 +12120,11 @@ class Execution:
         prouve = fiche.couverts[-1][1] if fiche.couverts else 0
         if self.tache.type_donnee is not OHLCV or not intervalles or intervalles[-1][0] <= prouve:
             return []
-        laissees = self.ecrivain.lire(fiche.cle, prouve, intervalles[-1][0])
-        return plages(en_un_bloc(laissees["timestamp"].cast(pa.int64())), grille(fiche))
+        lues = self.ecrivain.lire(fiche.cle, prouve, intervalles[-1][0])
+        laissees = plages(en_un_bloc(lues["timestamp"].cast(pa.int64())), grille(fiche))
+        if connue := self.ecrivain.fiches.get(fiche.cle):  # que l'exchange ne les rende pas n'en fait pas des trous
+            connue.noter([], [], None, laissees)
+        return laissees
 
     def prendre(self, copie: Copie, lot: Lot) -> None:
         """Écrit un lot, et dit où l'on en est."""

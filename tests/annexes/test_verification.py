@@ -27,7 +27,7 @@ from vrais_processus import condamner, tuer
 
 import module_ccxt_fr_v2 as m
 from annexes_ccxt_fr import controle, lecture_brute, octets_douteux, remise_en_ordre, verification
-from bourse_locale import Bourse, Panne
+from bourse_locale import Bourse, Panne, pannes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -551,6 +551,46 @@ def test_une_fiche_d_avant_ne_disait_pas_la_bougie_courante(format_: str, nombre
         assert telecharger(ouverte, tmp_path / "entiere.csv", bornes, *mots) == 0
     toutes = {ligne["timestamp"]: ligne for ligne in m.lire(tmp_path / "entiere.csv").to_pylist()}
     assert [toutes[ligne["timestamp"]] for ligne in m.lire(sortie).to_pylist()] == m.lire(sortie).to_pylist()
+
+
+@pytest.mark.parametrize("format_", EXTENSIONS)
+def test_une_bougie_tue_par_une_fiche_d_avant_et_que_l_exchange_ne_rend_plus_n_est_pas_un_trou(
+    format_: str, tmp_path: Path
+) -> None:
+    """Laissée derrière à moitié faite, relue impossible : écrite dans un trou, `--verifier` l'accusait."""
+    sortie, pile = tmp_path / f"s{EXTENSIONS[format_]}", HEURE_BOURSE - HEURE_BOURSE % HEURE
+    mots = ("--timeframe", "1h", "--inclure-bougie-courante", "--relecture", "0")
+    with pytest.MonkeyPatch.context() as avant, a_l_heure(pile + MINUTE).en_fil() as ouverte:
+        avant.setattr(m, "sans_preuve", lambda *_: [])
+        assert telecharger(ouverte, sortie, (pile - 3 * HEURE, pile + JOUR), *mots) == 0
+    entamee = m.lire(sortie).to_pylist()[-1]
+    with a_l_heure(pile + 9 * HEURE + MINUTE).en_fil() as ouverte, pytest.MonkeyPatch.context() as abimee:
+        panne = ouverte.pannes.ajouter(Panne("valeurs", chemin="klines"))
+        abimee.setattr(
+            pannes, "abimer", lambda _, page: [b._replace(high=b.low - 1) if b.ts == pile else b for b in page]
+        )
+        assert telecharger(ouverte, sortie, (pile + 6 * HEURE, pile + JOUR), *mots) == 0, "ce qui est demandé est là"
+        courante = m.Trou(pile + 9 * HEURE, pile + 10 * HEURE, m.A_VENIR)
+        assert provisoires(sortie) == [m.Trou(pile, pile + HEURE, m.ECHEC), courante]
+        assert entamee in m.lire(sortie).to_pylist()
+        ouverte.pannes.retirer(panne)
+        assert telecharger(ouverte, sortie, (pile + 6 * HEURE, pile + JOUR), *mots) == 0
+        assert provisoires(sortie) == [courante]
+
+
+def test_ce_qu_une_fiche_abimee_ne_dit_plus_est_provisoire(tmp_path: Path) -> None:
+    """Ce qui suivait les bornes de la relance n'était plus dit, et `--verifier` l'accusait."""
+    sortie, bornes = tmp_path / "s.csv", (HEURE_BOURSE - HEURE, HEURE_BOURSE + HEURE)
+    with a_l_heure(HEURE_BOURSE).en_fil() as ouverte:
+        assert telecharger(ouverte, sortie, bornes, "--inclure-bougie-courante") == 0
+        lignes, fiche = m.lire(sortie), sortie.with_name("s.csv.fiche.json")
+        fiche.write_text(fiche.read_text()[:-30])
+        assert telecharger(ouverte, sortie, (bornes[0], HEURE_BOURSE - 20 * MINUTE)) == 0
+        pile = HEURE_BOURSE - HEURE_BOURSE % MINUTE
+        assert provisoires(sortie) == [m.Trou(pile - 19 * MINUTE, pile + MINUTE, m.A_VENIR)]
+        assert m.lire(sortie).equals(lignes)
+        assert telecharger(ouverte, sortie, bornes) == 0
+        assert provisoires(sortie) == [m.Trou(pile, pile + MINUTE, m.A_VENIR)]
 
 
 @pytest.fixture

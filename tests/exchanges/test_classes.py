@@ -366,6 +366,8 @@ def test_un_contrat_de_bitrue_n_a_ni_2h_ni_4h() -> None:
 
 @pytest.mark.parametrize(("nom", "genre", "autre", "timeframe"), [
     ("mexc", "spot", "swap.linear", "8h"), ("bitget", "spot", "swap.linear", "2h"),
+    ("kucoin", "swap.linear", "spot", "1M"), ("kucoin", "swap.linear", "spot", "3m"),
+    ("weex", "swap.linear", "spot", "2h"),
 ])  # fmt: skip
 def test_un_timeframe_que_la_classe_ne_sait_pas_demander_est_refuse(
     nom: str, genre: str, autre: str, timeframe: str

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from annexes_ccxt_fr.controle import contradictions
 from module_ccxt_fr_v2 import (
+    A_VENIR,
     AVANT_COTATION,
     ECHEC,
     FAITS,
@@ -30,6 +31,7 @@ from module_ccxt_fr_v2 import (
     Trou,
     autre_pas,
     comparer,
+    confronter,
     cribler,
     cribler_table,
     deviner_ancre,
@@ -448,3 +450,24 @@ def test_peu_de_lignes_font_la_meme_table_que_beaucoup(tirees: list[tuple[int, f
     une_a_une = [tabler(CLE, [ligne], OHLCV) for ligne in lignes]
     assert tabler(CLE, lignes, OHLCV).equals(pa.concat_tables([OHLCV.schema.empty_table(), *une_a_une]))
     assert tabler(CLE, lignes, OHLCV).schema == OHLCV.schema
+
+
+def test_une_bougie_ecrite_dont_la_fiche_ne_dit_rien_est_provisoire() -> None:
+    """Où qu'elle soit : une version d'avant, en récrivant la fiche, en oubliait les provisoires ; un fait reste."""
+
+    def de(debut: int, fin: int) -> tuple[int, int]:
+        return debut * MINUTE_MS, fin * MINUTE_MS
+
+    trous = [Trou(*de(20, 22), ECHEC), Trou(*de(30, 32), HORS_FENETRE_API), Trou(*de(40, 41), SANS_TRANSACTION)]
+    fiche = Fiche(CLE, couverts=[de(0, 10), de(12, 20), de(40, 41)], trous=trous)
+    confronter(fiche, [de(0, 9), de(11, 24), de(31, 33), de(40, 41)], dire=False)
+    assert fiche.couverts == [de(0, 9), de(12, 20), de(40, 41)]
+    assert fiche.trous == [Trou(*de(30, 31), HORS_FENETRE_API), Trou(*de(40, 41), SANS_TRANSACTION)]
+    assert fiche.provisoires == [
+        Trou(*de(11, 12), A_VENIR),
+        Trou(*de(20, 22), ECHEC),
+        Trou(*de(22, 24), A_VENIR),
+        Trou(*de(31, 32), HORS_FENETRE_API),
+        Trou(*de(32, 33), A_VENIR),
+    ]
+    assert not contradictions(fiche)
