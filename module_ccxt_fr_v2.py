@@ -10922,7 +10922,8 @@ class Flux:
     async def _fermer_les_ecoutes(self) -> None:
         """Ce qui est sûr est d'abord mis de côté : fermer une écoute fait oublier ce qui ne l'est pas."""
         self._restes = self.collecter()
-        await abandonner(*self._taches)
+        while self._taches:  # une ronde en lance peut-être une encore (un symbole muet, mis à part)
+            await abandonner(*self._taches)
 
     async def arreter(self) -> None:
         """Ferme les écoutes ; ce qui est reçu reste à collecter, avec les trous de ce qui ne le sera plus."""

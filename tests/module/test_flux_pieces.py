@@ -1522,6 +1522,27 @@ def test_ce_qui_est_sur_est_rendu_pendant_la_conclusion() -> None:
     jouer(asyncio.wait_for(essai(), 20))
 
 
+def test_un_abonnement_lance_pendant_l_arret_ne_lui_survit_pas() -> None:
+    """La ronde met un symbole muet à part, sur une connexion de plus, au tour même où le flux s'arrête."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        flux = flux_sans_ecoute(connexion, ouvrir_fil(m.FilTrades, connexion))
+
+        async def suivre() -> None:
+            try:
+                await asyncio.sleep(600)
+            finally:
+                flux._lancer(m.pause(600))
+
+        flux._lancer(suivre())
+        await asyncio.sleep(0)
+        await flux.arreter()
+        assert not flux.vivant
+
+    a_la_main(essai)
+
+
 def test_un_signal_pendant_la_conclusion_rend_ce_qui_est_relu_et_inscrit_le_reste() -> None:
     """Rien n'est attendu de plus, et ce qui fut prouvé n'est pas recalculé pour chacune des coupures qui restent."""
 
