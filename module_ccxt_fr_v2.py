@@ -5159,8 +5159,9 @@ PARTICULARITES: Mapping[str, Particularite] = {
     # Ce que la classe nomme 1w a un pas de trois jours (259 200 s). features ne dit rien des contrats, que la même
     # demande sert. Le flux dit tout son carnet ; rien ne dit que l'instantané en ait tous les niveaux.
     "bitstamp": Particularite(limites=_contrats(1000), timeframes={"1w": None, "3d": "259200"}, carnet_partiel=100),
-    # La classe demande 480 minutes pour 4h, au comptant. Un contrat en sert mille.
-    "zebpay": Particularite(limites=_contrats(1000), until=True, timeframes={"4h": 240}),
+    # La classe demande 480 minutes pour 4h, au comptant. D'un contrat, la référence de l'exchange dit 500 bougies par
+    # page au plus, et un de ses exemples 1000.
+    "zebpay": Particularite(limites=_contrats(500), until=True, timeframes={"4h": 240}),
     # Un pas fixe de 28 jours n'est pas un mois.
     "ndax": Particularite(timeframes={"1M": None, "4M": None}, corrigee=(BOUGIES,)),
     **dict.fromkeys(("bitopro", "onetrading"), Particularite(corrigee=(BOUGIES,))),
