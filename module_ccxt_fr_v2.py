@@ -174,9 +174,16 @@ class ErreurCollecte(Exception):
 
 
 class ErreurDemande(ErreurCollecte):
-    """La demande est à corriger : rien n'a été écrit, relancer telle quelle échouera encore."""
+    """La demande est à corriger : rien n'a été écrit, relancer telle quelle échouera encore.
+
+    `option` : celle à corriger, sous son nom, quand l'erreur n'en accuse qu'une.
+    """
 
     code_sortie = CODE_DEMANDE
+
+    def __init__(self, message: str, conseil: str = "", option: str = "") -> None:
+        super().__init__(message, conseil)
+        self.option = option
 
 
 class DependanceAbsente(ErreurDemande):
@@ -227,6 +234,20 @@ class SortieOccupee(ErreurSortie):
     """Une autre exécution tient cette sortie : attendre qu'elle finisse."""
 
     code_sortie = CODE_OCCUPE
+
+
+def refus_leves(controler: Callable[..., object], *args: object) -> Iterator[ErreurDemande]:
+    """Ce que refuse ce contrôle, pour le dire avec les autres."""
+    try:
+        controler(*args)
+    except ErreurDemande as refus:
+        yield refus
+
+
+def lever_le_premier(refus: Iterable[ErreurDemande]) -> None:
+    """Lève le premier de ces refus, s'il y en a."""
+    for premier in refus:
+        raise premier
 
 
 class _ModuleParesseux:
@@ -6068,19 +6089,17 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
 
     # --- ce qu'il offre
 
-    def controler_bougies(self, timeframe: str, prix: str) -> None:
-        """Refuse, avec ce qui existe, un timeframe ou un prix que l'exchange ne sert pas. Sans requête."""
-        exchange = self.reglages.exchange
+    def refus_des_bougies(self, timeframe: str, prix: str) -> Iterator[ErreurDemande]:
+        """Le timeframe et le prix que l'exchange ne sert pas, chacun avec ce qui existe. Sans requête."""
+        exchange, servis = self.reglages.exchange, self.prix_offerts()
         if not self.api.has.get("fetchOHLCV"):
-            raise ErreurDemande(
-                f"{exchange} ne sert pas de bougies (fetchOHLCV)", "Prenez un autre exchange : --lister exchanges."
-            )
-        self._controler_timeframe(timeframe)
-        servis = self.prix_offerts()
+            conseil = "Prenez un autre exchange : --lister exchanges."
+            yield ErreurDemande(f"{exchange} ne sert pas de bougies (fetchOHLCV)", conseil, "exchange")
+            return
+        yield from refus_leves(self._controler_timeframe, timeframe)
         if prix not in servis:
-            raise ErreurDemande(
-                f"{exchange} ne sert pas de bougies au prix « {prix} »", f"Il sert : {', '.join(servis)}."
-            )
+            phrase = f"{exchange} ne sert pas de bougies au prix « {prix} »"
+            yield ErreurDemande(phrase, f"Il sert : {', '.join(servis)}.", "prix_ohlcv")
 
     def timeframes_offerts(self, marche: Mapping[str, Any] | None = None) -> list[str]:
         """Les timeframes de l'exchange, ou d'un de ses marchés, du plus court au plus long tel qu'il les range."""
@@ -6106,7 +6125,7 @@ class Connexion(contextlib.AbstractAsyncContextManager["Connexion"]):
         if timeframe in {*self.api.timeframes, *self.particularite.timeframes}:
             faute = f"« {timeframe} » n'a pas sur {exchange} le pas de son nom, ou ne s'y demande pas sous ce nom"
         ou = f" sur « {marche['symbol']} »" if marche else ""
-        raise ErreurDemande(f"{faute}{ou}", f"Il sert : {', '.join(offerts)}.")
+        raise ErreurDemande(f"{faute}{ou}", f"Il sert : {', '.join(offerts)}.", "timeframe")
 
     def ouvrir_evenements(self, symbole: str, profondeur: int = 0) -> Serie:
         """La série de trades, de tickers ou de carnets d'un symbole ; `limite` : la profondeur à rendre."""
@@ -9984,8 +10003,10 @@ class FilTrades(Fil):
         ids = SuiteDIds(self._horloge, grace_ms / 1000)
         self._suite = SuiteDeTrades(ids, dernier, grace_ms, connexion.particularite.trades_a_confirmer)
         self._lacunes = Lacunes(self._oubliees(connus))
+        self._a_joindre = collections.deque[int](maxlen=VAINES_GARDEES)  # ms relues, ce qui précède ne l'étant pas
         self._retenir_jusqua = 0.0
         self._recus: list[Trade] = []
+        self._en_ordre = True  # ceux-là furent enchaînés d'un coup : les trier coûterait plus que les recevoir
         self._queue_entendue = False  # l'écoute vivait quand nous l'avons fermée : rien ne manque après le dernier reçu
         self._rien_eu_lieu = False  # le REST sert ce qui précède l'écoute, et rien après
         self._memoire = Dedoublonneur(relit=self._peut_relire)
@@ -10067,6 +10088,7 @@ class FilTrades(Fil):
         if neufs := self._memoire.nouveaux([trade]):
             self._relire(self._suite.enchainer(neufs[0]))
             self._recus += neufs
+            self._en_ordre = False
             return True
         self.compteurs.doublons += 1
         self._relire(self._suite.renouer(trade, self._est_prouve))
@@ -10082,7 +10104,8 @@ class FilTrades(Fil):
         retenus = any(not lacune.saut for lacune in self._lacunes.file) and self._horloge() < self._retenir_jusqua
         if not self._recus or retenus:
             return []
-        trades, self._recus = self._ordonner(self._recus), []
+        trades = self._recus if self._en_ordre else self._ordonner(self._recus)
+        self._recus, self._en_ordre = [], True
         self._relire(self._suite.compter(trades))
         return [Lot(self.cle, tabler(self.cle, trades, TRADES), self._suite.prendre(self._en_suspens()), [])]
 
@@ -10239,12 +10262,18 @@ class FilTrades(Fil):
         debut = lacune.etendue(fin)[0]
         appris = oter([(debut, fin)], intervalles_de(trous))  # rien, d'ordinaire, à l'arrêt
         if appris and lacune.dernier.id and not lacune.saut and not self._est_prouve(debut):
+            if appris[0][0] == debut:
+                self._a_joindre.append(debut)
             debut += 1  # d'autres ont pu le précéder dans sa milliseconde
         if lacune.saut and not self._suite.ids.se_suivent:  # ce que l'exchange ne sert pas n'a peut-être pas existé
             if len(dits := [trou for trou in trous if trou.raison == ECHEC]) < len(trous):
                 debut = max(debut, lacune.dernier.timestamp + 1)  # de leur milliseconde, rien n'est appris
             trous = dits
-        self._declarer(self._suite.combler((debut, fin), intervalles_de(trous)), list(trous))
+        couverts = self._suite.combler((debut, fin), intervalles_de(trous))
+        if appris and (bord := appris[-1][1]) in self._a_joindre:  # gate : un saut, redemandé, l'est après la coupure
+            self._a_joindre.remove(bord)
+            couverts = unir(couverts, [(bord, bord + 1)])
+        self._declarer(couverts, list(trous))
         for trou in trous:
             journal.warning(
                 "%s : de %s à %s, les trades de la coupure n'ont pu être relus (%s).",
@@ -10903,7 +10932,8 @@ class Flux:
     async def _fermer_les_ecoutes(self) -> None:
         """Ce qui est sûr est d'abord mis de côté : fermer une écoute fait oublier ce qui ne l'est pas."""
         self._restes = self.collecter()
-        await abandonner(*self._taches)
+        while self._taches:  # une ronde en lance peut-être une encore (un symbole muet, mis à part)
+            await abandonner(*self._taches)
 
     async def arreter(self) -> None:
         """Ferme les écoutes ; ce qui est reçu reste à collecter, avec les trous de ce qui ne le sera plus."""
@@ -11080,10 +11110,16 @@ def lire_plusieurs(lire_un: Lire, quoi: str) -> Lire:
         if isinstance(valeur, bool | Mapping):
             raise ValueError(f"au moins un {quoi} est attendu, pas « {valeur} »")
         elements = valeur if isinstance(valeur, Iterable) and not isinstance(valeur, str) else str(valeur).split(",")
-        lus = tuple(dict.fromkeys(lire_un(e) for e in elements if str(e).strip()))
-        if not lus:
-            raise ValueError(f"au moins un {quoi} est attendu")
-        return lus
+        lus: dict[str, None] = {}
+        fautes: dict[str, None] = {}
+        for element in elements:
+            try:
+                lus |= {lire_un(element): None} if str(element).strip() else {}
+            except ValueError as erreur:
+                fautes[str(erreur)] = None
+        if fautes or not lus:
+            raise ValueError(" ; ".join(fautes) or f"au moins un {quoi} est attendu")
+        return tuple(lus)
 
     return lire
 
@@ -11345,10 +11381,10 @@ class Tache:
     def _fautes_de_donnee(self) -> Iterator[tuple[tuple[str, ...], str]]:
         if self.stream and self.donnee != "ohlcv":
             yield ("donnee", "stream"), "ne va pas avec un flux : gardez l'une des deux"
-        elif self.trades_vers_ohlcv and "trades" not in (self.stream, self.donnee):
+        if self.trades_vers_ohlcv and "trades" not in (self.stream, self.donnee):
             phrase = "ne va qu'avec le flux de trades (stream: trades) ou leur histoire (donnee: trades)"
             yield ("trades_vers_ohlcv", "stream", "donnee"), phrase
-        elif self.prix_ohlcv != "last" and self.donnee != "ohlcv":
+        if self.prix_ohlcv != "last" and self.donnee != "ohlcv" and not self.stream:
             yield ("prix_ohlcv", "donnee"), f"« {self.prix_ohlcv} » est un prix de bougies : gardez « last »"
 
     def _fautes_de_sortie(self) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -11362,7 +11398,7 @@ class Tache:
         if self.sortie is None:
             return
         accolades = re.findall(r"\{(\w+)\}", self.sortie.name)  # d'un autre mot, elles sont à l'utilisateur
-        if faux := next((nom for nom in accolades if nom != "timeframe" and nom in noms_options(Tache)), None):
+        for faux in dict.fromkeys(nom for nom in accolades if nom != "timeframe" and nom in noms_options(Tache)):
             yield ("sortie",), f"« {{{faux}}} » n'y est pas remplacé : seul {{timeframe}} l'est"
         annonce, suffixe = format_du_chemin(self.sortie), self.sortie.suffix.lower()
         if annonce and self.format not in (None, annonce):
@@ -11822,15 +11858,23 @@ async def ouvrir_tache(tache: Tache, contexte: Contexte | None = None) -> AsyncI
 
 
 def controler_demande(connexion: Connexion, tache: Tache) -> None:
-    """Refuse ce que l'exchange ne sert pas : timeframe, prix, flux. Sans requête."""
-    if tache.source != API:
-        ouvrir_depot(connexion, tache)
+    """Lève le premier des refus de cette demande. Sans requête."""
+    lever_le_premier(refus_de_demande(connexion, tache))
+
+
+def refus_de_demande(connexion: Connexion, tache: Tache) -> Iterator[ErreurDemande]:
+    """Tout ce que l'exchange n'en sert pas : source, flux ou histoire, timeframe, prix. Sans requête."""
     if tache.stream is not None:
-        controler_flux(connexion, tache)
-    elif tache.donnee != "ohlcv":
-        histoires(tache.donnee).controler(connexion, tache)
+        yield from refus_leves(controler_flux, connexion, tache)
     else:
-        connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
+        yield from refus_leves(ouvrir_depot, connexion, tache)
+        if tache.donnee != "ohlcv":
+            yield from refus_leves(histoires(tache.donnee).controler, connexion, tache)
+    # Faites de trades, elles ne se confrontent à celles de l'exchange que s'il en sert.
+    suivis = tache.stream is not None and "trades" in connexion.canaux_offerts()
+    faites = suivis or tache.donnee == "trades"
+    if tache.type_donnee is OHLCV and (connexion.api.has.get("fetchOHLCV") or not faites):
+        yield from connexion.refus_des_bougies(tache.timeframe, tache.prix_ohlcv)
 
 
 def histoires(donnee: str) -> Any:
@@ -11852,14 +11896,13 @@ def controler_flux(connexion: Connexion, tache: Tache) -> None:
         raise ErreurDemande(
             f"{tache.exchange} n'offre pas le flux « {tache.stream} »",
             f"Il offre : {', '.join(offerts)}." if offerts else "Il n'a aucun flux : ôtez --stream.",
+            "stream",
         )
     lus = {"ohlcv", "trades"} if tache.stream == "ohlcv" else {tache.stream}  # sans canal à elles, des trades en font
     if not lus.isdisjoint(connexion.particularite.corrigee):
         annexe("corrections", f"Lire {tache.exchange} juste")
     if tache.stream == "orderbook":
         _controler_carnets(connexion, tache)
-    if tache.type_donnee is OHLCV and (connexion.api.has.get("fetchOHLCV") or "trades" not in offerts):
-        connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
 
 
 def _controler_carnets(connexion: Connexion, tache: Tache) -> None:

@@ -76,7 +76,8 @@ def ouvrir_depot(connexion: Connexion, *, exige: bool) -> Depot | None:
     """
     reglages, base = connexion.reglages, (connexion.api.urls or {}).get("archives")
     if base is not None and not (isinstance(base, str) and base):
-        raise ErreurDemande("config_ccxt : « urls.archives » est une adresse http(s) ou file://", "Corrigez-la.")
+        phrase = "config_ccxt : « urls.archives » est une adresse http(s) ou file://"
+        raise ErreurDemande(phrase, "Corrigez-la.", "config_ccxt")
     hote = HOTES.get(reglages.exchange)
     if hote is not None and base is None and reglages.hors_ligne:
         return None  # l'exchange embarqué dit où est le sien quand il est ouvert : un plan se contrôle avant
@@ -86,6 +87,7 @@ def ouvrir_depot(connexion: Connexion, *, exige: bool) -> Depot | None:
             raise ErreurDemande(
                 f"{qui} n'a pas de fichiers publics que l'on sache lire",
                 f"Ôtez --source archives, ou prenez --source auto. Exchanges qui en ont : {', '.join(HOTES)}.",
+                "source",
             )
         return None
     if base is None:
@@ -96,7 +98,9 @@ def ouvrir_depot(connexion: Connexion, *, exige: bool) -> Depot | None:
     dossier = Path(urllib.request.url2pathname(adresse.path) if adresse.scheme == "file" else base)
     if not dossier.is_dir():
         raise ErreurDemande(
-            f"urls.archives : « {base} » n'est ni une adresse http(s) ni un dossier", "Corrigez --config-ccxt."
+            f"urls.archives : « {base} » n'est ni une adresse http(s) ni un dossier",
+            "Corrigez --config-ccxt.",
+            "config_ccxt",
         )
     return Miroir(connexion, dossier)
 

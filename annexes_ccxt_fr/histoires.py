@@ -752,6 +752,7 @@ def releves_servis(connexion: Connexion, tache: Tache, marche: Mapping[str, Any]
         raise ErreurDemande(
             f"{exchange} ne sert pas d'histoire « {tache.donnee} » que l'on sache remonter{pourquoi}",
             f"Elle se lit sur : {', '.join(nature.servis)}.",
+            "donnee",
         )
     if marche is not None and (servi := servi.de(genre_de(marche))) is None:
         raise ErreurDemande(
@@ -762,6 +763,7 @@ def releves_servis(connexion: Connexion, tache: Tache, marche: Mapping[str, Any]
         raise ErreurDemande(
             f"{exchange} ne sert pas l'intérêt ouvert en « {tache.timeframe} »",
             f"timeframe, parmi : {', '.join(servi.timeframes)}.",
+            "timeframe",
         )
     return servi
 
@@ -774,6 +776,7 @@ def service_des_trades(connexion: Connexion, marche: Mapping[str, Any] | None = 
     raise ErreurDemande(
         f"{exchange} ne sert pas l'histoire de ses trades : {_de_la_lignee(PORTEES, connexion) or PORTEE_INCONNUE}",
         "Suivez-les dès maintenant (--stream trades), ou lisez ses bougies (--donnee ohlcv).",
+        "donnee",
     )
 
 
@@ -835,8 +838,6 @@ def controler(connexion: Connexion, tache: Tache) -> None:
         releves_servis(connexion, tache)
         return
     service_des_trades(connexion)
-    if tache.trades_vers_ohlcv and connexion.api.has.get("fetchOHLCV"):
-        connexion.controler_bougies(tache.timeframe, tache.prix_ohlcv)
 
 
 def ouvrir_serie(connexion: Connexion, tache: Tache, symbole: str) -> Serie:

@@ -28,7 +28,6 @@ from module_ccxt_fr_v2 import (
     Faute,
     Reglages,
     Tache,
-    controler_demande,
     de,
     duree_lisible,
     fautes_ensemble,
@@ -44,6 +43,7 @@ from module_ccxt_fr_v2 import (
     noms_options,
     option,
     proches,
+    refus_de_demande,
     reglages_de,
 )
 
@@ -406,9 +406,9 @@ class Refus:
         """Les tâches qui se disputent un fichier, une fois le lot réglé comme il sera exécuté."""
         return plan.regler(hors_ligne=self._hors_ligne, duree_max=self._duree_max).disputes()
 
-    def de(self, tache: Tache, illisibles: Collection[str]) -> Iterator[tuple[str, str]]:
-        """Les refus d'une tâche ; une option qui ne se lit pas n'en accuse pas une autre."""
-        if not {"exchange", "options", "proxy", "config_ccxt"}.isdisjoint(illisibles):
+    def de(self, tache: Tache, douteuses: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Les refus d'une tâche ; une option déjà fautive n'est pas accusée encore, et n'en accuse pas une autre."""
+        if not {"exchange", "options", "proxy", "config_ccxt"}.isdisjoint(douteuses):
             return
         try:
             connexion = self._connexion(dataclasses.replace(tache, hors_ligne=tache.hors_ligne or self._hors_ligne))
@@ -417,16 +417,12 @@ class Refus:
         except ErreurDemande as refus:
             yield "exchange", refus.complet()
             return
-        if not {"timeframe", "timeframes", "prix_ohlcv", "stream", "donnee"}.isdisjoint(illisibles):
-            return
-        for partie in tache.parties:
-            try:
-                controler_demande(connexion, partie)
-            except ErreurDemande as refus:
-                noms = ("timeframes" if tache.timeframes else "timeframe", "prix_ohlcv", "stream", "donnee")
-                valeurs = (partie.timeframe, tache.prix_ohlcv, tache.stream, tache.donnee)
-                accusees = (nom for nom, valeur in zip(noms, valeurs, strict=True) if f"« {valeur} »" in str(refus))
-                yield next(accusees, "exchange"), refus.complet()
+        # Qui ne sait si des bougies sont demandées ne dit rien de leur timeframe ni de leur prix.
+        sues = {"stream", "donnee", "trades_vers_ohlcv"}.isdisjoint(douteuses)
+        for faute in (faute for partie in tache.parties for faute in refus_de_demande(connexion, partie)):
+            option = "timeframes" if faute.option == "timeframe" and tache.timeframes else faute.option or "exchange"
+            if option not in douteuses and (sues or option in ("source", "stream", "donnee")):
+                yield option, faute.complet()
 
     def _connexion(self, tache: Tache) -> Connexion:
         reglages = reglages_de(tache, {}, self._env)
@@ -523,7 +519,8 @@ class LecteurDePlan:
             self._noter_ensemble(faute, bloc, ligne, ou)
         lignes = {**self.defauts.lignes, **bloc.lignes}
         fautives = {nom for faute in (*illisibles, *fautes) for nom in faute.noms}
-        for cle, phrase in self.refuser.de(tache, fautives) if self.refuser else ():
+        douteuses = {nom for faute in illisibles for nom in faute.noms} | {faute.noms[0] for faute in fautes}
+        for cle, phrase in self.refuser.de(tache, douteuses) if self.refuser else ():
             self.releve.noter(lignes.get(cle, ligne), ou, f"{cle} : {phrase}")
             fautives.add(cle)
         if fautives:  # ses valeurs ne sont pas celles qu'elle demande : elle n'accuse pas les autres

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import logging
 import time
 from dataclasses import fields
@@ -398,6 +399,63 @@ REFUS = [
     "ligne 9, tâche « b » : limite : un entier est attendu, pas « x »",
     "ligne 12, tâche « c » : timeframes : Timeframe inconnu de binance : «",
 ]
+
+
+# Ce qui se refuse d'une seule tâche, et se cachait : (ses options, tous ses refus, chacun à la ligne de la sienne)
+SANS_ARCHIVES = "source : « kraken » n'a pas de fichiers publics que l'on sache lire"
+SANS_7M = "timeframe : Timeframe inconnu de kraken : « 7m »"
+SANS_MARK = "prix_ohlcv : kraken ne sert pas de bougies au prix « mark »"
+PAS_UN_TIMEFRAME = "n'est pas un timeframe (exemples : 1m, 5m, 1h, 1d, 1w, 1M)"
+ENSEMBLE: list[tuple[str, list[str]]] = [
+    # Ce que l'exchange ne sert pas
+    ("source: archives, prix_ohlcv: mark, timeframe: 7m", [SANS_ARCHIVES, SANS_MARK, SANS_7M]),
+    ("source: archives, prix_ohlcv: mark, timeframes: [1h, 7m, 9m]", [
+        SANS_ARCHIVES, SANS_MARK, "timeframes : Timeframe inconnu de kraken : « 7m »",
+        "timeframes : Timeframe inconnu de kraken : « 9m »"]),
+    ("stream: ohlcv, prix_ohlcv: mark, timeframe: 7m", [SANS_MARK, SANS_7M]),
+    ("donnee: open_interest, source: archives", [
+        "donnee : kraken ne sert pas d'histoire « open_interest »", SANS_ARCHIVES]),
+    ("exchange: btcturk, donnee: trades, trades_vers_ohlcv: true, timeframe: 7m", [
+        "donnee : btcturk ne sert pas l'histoire de ses trades", "timeframe : Timeframe inconnu de btcturk : « 7m »"]),
+    # Une option qui ne se lit pas ne tait pas les autres
+    ("timeframe: 7x, prix_ohlcv: mark, source: archives", [
+        "timeframe : « 7x » n'est pas un timeframe", SANS_MARK, SANS_ARCHIVES]),
+    ("timeframe: 7m, prix_ohlcv: marque", [SANS_7M, "prix_ohlcv : « marque » n'est pas permis"]),
+    ("stream: tricker, source: archives, timeframe: 7m", [  # le timeframe d'un ticker : rien ne s'en dit
+        "stream : « tricker » n'est pas permis", SANS_ARCHIVES]),
+    # Ni une faute de plusieurs options
+    ("timeframe: 7m, sortie: a.csv, format: parquet", [
+        SANS_7M, "format : « a.csv » est un nom de csv, pas de parquet"]),
+    ("donnee: open_interest, prix_ohlcv: mark, trades_vers_ohlcv: true", [
+        "donnee : kraken ne sert pas d'histoire « open_interest »", "prix_ohlcv : « mark » est un prix de bougies",
+        "trades_vers_ohlcv : ne va qu'avec le flux de trades"]),
+    ("source: archives, timeframe: 7m, donnee: trades, trades_vers_ohlcv: true, prix_ohlcv: mark", [
+        SANS_ARCHIVES, SANS_7M, "prix_ohlcv : « mark » est un prix de bougies"]),
+    ("donnee: open_interest, timeframe: 7m, trades_vers_ohlcv: true", [  # l'un ou l'autre : le timeframe attend
+        "donnee : kraken ne sert pas d'histoire « open_interest »",
+        "trades_vers_ohlcv : ne va qu'avec le flux de trades"]),
+    ("stream: ticker, donnee: funding, trades_vers_ohlcv: true", [
+        "donnee : ne va pas avec un flux", "trades_vers_ohlcv : ne va qu'avec le flux de trades"]),
+    # Ni, d'une même option, la première
+    ("sortie: '{symbole}_{exchange}.csv'", [
+        "sortie : « {symbole} » n'y est pas remplacé", "sortie : « {exchange} » n'y est pas remplacé"]),
+    ("timeframes: [3q, 1h, 4z]", [f"timeframes : « 3q » {PAS_UN_TIMEFRAME} ; « 4z » {PAS_UN_TIMEFRAME}"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "refus"), ENSEMBLE, ids=[options for options, _ in ENSEMBLE])
+def test_tout_ce_qu_une_tache_demande_a_tort_est_dit_d_un_coup(options: str, refus: list[str], tmp_path: Path) -> None:
+    """Chaque refus à la ligne de son option : corriger l'un n'en découvre pas un autre."""
+    fichier, donnees = tmp_path / "l.yaml", {"exchange": "kraken", **yaml.safe_load(f"{{{options}}}")}
+    lignes = [f"    {json.dumps(nom)}: {json.dumps(valeur)}\n" for nom, valeur in donnees.items()]
+    fichier.write_text("version: 1\ntasks:\n  - name: a\n    symbole: BTC/USD\n" + "".join(lignes), encoding="utf-8")
+    with pytest.raises(module.ErreurDemande) as leve:
+        annexe_plan.ouvrir_plan(fichier)
+    noms = ["", *donnees]
+    attendus = [f"ligne {4 + noms.index(phrase.partition(' :')[0])}, tâche « a » : {phrase}" for phrase in refus]
+    dites = [faute.partition("l.yaml, ")[2] for faute in str(leve.value).splitlines()]
+    dites.sort(key=lambda dite: int(dite.split()[1].rstrip(",")))
+    assert [dite[: len(attendu)] for dite, attendu in zip(dites, attendus, strict=True)] == attendus
 
 
 # Choix et plafonds

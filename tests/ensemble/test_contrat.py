@@ -309,7 +309,7 @@ def test_8_5_un_timeframe_long_refuse_un_autre_prouve_la_cotation(
         assert releve.lignes == simulateur.attendu("1h", *releve.demande)
         assert (releve.code, len(releve.trous("avant_cotation"))) == (0, 1)
         assert sans.refuse not in ("", "1h")
-        assert f"Bougies {sans.refuse}, pour prouver une absence, de AAA" in capsys.readouterr().err
+        assert f"Bougies {sans.refuse}, pour prouver une absence, d'AAA" in capsys.readouterr().err
 
 
 # --- Ce que d'autres outils font mal (reference/PAIRS.md) -------------------------------------------------------------

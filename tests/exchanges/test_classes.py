@@ -348,7 +348,7 @@ def test_les_timeframes_mal_ecrits_ont_leur_nom() -> None:
         assert ancien not in banc.timeframes
         assert envoye in {valeur for _, valeur in banc.demander(banc.serie(vrai), DEBUT).valeurs}
         with pytest.raises(module.ErreurDemande, match=r"n'a pas sur .* le pas de son nom") as refus:
-            banc.connexion.controler_bougies(ancien, "last")
+            module.lever_le_premier(banc.connexion.refus_des_bougies(ancien, "last"))
         assert vrai in refus.value.conseil
     assert Banc("backpack", "spot").timeframes[:6] == ["1m", "3m", "5m", "15m", "30m", "1h"]
     assert not {"1M", "4M"} & set(Banc("ndax", "spot").timeframes)

@@ -319,7 +319,7 @@ def test_tout_exchange_qui_a_des_bougies_est_utilisable(nom: str) -> None:
     """Construit, timeframe et prix contrôlés, page connue pour chaque genre de marché, `until` su, sans une requête."""
     connexion = module.Connexion(module.Reglages(nom))
     offerts = list(connexion.api.timeframes or {"1m": "1m"})
-    connexion.controler_bougies("1m" if "1m" in offerts else offerts[0], "last")
+    module.lever_le_premier(connexion.refus_des_bougies("1m" if "1m" in offerts else offerts[0], "last"))
     for genre in MARCHES:
         assert 2 <= connexion.limite_maximale(genre, "last") <= 50_000  # revolutx
     assert issubclass(module._classe(nom), ccxt.Exchange)

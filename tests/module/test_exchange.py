@@ -327,7 +327,7 @@ def test_tous_les_exchanges_se_construisent_et_disent_ce_qu_ils_savent() -> None
         async with module.Connexion(module.Reglages(nom)) as connexion:
             offerts = connexion.api.timeframes or {"1m": "1m"}
             try:
-                connexion.controler_bougies(next(iter(offerts)), "last")
+                module.lever_le_premier(connexion.refus_des_bougies(next(iter(offerts)), "last"))
             except module.ErreurDemande as erreur:
                 refuses[nom] = erreur.complet()
             else:
@@ -770,7 +770,7 @@ def test_ce_que_l_exchange_ne_sert_pas_est_refuse_sans_requete(
     exchange: str, timeframe: str, prix: str, message: str, conseil: str
 ) -> None:
     with pytest.raises(module.ErreurDemande) as refus:
-        module.Connexion(module.Reglages(exchange)).controler_bougies(timeframe, prix)
+        module.lever_le_premier(module.Connexion(module.Reglages(exchange)).refus_des_bougies(timeframe, prix))
     assert str(refus.value) == message
     assert conseil in refus.value.conseil
 

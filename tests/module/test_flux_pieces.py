@@ -1522,6 +1522,27 @@ def test_ce_qui_est_sur_est_rendu_pendant_la_conclusion() -> None:
     jouer(asyncio.wait_for(essai(), 20))
 
 
+def test_un_abonnement_lance_pendant_l_arret_ne_lui_survit_pas() -> None:
+    """La ronde met un symbole muet à part, sur une connexion de plus, au tour même où le flux s'arrête."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        flux = flux_sans_ecoute(connexion, ouvrir_fil(m.FilTrades, connexion))
+
+        async def suivre() -> None:
+            try:
+                await asyncio.sleep(600)
+            finally:
+                flux._lancer(m.pause(600))
+
+        flux._lancer(suivre())
+        await asyncio.sleep(0)
+        await flux.arreter()
+        assert not flux.vivant
+
+    a_la_main(essai)
+
+
 def test_un_signal_pendant_la_conclusion_rend_ce_qui_est_relu_et_inscrit_le_reste() -> None:
     """Rien n'est attendu de plus, et ce qui fut prouvé n'est pas recalculé pour chacune des coupures qui restent."""
 
@@ -2228,6 +2249,63 @@ def test_un_saut_que_la_coupure_a_trouve_en_attente_est_redemande(fois: int, mon
         await fil.rattraper_a_fond()
         assert "11" in ids(fil.collecter(fil.connexion.heure))
         assert fil.fiche.trous == []
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("repris", [False, True])
+def test_la_milliseconde_ou_un_saut_rejoint_une_coupure_est_couverte(
+    repris: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gate : la coupure, relue d'abord, n'en prouve pas le début ; le saut qui la précède, relu ensuite, si."""
+    monkeypatch.setattr(m, "RETARDS_REST_S", (0.001, 0.002, 0.003))
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        await naitre(fil, *range(1, 11))
+        nourrir(fil, (12, 12_000), (13, 13_000))
+        fil.rompre()
+        fil.connexion.heure = T0 + 15_000
+        tarder(fil.connexion, 11, 2, 16)
+        if repris:
+            nourrir(fil, (16, 16_000))
+        await fil.rattraper()
+        assert "11" in ids(fil.collecter(fil.connexion.heure))
+        assert fil.fiche.trous == []
+        assert len(fil.fiche.couverts) == 1
+
+    a_la_main(essai)
+
+
+@pytest.mark.parametrize("raison", [m.ECHEC, m.HORS_FENETRE_API])
+def test_la_milliseconde_d_un_saut_jamais_relu_reste_dans_son_trou(
+    raison: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """La coupure qui suit fut relue : elle ne couvre pas ce qu'un trade du saut a pu partager."""
+    monkeypatch.setattr(m, "RETARDS_REST_S", (0.001, 0.002, 0.003))
+
+    async def essai() -> None:
+        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+        await naitre(fil, *range(1, 11))
+        nourrir(fil, (12, 12_000), (13, 13_000))
+        fil.rompre()
+        fil.connexion.heure = T0 + 16_000
+        tarder(fil.connexion, 11, 99, 16)
+        lire, lectures = fil.connexion.lire_trades, itertools.count()
+
+        async def refuser_le_saut(serie: Any, depuis: int | None, params: Any) -> list[dict[str, Any]]:
+            if next(lectures) != 1:
+                erreur = m.ErreurTemporaire if raison == m.ECHEC else m.ErreurDefinitive
+                raise erreur("502")
+            page: list[dict[str, Any]] = await lire(serie, depuis, params)
+            return page
+
+        fil.connexion.lire_trades = refuser_le_saut
+        await fil.rattraper()
+        await finir(fil)
+        ((debut, fin, dite),) = fil.fiche.trous
+        assert (debut, fin, dite) == (T0 + 10_000, T0 + 13_001, raison)
+        assert m.croiser(fil.fiche.couverts, [(debut, fin)]) == []
 
     a_la_main(essai)
 

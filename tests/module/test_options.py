@@ -395,7 +395,7 @@ def test_le_format_se_deduit_de_l_extension(sortie: str | None, demande: str | N
 @pytest.mark.parametrize(
     ("options", "dit"),
     [
-        ({"sortie": "{exchange}_{symbole}.csv"}, "sortie : « {exchange} » n'y est pas remplacé"),
+        ({"sortie": "{exchange}_{date}.csv"}, "sortie : « {exchange} » n'y est pas remplacé"),
         ({"sortie": "a_{timeframes}.csv"}, "sortie : « {timeframes} » n'y est pas remplacé : seul {timeframe} l'est"),
         ({"sortie": "a.xlsx"}, "sortie : « .xlsx » n'est l'extension d'aucun format"),
         ({"sortie": "a.json", "format": "csv"}, "sortie : « .json » n'est l'extension d'aucun format"),
