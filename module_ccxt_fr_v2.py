@@ -641,6 +641,11 @@ def voisins(suite: Sequence[tuple[int, int, *tuple[Any, ...]]], debut: int, fin:
     return slice(gauche, bisect.bisect_right(suite, fin, lo=gauche, key=lambda intervalle: intervalle[0]))
 
 
+def enveloppe(suite: Sequence[Intervalle]) -> Intervalle:
+    """Du début du premier à la fin du dernier ; rien, s'il n'y en a pas."""
+    return (suite[0][0], suite[-1][1]) if suite else (0, 0)
+
+
 def croiser(suite: Iterable[Intervalle], autre: Iterable[Intervalle]) -> list[Intervalle]:
     """Ce qui est dans les deux suites."""
     premiers, seconds = collections.deque(unir(suite)), collections.deque(unir(autre))
@@ -960,14 +965,13 @@ class Fiche:
         `sans_preuve` : des bougies, ce qui vient d'en être écrit sans être prouvé.
         """
         couverts, provisoires, tenues = unir(couverts), list[Trou](), list[Intervalle]()
-        if self.cle.a_une_grille:
-            provisoires = self._provisoires_de(trous, sans_preuve)
-            tenues = [i for t in trous if t.raison in FAITS for i in croiser([t[:2]], self.ecrits(t.debut, t.fin))]
+        if self.cle.a_une_grille and (trous or sans_preuve):
+            provisoires, tenues = self._provisoires_de(trous, sans_preuve), self._tenues(trous)
         for debut, fin in couverts if source is not None else ():
             _effacer(self.sources, debut, fin)
             if source != API:
                 _inserer(self.sources, Provenance(debut, fin, str(source)))
-        seules = intervalles_de(provisoires)
+        seules = unir(intervalles_de(provisoires))
         couverts, seules_ou_tenues = unir(couverts, tenues), unir(seules, tenues)
         for debut, fin in unir(couverts, intervalles_de(trous), seules):
             place = voisins(self.couverts, debut, fin)
@@ -979,25 +983,30 @@ class Fiche:
             self.couverts[place] = unir(self.couverts[place], [intervalle])
         for trou in trous:
             if trou.raison in RAISONS:  # ce qui reste à venir efface ce qu'on en disait, et ne s'inscrit pas
-                for reste in oter([trou[:2]], seules_ou_tenues) if seules_ou_tenues else [trou[:2]]:
+                ici = seules_ou_tenues and seules_ou_tenues[voisins(seules_ou_tenues, trou.debut, trou.fin)]
+                for reste in oter([trou[:2]], ici) if ici else [trou[:2]]:
                     _inserer(self.trous, Trou(*reste, trou.raison))
         for provisoire in provisoires:
             _inserer(self.provisoires, provisoire)
+
+    def _tenues(self, trous: Sequence[Trou]) -> list[Intervalle]:
+        """Les bougies prouvées que ces faits ne démentent pas."""
+        faits = unir(intervalles_de(trous, *FAITS))
+        return croiser(faits, self.ecrits(*enveloppe(faits))) if faits else []
 
     def _provisoires_de(self, trous: Sequence[Trou], sans_preuve: Sequence[Intervalle]) -> list[Trou]:
         """Les bougies écrites que ces trous, et elles-mêmes, laissent sans preuve.
 
         Un fait ne dément pas une bougie prouvée ; une autre, que l'exchange ne sert plus, n'est pas confirmée.
         """
-        deja, provisoires = intervalles_de(self.provisoires), list[Trou]()
+        provisoires = list[Trou]()
         sans_preuve = [reste for i in sans_preuve for reste in oter([i], self.couverts[voisins(self.couverts, *i)])]
-        for trou in trous:
-            un_fait = trou.raison in FAITS
-            if un_fait and not (deja or sans_preuve):
-                continue
-            ecrits = [] if un_fait else self.ecrits(trou.debut, trou.fin)
-            touches = croiser([trou[:2]], unir(deja, sans_preuve, ecrits))
-            provisoires += [Trou(*touche, ECHEC if un_fait else trou.raison) for touche in touches]
+        for raison in dict.fromkeys(trou.raison for trou in trous):
+            dits, un_fait = unir(intervalles_de(trous, raison)), raison in FAITS
+            debut, fin = enveloppe(dits)
+            deja = intervalles_de(self.provisoires[voisins(self.provisoires, debut, fin)])
+            if ecrites := unir(deja, sans_preuve, () if un_fait else self.ecrits(debut, fin)):
+                provisoires += [Trou(*touche, ECHEC if un_fait else raison) for touche in croiser(dits, ecrites)]
         return provisoires + [Trou(*reste, A_VENIR) for reste in oter(sans_preuve, intervalles_de(provisoires))]
 
     def dits(self) -> list[Intervalle]:
@@ -3318,7 +3327,8 @@ class Sortie(ABC):
             return lot.lignes
         debut, fin = borne_de(lot.lignes, 0)[1], borne_de(lot.lignes, -1)[1] + 1
         fin_connue, dite = self._fins_connues.get(lot.cle, -1), self.fiches.get(lot.cle)
-        provisoire = dite is not None and bool(croiser([(debut, fin)], intervalles_de(dite.provisoires)))
+        ici = dite.provisoires[voisins(dite.provisoires, debut, fin)] if dite else []
+        provisoire = bool(croiser([(debut, fin)], intervalles_de(ici)))
         # D'une fiche d'avant, elle peut suivre ce qui est prouvé sans être dite.
         if debut == fin_connue or (debut > fin_connue and provisoire):  # illisible, le lot sera gardé quand même
             with contextlib.suppress(SortieIllisible):

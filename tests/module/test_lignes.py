@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import module_ccxt_fr_v2 as m
 from annexes_ccxt_fr.controle import contradictions
 from module_ccxt_fr_v2 import (
     A_VENIR,
@@ -471,3 +472,25 @@ def test_une_bougie_ecrite_dont_la_fiche_ne_dit_rien_est_provisoire() -> None:
         Trou(*de(32, 33), A_VENIR),
     ]
     assert not contradictions(fiche)
+
+
+def test_noter_ne_parcourt_pas_toutes_les_provisoires_a_chaque_fait() -> None:
+    """D'une fiche abîmée, toutes les bougies d'un marché rare en sont : chaque fait relu les parcourait toutes."""
+    nombre = 2_000
+    fiche = Fiche(CLE, provisoires=[Trou(2 * k * MINUTE_MS, (2 * k + 1) * MINUTE_MS, A_VENIR) for k in range(nombre)])
+    faits = [Trou((2 * k + 1) * MINUTE_MS, (2 * k + 2) * MINUTE_MS, SANS_TRANSACTION) for k in range(nombre)]
+    fusions = 0
+
+    def unir_en_comptant(*suites: Any) -> list[tuple[int, int]]:
+        nonlocal fusions
+        reunies = vraie(*suites)
+        fusions += len(reunies)
+        return reunies
+
+    vraie = m.unir
+    with pytest.MonkeyPatch.context() as compte:
+        compte.setattr(m, "unir", unir_en_comptant)
+        fiche.noter([(0, 2 * nombre * MINUTE_MS)], faits, "api")
+    assert fiche.couverts == [(0, 2 * nombre * MINUTE_MS)]
+    assert (fiche.trous, fiche.provisoires) == (faits, [])
+    assert fusions < 20 * nombre, "autant que de faits, pas leur produit"
