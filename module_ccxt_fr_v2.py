@@ -8780,6 +8780,7 @@ RETENUE_MAX_S = 4.0  # des trades attendent au plus cela que la coupure d'avant 
 RELANCE_RATTRAPAGE_S = 1.0
 REFUS_DE_SUITE_MAX = 3  # de suite
 REFUS_PASSAGERS_MAX = 6  # de même, d'un abonnement qui fut servi : se couper laisserait autant de connexions
+REFUS_MAX_S = 3600.0  # d'un symbole qui fut servi : refusé tout ce temps, son marché est retiré
 VERIFICATION_MAX_S = 5.0  # un REST qui ne répond pas n'empêche pas de se reconnecter
 ECOUTE_SAINE_S = 30.0  # une écoute qui a tant duré n'était pas refusée
 VERIFICATIONS_DE_FRONT = 4
@@ -10187,7 +10188,7 @@ class FilTrades(Fil):
 
     async def _combler(self, lacune: Lacune, insister: bool) -> bool:
         """Rend ce que le REST sert de cette lacune ; faux s'il faut `insister` : il ne sert pas encore sa fin."""
-        neufs, suivis = 0, self._suite.ids.se_suivent
+        neufs, suivis, heure = 0, self._suite.ids.se_suivent, self.connexion.heure_ms()
         relecture = RelectureTrades(self.connexion, self.serie, lacune, self._memoire, suivis=suivis)
         try:
             async for page in relecture.pages():
@@ -10211,16 +10212,16 @@ class FilTrades(Fil):
         if lacune.saut and (neufs or (not a_revoir and (relu.complet or relu.sautent))):
             self._suite.ids.juger(manquaient=neufs > 0 or not relu.sautent)
         if not a_revoir:
-            self._regler_relue(lacune, relu, tait=tait)
+            self._regler_relue(lacune, relu, heure, tait=tait)
         return not a_revoir
 
-    def _regler_relue(self, lacune: Lacune, relu: Relu, *, tait: bool) -> None:
+    def _regler_relue(self, lacune: Lacune, relu: Relu, heure: int, *, tait: bool) -> None:
         """Inscrit ce qu'elle a prouvé, et ce qu'elle laisse à redemander ; `tait` : des numéros qu'elle saute."""
         if not lacune.saut:
             self._lacunes.file.extend(relu.sauts)
         self._rien_eu_lieu, trous = False, relu.trous
         if lacune.jusqua is None:
-            fin, tus = self._repartir_de_la_queue(lacune, relu)
+            fin, tus = self._repartir_de_la_queue(lacune, relu, heure)
             self._regler(lacune, fin, [*trous, *tus])
             return
         fin = lacune.etendue(lacune.jusqua.timestamp)[1]
@@ -10230,7 +10231,7 @@ class FilTrades(Fil):
             self._lacunes.vaines.append(lacune)  # il était peut-être trop en retard
         self._regler(lacune, fin, trous)
 
-    def _repartir_de_la_queue(self, lacune: Lacune, relu: Relu) -> tuple[int, list[Trou]]:
+    def _repartir_de_la_queue(self, lacune: Lacune, relu: Relu, heure: int) -> tuple[int, list[Trou]]:
         """Jusqu'où le REST sert ce qui suit le dernier trade ; en concluant, les trous de ce qu'il en tait.
 
         Après le dernier qu'il sert, rien n'est prouvé : il est peut-être en retard sur son flux.
@@ -10238,11 +10239,15 @@ class FilTrades(Fil):
         servi = relu.dernier if relu.rejoint and relu.dernier else lacune.dernier
         if servi.precede(lacune.dernier):
             self._rien_eu_lieu, servi = relu.complet, lacune.dernier
-        elif servi is not lacune.dernier:
-            self._suite.repartir_de(servi.nomme())
+        sur, sur_ms = servi, heure - self.reglages.plage.grace_ms
+        if not self._suite.ids.se_suivent and servi.timestamp > sur_ms:  # d'avant lui, un autre tardait peut-être
+            surs = (trade for trade in self._memoire.relus.values() if trade.timestamp <= sur_ms)
+            sur = max((lacune.dernier, *surs), key=cle_de_trade)
+        if sur is not lacune.dernier:
+            self._suite.repartir_de(sur.nomme())
         dernier = self._suite.dernier
         tait = self.conclut and dernier is not None and servi.precede(dernier)  # un trade y tardait peut-être
-        return servi.timestamp, [Trou(servi.timestamp, dernier.timestamp + 1, ECHEC)] if dernier and tait else []
+        return sur.timestamp, [Trou(servi.timestamp, dernier.timestamp + 1, ECHEC)] if dernier and tait else []
 
     def _renoncer(self, lacune: Lacune, raison: str) -> None:
         """Ces trades ne seront pas relus : un trou, s'il y a place pour lui."""
@@ -10629,7 +10634,7 @@ class Abonnement:
 
     async def suivre(self) -> None:
         """Suit jusqu'à l'annulation, ou jusqu'à ce que tout soit refusé."""
-        delais, refus = delais_backoff(), 0
+        delais, refus, refuse_depuis = delais_backoff(), 0, 0.0
         while True:
             debut = self._horloge()
             erreur = await self._une_ecoute()
@@ -10643,9 +10648,10 @@ class Abonnement:
                 self._servi = True
                 for fil in self._fils:
                     fil.admis = True  # muet, il fut écouté avec eux
+            refuse_depuis = refuse_depuis if refus else debut
             refus = refus + 1 if refusee else 0
             permis = self._refus_permis(erreur, definitive=definitive)
-            if refus >= permis:
+            if refus >= permis or (refus and self._horloge() - refuse_depuis >= REFUS_MAX_S):
                 if not self._ceder(erreur):
                     return
                 refus, self._servi = 0, False

@@ -338,6 +338,28 @@ def test_un_symbole_deja_servi_n_est_jamais_abandonne(symboles: str, caplog: pyt
     assert [ligne for ligne in niveaux(caplog.records) if "abonnement refusé." in ligne] == []
 
 
+def test_un_symbole_deja_servi_puis_refuse_sans_fin_est_abandonne(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Son marché est retiré en plein flux : sans `--duree`, le flux doit finir de lui-même."""
+    monkeypatch.setattr(m, "REFUS_MAX_S", 2.0)
+
+    async def essai(exchange: str) -> None:
+        async with ouvrir(exchange, acceleration=60) as bourse:
+
+            async def scenario() -> None:
+                await asyncio.sleep(2.0)
+                bourse.pannes.ajouter(Panne("ws_abonnement_refuse", symbole="BTC/USDT"))
+                bourse.couper(exchange)
+
+            with contextlib.suppress(m.ErreurCollecte):
+                async with asyncio.timeout(60):
+                    await recolter(bourse, exchange, "BTC/USDT", scenario, stream="trades", grace=0.3)
+
+    jouer(chacun(essai, [("bybit",)]))
+    assert [ligne for ligne in niveaux(caplog.records) if "abonnement refusé." in ligne]
+
+
 def test_un_groupe_deja_servi_ne_se_coupe_pas_d_un_refus_passager(caplog: pytest.LogCaptureFixture) -> None:
     """Deux cents symboles y laisseraient deux cents connexions, jusqu'à la fin de l'exécution."""
 

@@ -1824,6 +1824,43 @@ def test_un_trade_qui_tardait_et_que_le_rest_ne_sert_plus_est_en_trou(a_confirme
     a_la_main(essai)
 
 
+@pytest.mark.parametrize("a_confirmer", [0, 100])
+def test_un_trade_que_le_rest_sert_apres_un_plus_recent_pendant_une_coupure_est_relu(a_confirmer: int) -> None:
+    """Bybit, abonnement refusé : la queue est relue quand le 5 est servi et pas encore le 4 ; le 8 rouvre l'écoute."""
+
+    async def essai() -> None:
+        connexion = FausseConnexion()
+        connexion.particularite = m.Particularite(trades_a_confirmer=a_confirmer)
+        fil = ouvrir_fil(m.FilTrades, connexion)
+        marche = [{**brut(n, T0 + n * 1_000), "id": f"{n}-uuid"} for n in range(12)]
+        tard = [marche[4]]
+
+        async def lire(_serie: Any, depuis: int | None, _params: Any) -> list[dict[str, Any]]:
+            return [t for t in marche if (depuis or 0) <= t["timestamp"] <= connexion.heure and t not in tard]
+
+        connexion.__dict__["lire_trades"] = lire
+        rendus: list[m.Lot] = []
+        for numero in (1, 2, 3):
+            connexion.heure = T0 + numero * 1_000
+            fil.recevoir([marche[numero]], connexion.heure)
+            await fil.rattraper()
+            rendus += fil.collecter(connexion.heure)
+        fil.rompre()
+        connexion.heure = T0 + 5_200
+        await fil.rattraper()
+        tard.clear()
+        for numero in (8, 9, 10):
+            connexion.heure = T0 + numero * 1_000
+            fil.recevoir([marche[numero]], connexion.heure)
+            await fil.rattraper()
+            rendus += fil.collecter(connexion.heure)
+        await finir(fil)
+        assert sorted(ids(rendus), key=lambda i: int(i.split("-")[0])) == [f"{n}-uuid" for n in range(1, 11)]
+        assert not fil.fiche.trous
+
+    a_la_main(essai)
+
+
 @pytest.mark.parametrize("en_retard", [True, False])
 def test_un_trade_qui_tardait_a_la_derniere_coupure_est_relu_ou_en_trou(en_retard: bool) -> None:
     """Rien ne la suit ; le REST sert tout, ou s'arrête au 5 quand le flux a dit le 7, sans le 6."""
