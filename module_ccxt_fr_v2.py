@@ -1026,6 +1026,14 @@ class Fiche:
         trous = intervalles_de(self.trous[voisins(self.trous, debut, fin)])
         return oter(self.couverts[voisins(self.couverts, debut, fin)], trous)
 
+    def tenus(self) -> list[Intervalle]:
+        """D'une série à grille, ceux dont chaque bougie est écrite, prouvée ou provisoire."""
+        return unir(self.ecrits(), intervalles_de(self.provisoires))
+
+    def expliques(self) -> list[Intervalle]:
+        """Ce dont elle rend compte : couvert, ou dit manquant ; ce qui est à venir n'est ni l'un ni l'autre."""
+        return unir(self.couverts, intervalles_de(self.lacunes()))
+
     def tient(self, instants: pa.ChunkedArray) -> pa.Array:
         """D'une série à grille, lesquelles de ces ouvertures ont leur bougie écrite."""
         ouvertures = instants.cast(pa.int64()).to_pylist()
@@ -1602,7 +1610,7 @@ def grille(fiche: Fiche) -> Timeframe:
 
 def lignes_attendues(fiche: Fiche) -> int:
     """Nombre de lignes que promet la fiche d'une série à grille."""
-    return sum(grille(fiche).compter(*i) for i in [*fiche.ecrits(), *intervalles_de(fiche.provisoires)])
+    return sum(grille(fiche).compter(*intervalle) for intervalle in fiche.tenus())
 
 
 def sans_preuve(fiche: Fiche, lot: Lot) -> list[Intervalle]:
@@ -1633,7 +1641,7 @@ def plages(instants: pa.Array, pas: Timeframe) -> list[Intervalle]:
 def absentes(fiche: Fiche, presents: Iterable[Intervalle]) -> list[Intervalle]:
     """Ce que la fiche dit écrit, et qui n'y est pas."""
     pas = grille(fiche)
-    return [i for i in oter(unir(fiche.ecrits(), intervalles_de(fiche.provisoires)), unir(presents)) if pas.compter(*i)]
+    return [i for i in oter(fiche.tenus(), unir(presents)) if pas.compter(*i)]
 
 
 def confronter(fiche: Fiche, presents: Iterable[Intervalle], *, dire: bool = True) -> None:

@@ -398,7 +398,7 @@ class Examen:
             self.noter([Constat("absente", fiche.cle, None, None, phrase)], oublies)
         self.etat.trous.update(trou.raison for trou in fiche.lacunes())
         mesurer: Callable[[int, int], int] = grille(fiche).compter if fiche.cle.a_une_grille else lambda d, f: f - d
-        tout = unir(fiche.couverts, intervalles_de(fiche.lacunes()))
+        tout = fiche.expliques()
         etendue = [(tout[0][0], tout[-1][1])] if tout else []
         self.etat.non_couverts = [i for i in oter(etendue, tout) if mesurer(*i)]
         if total := mesurer(*etendue[0]) if tout else 0:

@@ -42,7 +42,6 @@ from module_ccxt_fr_v2 import (
     ouvrir_connexion,
     pause,
     proches,
-    unir,
 )
 
 Enregistrement = Mapping[str, Any]
@@ -316,7 +315,7 @@ def _series_de(chemin: Path) -> Iterator[dict[str, Any]]:
 
 
 def _decrire_serie(fiche: Fiche) -> dict[str, Any]:
-    connu = unir(fiche.couverts, ((trou.debut, trou.fin) for trou in fiche.lacunes()))
+    connu = fiche.expliques()
     total = sum(fin - debut for debut, fin in connu)
     prouve = sum(fin - debut for debut, fin in fiche.couverts)
     trous = collections.Counter(trou.raison for trou in fiche.lacunes())

@@ -173,7 +173,7 @@ class Vue:
     @property
     def connu(self) -> list[Intervalle]:
         """Ce dont la fiche dit quelque chose."""
-        return collecte.unir(self.fiche.couverts, collecte.intervalles_de(self.fiche.lacunes()))
+        return self.fiche.expliques()
 
     @property
     def couverture(self) -> float | None:
