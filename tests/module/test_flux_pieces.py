@@ -2290,6 +2290,17 @@ def test_un_saut_que_la_coupure_a_trouve_en_attente_est_redemande(fois: int, mon
     a_la_main(essai)
 
 
+async def fil_qui_saute_puis_se_coupe(heure_ms: int, fois: int) -> Any:
+    """Le flux a dit 10, puis 12, puis s'est coupé après 13 ; le REST taira le 11 tant de fois."""
+    fil = ouvrir_fil(m.FilTrades, FausseConnexion())
+    await naitre(fil, *range(1, 11))
+    nourrir(fil, (12, 12_000), (13, 13_000))
+    fil.rompre()
+    fil.connexion.heure = T0 + heure_ms
+    tarder(fil.connexion, 11, fois, 16)
+    return fil
+
+
 @pytest.mark.parametrize("repris", [False, True])
 def test_la_milliseconde_ou_un_saut_rejoint_une_coupure_est_couverte(
     repris: bool, monkeypatch: pytest.MonkeyPatch
@@ -2298,12 +2309,7 @@ def test_la_milliseconde_ou_un_saut_rejoint_une_coupure_est_couverte(
     monkeypatch.setattr(m, "RETARDS_REST_S", (0.001, 0.002, 0.003))
 
     async def essai() -> None:
-        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
-        await naitre(fil, *range(1, 11))
-        nourrir(fil, (12, 12_000), (13, 13_000))
-        fil.rompre()
-        fil.connexion.heure = T0 + 15_000
-        tarder(fil.connexion, 11, 2, 16)
+        fil = await fil_qui_saute_puis_se_coupe(15_000, 2)
         if repris:
             nourrir(fil, (16, 16_000))
         await fil.rattraper()
@@ -2322,12 +2328,7 @@ def test_la_milliseconde_d_un_saut_jamais_relu_reste_dans_son_trou(
     monkeypatch.setattr(m, "RETARDS_REST_S", (0.001, 0.002, 0.003))
 
     async def essai() -> None:
-        fil = ouvrir_fil(m.FilTrades, FausseConnexion())
-        await naitre(fil, *range(1, 11))
-        nourrir(fil, (12, 12_000), (13, 13_000))
-        fil.rompre()
-        fil.connexion.heure = T0 + 16_000
-        tarder(fil.connexion, 11, 99, 16)
+        fil = await fil_qui_saute_puis_se_coupe(16_000, 99)
         lire, lectures = fil.connexion.lire_trades, itertools.count()
 
         async def refuser_le_saut(serie: Any, depuis: int | None, params: Any) -> list[dict[str, Any]]:
